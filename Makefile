@@ -1,0 +1,52 @@
+# Two commands do everything: `make demo` shows a whole session, `make test` proves it.
+# Both build .venv from the lock files first; the second time that costs nothing.
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help demo test format lock bench clean
+
+help:
+	@echo "make demo          a server, a cart and a shopper go through a whole session; ONCE=1 ends after it"
+	@echo "make test          lint, strict types, every test"
+	@echo "make bench         what a connected cart costs, against a plain FastAPI route in the same run"
+	@echo "make format        put the code into its format"
+	@echo "make lock          write the lock files anew from pyproject.toml"
+	@echo "make clean         remove .venv and caches"
+
+demo: .venv/run
+	@$(BIN)/duckycart demo $(if $(ONCE),--once)
+
+test: .venv/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest $(ARGS)
+
+bench: .venv/dev
+	$(BIN)/python -m bench.carts
+
+format: .venv/dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.venv/run: requirements.lock pyproject.toml
+	@test -x $(BIN)/python || { echo "building .venv (once, about a minute)"; $(PYTHON) -m venv .venv; }
+	@$(BIN)/python -c 'import sys; sys.exit("DuckyCart needs Python 3.11 or newer; try make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/dev: .venv/run requirements-dev.lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@
+
+LOCK := uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url pyproject.toml
+lock:
+	$(PYTHON) -m venv .venv-lock && .venv-lock/bin/pip install --quiet uv
+	. .venv-lock/bin/activate && $(LOCK) --group build --output-file requirements.lock
+	. .venv-lock/bin/activate && $(LOCK) --group build --group dev --constraint requirements.lock --output-file requirements-dev.lock
+	rm -rf .venv-lock
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

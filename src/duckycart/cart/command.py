@@ -1,0 +1,65 @@
+"""`duckycart cart`: the program that runs on the cart, for the command line."""
+
+import asyncio
+import os
+import signal
+import sys
+from contextlib import suppress
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from duckycart.cart.program import CartProgram
+from duckycart.cart.terminal import LinesDriver, TerminalDriver
+from duckycart.clock import SystemClock
+
+
+class DriverKind(StrEnum):
+    TERMINAL = "terminal"
+    LINES = "lines"
+
+
+_URL = "Where the server is: http://host:8000, or https://host with TLS."
+_KEY = (
+    "The cart's key, shown once when the cart was created. Better in the environment: other users of this "
+    "machine can read a command line. Not needed where the server lets carts in without one."
+)
+_DRIVER = "terminal draws for people; lines writes one JSON object per event, for programs."
+_QR = "Ask the server for a QR while nobody shops; --no-qr where a screen shows it."
+
+
+def cart(
+    cart_id: Annotated[int, typer.Argument(min=1, max=999_999_999, help="The cart's number on the server.")],
+    url: Annotated[str, typer.Option("--url", envvar="DUCKYCART_URL", help=_URL)] = "http://127.0.0.1:8000",
+    key: Annotated[str | None, typer.Option("--key", envvar="DUCKYCART_KEY", help=_KEY)] = None,
+    driver: Annotated[DriverKind, typer.Option("--driver", help=_DRIVER)] = DriverKind.TERMINAL,
+    qr: Annotated[bool, typer.Option("--qr/--no-qr", help=_QR)] = True,
+) -> None:
+    """Be a cart: connect to the server and do what it commands, until Ctrl-C or SIGTERM.
+
+    The commands come over a WebSocket: show a QR, start shopping, hold for payment, end. When the connection
+    breaks, the cart comes back by itself, and the server tells it what it missed.
+    """
+    clock = SystemClock()
+    kind = TerminalDriver if driver is DriverKind.TERMINAL else LinesDriver
+    try:
+        program = CartProgram(
+            cart_id, url, kind(cart_id, sys.stdout, clock), key=key or None, ask_for_qr=qr, clock=clock
+        )
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    try:
+        asyncio.run(_until_signalled(program))
+    except* BrokenPipeError:
+        # Whoever read our output is gone. The interpreter flushes it once more at the end: let that succeed.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+async def _until_signalled(program: CartProgram) -> None:
+    running = asyncio.current_task()
+    assert running is not None
+    for signal_number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(signal_number, running.cancel)
+    with suppress(asyncio.CancelledError):
+        await program.run()

@@ -1,0 +1,183 @@
+"""One cart's link to the server, kept open for as long as the program runs."""
+
+import asyncio
+import logging
+import secrets
+import ssl
+from collections.abc import Awaitable, Callable
+from functools import partial
+from random import Random, SystemRandom
+from typing import Final
+
+import httpx2
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+
+from duckycart.cart.backoff import Backoff
+from duckycart.cart.driver import Driver
+from duckycart.cart.machine import Action, Situation, obey
+from duckycart.cart.qr import QrOffer, get_qr
+from duckycart.cart.setback import Setback, closed, refused, unreachable
+from duckycart.clock import Clock, SystemClock
+from duckycart.wire import NotACommand, decode
+
+_HEARTBEAT: Final = 20  # seconds between pings, and until a pong must be there
+_ANSWER: Final = 10  # seconds the server has for a handshake or a QR
+_GOODBYE: Final = 3  # seconds the server has to answer a close
+_BIGGEST: Final = 2**16  # bytes of a frame; a command has less than 100
+_TLS: Final = {"http": False, "ws": False, "https": True, "wss": True}
+
+# Not the library's own logger: at DEBUG that one writes the handshake's headers, the cart's key among them.
+_quiet = logging.getLogger("duckycart.cart.socket")
+_quiet.setLevel(logging.INFO)
+
+
+class _Connect(connect):
+    """Follows no redirect: the library would take the cart's key along to wherever it leads."""
+
+    def process_redirect(self, exc: Exception) -> Exception:
+        return exc
+
+
+def base_url(url: str) -> httpx2.URL:
+    """A server's base URL as people write it, with http, https, ws or wss; the answer has http or https.
+
+    Raises ValueError with a sentence for people.
+    """
+    try:
+        base = httpx2.URL(url)
+        base.host.encode("idna")  # what a look-up of the name would stumble over
+    except (httpx2.InvalidURL, UnicodeError) as error:
+        raise ValueError(f"the URL cannot be read: {error}") from None
+    if base.scheme not in _TLS or not base.host or (base.port or 0) > 65535:
+        raise ValueError("the URL must look like http://host:8000 or https://host (ws and wss will do)")
+    if base.userinfo or base.query or base.fragment:
+        raise ValueError("the URL must not hold a user name, a query or a fragment")
+    return base.copy_with(scheme="https" if _TLS[base.scheme] else "http", path=base.path.rstrip("/"))
+
+
+class CartProgram:
+    """Connects as one cart, does what the server commands, and comes back whenever the connection is gone."""
+
+    def __init__(
+        self,
+        cart_id: int,
+        url: str,
+        driver: Driver,
+        *,
+        key: str | None = None,  # None where the server lets carts in without one
+        ask_for_qr: bool = True,  # False where a screen shows the QR
+        clock: Clock | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        random: Random | None = None,
+    ) -> None:
+        """Raises ValueError, with a sentence for people, for a URL or a key that cannot be one."""
+        if key is not None and not (key.isascii() and key.isprintable() and key.strip() == key != ""):
+            raise ValueError("the key must be visible ASCII characters without spaces around them")
+        self._base = base_url(url)
+        self._socket_url = f"ws{str(self._base).removeprefix('http').rstrip('/')}/ws/hardware/{cart_id}"
+        self._driver = driver
+        self._ask_for_qr = ask_for_qr
+        self._clock = clock or SystemClock()
+        self._sleep = sleep
+        self._credential = {} if key is None else {"X-API-Key": key}
+        self._boot_id = secrets.token_hex(16)  # a new one tells the server that this cart's memory is gone
+        # One context for both, so that what the store's SSL_CERT_FILE trusts holds for socket and HTTP.
+        self._tls = ssl.create_default_context() if self._base.scheme == "https" else None
+        self._http = httpx2.AsyncClient(
+            base_url=self._base,
+            headers={"Accept": "application/json", **self._credential},
+            verify=self._tls or True,
+            timeout=_ANSWER,
+            trust_env=False,  # no proxy, as for the socket
+        )
+        random = random or SystemRandom()
+        self._backoff = Backoff(random)
+        self._tasks = asyncio.TaskGroup()
+        self._online = asyncio.Event()  # set while the socket is open
+        ask = partial(get_qr, self._http, cart_id, self._clock)
+        self._offer = QrOffer(ask, driver, self._online, self._tasks, sleep, random)
+        self.situation = Situation()
+
+    async def run(self) -> None:
+        """Runs until it is cancelled, and then closes the connection with 1000. Not to be called twice.
+
+        An exception of the driver comes out in an ExceptionGroup.
+        """
+        async with self._http, self._tasks:
+            self._driver.show_idle()
+            while True:
+                setback = await self._one_connection()
+                delay = self._backoff.delay(setback.at_least)
+                self._driver.connection(False, f"{setback.sentence} Next try in {delay:.1f} s.")
+                await self._sleep(delay)
+
+    async def _one_connection(self) -> Setback:
+        """From the handshake to the close; the answer says why there is no connection any more."""
+        try:
+            connection = await _Connect(
+                self._socket_url,
+                additional_headers={**self._credential, "Cart-Boot-Id": self._boot_id},
+                ssl=self._tls,
+                proxy=None,
+                compression=None,  # it would cost both ends more memory than the commands have bytes
+                open_timeout=_ANSWER,
+                ping_interval=_HEARTBEAT,
+                ping_timeout=_HEARTBEAT,
+                close_timeout=_GOODBYE,
+                max_size=_BIGGEST,
+                logger=_quiet,
+            )
+        except InvalidStatus as error:
+            headers = error.response.headers
+            return refused(error.response.status_code, next(iter(headers.get_all("Retry-After")), None))
+        except (OSError, WebSocketException) as error:
+            return unreachable(error)
+        opened = self._clock.monotonic()
+        try:
+            self._online.set()
+            self._driver.connection(True, f"Connected to {self._base}.")
+            self._offer_qr()
+            async for frame in connection:
+                self._hear(frame)
+        except ConnectionClosed:
+            pass  # whether the library takes it for an error or not: the close code tells
+        finally:
+            self._online.clear()
+            await connection.close()
+        self._backoff.was_open(self._clock.monotonic() - opened)
+        return closed(connection.close_code)
+
+    def _hear(self, frame: str | bytes) -> None:
+        """Do what a frame says. One that is no command is shown and ignored: the next may be good."""
+        try:
+            if isinstance(frame, bytes):
+                raise NotACommand("not a text frame")
+            command = decode(frame)
+        except (NotACommand, RecursionError) as error:
+            self._driver.notice(f"A frame that is no command was ignored: {error}.")
+            return
+        self.situation, actions = obey(self.situation, command)
+        for action in actions:
+            self._act(action)
+        if Action.RETURN_TO_IDLE in actions:
+            self._offer_qr()
+
+    def _act(self, action: Action) -> None:
+        session_id = self.situation.session_id
+        match action:
+            case Action.SHOW_QR:
+                self._offer.show()
+            case Action.START_SHOPPING:
+                assert session_id is not None
+                self._offer.withdraw()
+                self._driver.start_shopping(session_id)
+            case Action.HOLD_FOR_PAYMENT:
+                assert session_id is not None
+                self._driver.hold_for_payment(session_id)
+            case Action.RETURN_TO_IDLE:
+                self._driver.return_to_idle()
+
+    def _offer_qr(self) -> None:
+        if self._ask_for_qr and self.situation.session_id is None:
+            self._offer.begin()

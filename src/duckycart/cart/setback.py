@@ -1,0 +1,69 @@
+"""What went wrong with the server: a sentence that says what to do, and how long to wait at least."""
+
+import re
+import socket
+from dataclasses import dataclass
+from typing import Final
+
+from duckycart.cart.backoff import LONGEST
+
+
+@dataclass(frozen=True, slots=True)
+class Setback:
+    sentence: str
+    at_least: float = 0.0  # seconds to wait before the next try, however short the back-off is
+
+
+# What only a person can change is tried again slowly: the person may change it on the server.
+_REFUSALS: Final = {
+    400: "The server does not understand this cart: check its id and the URL.",
+    401: "The server wants this cart's key: set DUCKYCART_KEY to the one shown when the cart was created.",
+    403: "The server does not let this cart in: its key is wrong, or it is unknown or disabled there. "
+    "Check its id and its key with the operator.",
+    404: "There is no cart server at this URL: check it.",
+}
+_PASSING: Final = {
+    429: "This cart connects too often.",
+    503: "The server is busy or about to stop.",
+}
+_CLOSES: Final = {
+    1000: Setback("The server closed the connection."),
+    1001: Setback("The server stops."),
+    1006: Setback("The connection broke."),
+    1008: Setback("The server withdrew this cart's key: ask the operator for the new one.", LONGEST),
+    1012: Setback("The server restarts."),
+    4408: Setback("The server did not hear from this cart for too long."),
+    # Connecting again at once would take the cart back, and so on for ever, many times a second.
+    4409: Setback("Another program connected as this cart: stop one of the two.", LONGEST),
+}
+
+
+def refused(status: int, retry_after: str | None) -> Setback:
+    """The server answered with an HTTP status other than the wanted one.
+
+    `retry_after` is that header. Its form with a date is not read: it needs a clock that is right.
+    """
+    if status in _REFUSALS:
+        return Setback(_REFUSALS[status], LONGEST)
+    asked = float(retry_after) if retry_after and re.fullmatch("[0-9]{1,9}", retry_after) else 0.0
+    return Setback(_PASSING.get(status, f"The server answered with status {status}."), min(asked, LONGEST))
+
+
+def closed(code: int | None) -> Setback:
+    """The connection ended with this close code; None means that it broke."""
+    code = 1006 if code is None else code
+    return _CLOSES.get(code, Setback(f"The server closed the connection with code {code}."))
+
+
+def unreachable(error: Exception) -> Setback:
+    """There was no connection, or no answer that could be understood."""
+    match error:
+        case ConnectionRefusedError():
+            why = "nothing listens there"
+        case TimeoutError():
+            why = "it did not answer in time"
+        case socket.gaierror():
+            why = "its name is not known"
+        case _:
+            why = str(error) or type(error).__name__
+    return Setback(f"The server cannot be reached: {why}.")

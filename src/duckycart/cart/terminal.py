@@ -1,0 +1,122 @@
+"""A cart without hardware: its state drawn in a terminal, or written as lines for other programs."""
+
+import io
+import json
+import shutil
+from datetime import UTC, datetime
+from typing import Final, TextIO
+
+import segno
+
+from duckycart.clock import Clock, iso
+
+_BLUE, _GREEN, _YELLOW, _RED, _GREY = "44;97", "42;30", "43;30", "31", "100;97"
+# The blocks that segno prints are the light of a QR, so they must be white on black in every colour scheme.
+_QR_COLOURS: Final = "97;40"
+
+
+class TerminalDriver:
+    """For people: a banner for each state, a line for each event, the QR as blocks.
+
+    Colours only if `out` is a terminal. Where a QR cannot be drawn (a narrow terminal, an encoding without
+    block characters) its URL stands alone.
+    """
+
+    def __init__(self, cart_id: int, out: TextIO, clock: Clock) -> None:
+        self._cart_id = cart_id
+        self._out = out
+        self._clock = clock
+        self._colours = out.isatty()
+
+    def show_idle(self) -> None:
+        self._banner("IDLE", "waiting for a shopper", _GREY)
+
+    def show_qr(self, url: str | None) -> None:
+        if url is None:
+            self._banner("SCAN", "the QR is on the screen", _BLUE)
+            return
+        picture = self._picture(url)
+        self._banner("SCAN", "scan to start shopping" if picture else "open this to start shopping", _BLUE)
+        for line in picture:
+            print(self._painted(line, _QR_COLOURS), file=self._out)
+        print(_printable(url), file=self._out, flush=True)
+
+    def start_shopping(self, session_id: int) -> None:
+        self._banner("SHOPPING", f"session {session_id}: put your things in", _GREEN)
+
+    def hold_for_payment(self, session_id: int) -> None:
+        self._banner("HELD", f"session {session_id} is to be paid: nothing in, nothing out", _YELLOW)
+
+    def return_to_idle(self) -> None:
+        self._banner("IDLE", "the session is over, thank you", _GREY)
+
+    def connection(self, connected: bool, sentence: str) -> None:
+        self._line(_printable(sentence) if connected else self._painted(sentence, _RED))
+
+    def notice(self, sentence: str) -> None:
+        self._line(_printable(sentence))
+
+    def _banner(self, word: str, sentence: str, colour: str) -> None:
+        self._line(f"{self._painted(f' {word} ', colour)} {sentence}")
+
+    def _line(self, text: str) -> None:
+        moment = datetime.fromtimestamp(self._clock.now() / 1000, UTC).astimezone()
+        print(f"{moment:%H:%M:%S}  cart {self._cart_id}  {text}", file=self._out, flush=True)
+
+    def _painted(self, text: str, colour: str) -> str:
+        return f"\x1b[{colour}m{_printable(text)}\x1b[0m" if self._colours else _printable(text)
+
+    def _picture(self, url: str) -> list[str]:
+        """The QR line by line; empty if it cannot be drawn here."""
+        drawing = io.StringIO()
+        try:
+            # The least error correction makes the smallest picture, and a display does not get torn.
+            segno.make_qr(url, error="l").terminal(drawing, compact=True)
+            drawing.getvalue().encode(self._out.encoding or "utf-8")
+        except (segno.DataOverflowError, UnicodeEncodeError):
+            return []
+        lines = drawing.getvalue().splitlines()
+        too_wide = self._colours and len(lines[0]) > shutil.get_terminal_size().columns
+        return [] if too_wide else lines
+
+
+class LinesDriver:
+    """For programs: a JSON object per line, `{"at": …, "cart": …, "event": …}`.
+
+    `event` is the name of the `Driver` method; its arguments follow as `url`, `session`, `connected`, `text`.
+    """
+
+    def __init__(self, cart_id: int, out: TextIO, clock: Clock) -> None:
+        self._cart_id = cart_id
+        self._out = out
+        self._clock = clock
+
+    def show_idle(self) -> None:
+        self._event("show_idle")
+
+    def show_qr(self, url: str | None) -> None:
+        self._event("show_qr", url=url)
+
+    def start_shopping(self, session_id: int) -> None:
+        self._event("start_shopping", session=session_id)
+
+    def hold_for_payment(self, session_id: int) -> None:
+        self._event("hold_for_payment", session=session_id)
+
+    def return_to_idle(self) -> None:
+        self._event("return_to_idle")
+
+    def connection(self, connected: bool, sentence: str) -> None:
+        self._event("connection", connected=connected, text=sentence)
+
+    def notice(self, sentence: str) -> None:
+        self._event("notice", text=sentence)
+
+    def _event(self, event: str, **fields: str | int | None) -> None:
+        line = {"at": iso(self._clock.now()), "cart": self._cart_id, "event": event, **fields}
+        print(json.dumps(line), file=self._out, flush=True)
+
+
+def _printable(text: str) -> str:
+    """Without the control characters with which a server's words could drive the terminal."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)

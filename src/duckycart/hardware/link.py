@@ -1,0 +1,215 @@
+"""One connection of one cart, free of I/O: it is told what happened and when, and answers what to do.
+
+Frames keep their order, and every WebSocket library answers pings by itself (RFC 6455, 5.5.2). So after each command the
+link pings with the command's seq, and the pong for N proves that the cart's socket read everything sent on this link up
+to N: receipts from carts that know nothing of receipts.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from duckycart.wire import Command
+
+SILENCE_SECONDS: Final = 15.0  # after this long without a frame from the cart, a heartbeat
+PONG_SECONDS: Final = 20.0  # for the oldest unanswered ping: fielded carts block for up to 10 s (F27)
+FLOOD_FRAMES: Final = 100  # inbound frames in FLOOD_SECONDS; a cart owes nothing but pongs
+FLOOD_SECONDS: Final = 10.0
+
+DEAD: Final = 4408
+TAKEN_OVER: Final = 4409
+WITHDRAWN_OR_FLOOD: Final = 1008
+RESTART: Final = 1012
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Write this command as a text frame."""
+
+    seq: int
+    command: Command
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class NeedRows:
+    """Read the outstanding rows after this seq and hand them to `fill`; until then nothing is sent."""
+
+    after_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """The cart's socket has read these commands."""
+
+    sent: tuple[Send, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    code: int
+    reason: str
+
+
+Output = Send | Ping | NeedRows | Read | Close
+Outputs = list[Output]
+
+
+class Link:
+    """What is known of one connection. Times are seconds of a clock that only grows."""
+
+    __slots__ = (
+        "_closed",
+        "_frames",
+        "_frames_since",
+        "_heard_at",
+        "_highest",
+        "_holding",
+        "_pinged",
+        "_pinged_at",
+        "_silence",
+        "_unread",
+        "cart_id",
+        "epoch",
+        "generation",
+        "last_seq",
+    )
+
+    def __init__(self, cart_id: int, now: float, silence: float = SILENCE_SECONDS) -> None:
+        self.cart_id = cart_id
+        self.epoch = 0  # set by the claim
+        self.generation = 0  # of the cart's boot, set by the claim
+        self.last_seq = 0  # everything up to it was sent here, or needs no sending
+        self._holding = True  # waiting for rows: for the claim's, or for those of a gap
+        self._highest = 0  # offered while holding
+        self._unread: tuple[Send, ...] = ()  # sent here, no pong yet
+        self._pinged: tuple[bytes, ...] = ()  # payloads not answered yet, the oldest first
+        self._pinged_at = 0.0  # of the oldest of them, or of the last pong if that left some
+        self._heard_at = now
+        self._silence = silence  # each link's own, so that heartbeats spread
+        self._frames_since = now
+        self._frames = 0
+        self._closed = False
+
+    def claimed(self, epoch: int, generation: int) -> None:
+        """The database says that this connection owns the cart. `fill` with the claim's rows comes next."""
+        self.epoch = epoch
+        self.generation = generation
+
+    def offer(self, seq: int, command: Command, now: float) -> Outputs:
+        """A committed command, from whoever, in whatever order, any number of times: sent once, in order."""
+        if self._closed or seq <= self.last_seq:
+            return []
+        if self._holding:
+            self._highest = max(self._highest, seq)
+            return []
+        if seq > self.last_seq + 1:
+            return self.behind(seq)
+        return self._send(Send(seq, command), now)
+
+    def behind(self, seq: int) -> Outputs:
+        """The cart has commands up to `seq`; read what this link has not sent."""
+        if self._closed or seq <= self.last_seq:
+            return []
+        self._highest = max(self._highest, seq)
+        if self._holding:
+            return []
+        self._holding = True
+        return [NeedRows(self.last_seq)]
+
+    def fill(self, rows: Sequence[Send], through: int, now: float) -> Outputs:
+        """What must be sent of everything up to `through`; what is not among `rows` needs no sending."""
+        if self._closed:
+            return []
+        outputs: Outputs = []
+        for row in rows:
+            outputs += self._send(row, now)
+        self.last_seq = max(self.last_seq, through)
+        self._holding = False
+        if self._highest > self.last_seq:
+            outputs += self.behind(self._highest)
+        return outputs
+
+    def fill_failed(self) -> None:
+        """The rows could not be read; the next offer or sweep asks again."""
+        self._holding = False
+
+    def _send(self, send: Send, now: float) -> Outputs:
+        self.last_seq = send.seq
+        self._unread += (send,)
+        return [send, self._ping(now)]
+
+    def _ping(self, now: float) -> Ping:
+        if not self._pinged:
+            self._pinged_at = now
+        payload = b"%d" % self.last_seq
+        self._pinged += (payload,)
+        return Ping(payload)
+
+    def probe(self, now: float) -> Outputs:
+        """Ask for a sign of life now."""
+        return [] if self._closed else [self._ping(now)]
+
+    def pong(self, payload: bytes, now: float) -> Outputs:
+        """An answer to one of our pings, or nothing of ours (RFC 6455 allows unsolicited pongs)."""
+        if self._closed or payload not in self._pinged:
+            return []
+        # Only the latest ping need be answered (RFC 6455, 5.5.3), so this one answers all before it.
+        newest = len(self._pinged) - self._pinged[::-1].index(payload)
+        self._pinged = self._pinged[newest:]
+        self._pinged_at = now
+        seq = int(payload)
+        read = tuple(sent for sent in self._unread if sent.seq <= seq)
+        if not read:
+            return []
+        self._unread = self._unread[len(read) :]
+        return [Read(read)]
+
+    def heard(self, now: float) -> Outputs:
+        """A frame of any kind arrived."""
+        if self._closed:
+            return []
+        self._heard_at = now
+        if now - self._frames_since >= FLOOD_SECONDS:
+            self._frames_since = now
+            self._frames = 0
+        self._frames += 1
+        if self._frames > FLOOD_FRAMES:
+            return self.close(WITHDRAWN_OR_FLOOD, "too many frames")
+        return []
+
+    def tick(self, now: float) -> Outputs:
+        """The time `deadline` named has come, or has moved on meanwhile."""
+        if self._closed or now < self.deadline:
+            return []
+        if self._pinged:
+            return self.close(DEAD, "no pong")
+        return [self._ping(now)]
+
+    def close(self, code: int, reason: str) -> Outputs:
+        """This side ends it. Nothing is sent or believed afterwards."""
+        if self._closed:
+            return []
+        self._closed = True
+        return [Close(code, reason)]
+
+    def lost(self) -> None:
+        """The connection is gone."""
+        self._closed = True
+
+    @property
+    def deadline(self) -> float:
+        """When `tick` has to be called next."""
+        return self._pinged_at + PONG_SECONDS if self._pinged else self._heard_at + self._silence
+
+    @property
+    def heard_at(self) -> float:
+        return self._heard_at
+
+    def unread_through(self, seq: int) -> bool:
+        """Whether `seq` was sent on this link and still lacks its pong."""
+        return any(sent.seq == seq for sent in self._unread)

@@ -1,0 +1,101 @@
+"""Which carts are connected here, and when each wants to be looked at."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Protocol
+
+from duckycart.hardware.link import Link, Send
+from duckycart.wire import Command
+
+
+class Connection(Protocol):
+    """A link with its socket, as the registry and dispatch see it."""
+
+    link: Link
+    bucket: int  # where the registry's watch over deadlines has it
+
+    @property
+    def gone(self) -> bool: ...
+
+    def offer(self, seq: int, command: Command) -> None: ...
+
+    def behind(self, seq: int) -> None: ...
+
+    def fill(self, rows: tuple[Send, ...], through: int) -> None: ...
+
+    def probe(self) -> None: ...
+
+    def tick(self) -> None: ...
+
+    def close(self, code: int, reason: str) -> None: ...
+
+
+class Links:
+    """One current connection per cart, and those whose claim is under way. Removal is by identity (F02)."""
+
+    def __init__(self) -> None:
+        self._current: dict[int, Connection] = {}
+        self._claiming: dict[int, list[Connection]] = {}
+        self._buckets: defaultdict[int, set[Connection]] = defaultdict(set)  # by the second of their deadline
+
+    def __len__(self) -> int:
+        return len(self._current)
+
+    @property
+    def watched(self) -> int:
+        """Entries waiting for a deadline."""
+        return sum(map(len, self._buckets.values()))
+
+    def current(self, cart_id: int) -> Connection | None:
+        return self._current.get(cart_id)
+
+    def all(self) -> list[Connection]:
+        return list(self._current.values())
+
+    def of(self, cart_id: int) -> Iterator[Connection]:
+        """Whoever must be offered a command of this cart: also a connection whose claim is not answered yet."""
+        if (current := self._current.get(cart_id)) is not None:
+            yield current
+        yield from self._claiming.get(cart_id, ())
+
+    def claiming(self, connection: Connection) -> None:
+        """Register, holding, before the claim is handed over: no command can fall between the two."""
+        self._claiming.setdefault(connection.link.cart_id, []).append(connection)
+
+    def unclaim(self, connection: Connection) -> None:
+        cart_id = connection.link.cart_id
+        claiming = self._claiming.get(cart_id, [])
+        if connection in claiming:
+            claiming.remove(connection)
+        if not claiming:
+            self._claiming.pop(cart_id, None)
+
+    def take(self, connection: Connection) -> Connection | None:
+        """The claim succeeded: this is the cart's connection now. Returns whichever of the two must close: the older
+        one here, or this one if a newer claim was quicker."""
+        self.unclaim(connection)
+        older = self._current.get(connection.link.cart_id)
+        if older is not None and older.link.epoch > connection.link.epoch:
+            return connection
+        self._current[connection.link.cart_id] = connection
+        return older
+
+    def remove(self, connection: Connection) -> None:
+        """The connection is gone. Leaves alone whoever came after it."""
+        cart_id = connection.link.cart_id
+        self.unclaim(connection)
+        if self._current.get(cart_id) is connection:
+            del self._current[cart_id]
+        if connection.bucket in self._buckets:
+            self._buckets[connection.bucket].discard(connection)
+
+    def watch(self, connection: Connection) -> None:
+        """Look at it again in the second of its deadline. Deadlines move on with every frame, buckets do not: a
+        connection that turns out not to be due is simply watched again."""
+        connection.bucket = int(connection.link.deadline) + 1
+        self._buckets[connection.bucket].add(connection)
+
+    def due(self, now: float) -> list[Connection]:
+        """Those to look at now; they leave their buckets."""
+        seconds = [second for second in self._buckets if second <= now]
+        return [connection for second in seconds for connection in self._buckets.pop(second)]

@@ -1,0 +1,129 @@
+"""What became of the commands: from the link back to their rows.
+
+`sent` and `received` are written in batches; the receipt of a `session_started` at once, because carts exist that wipe
+their basket when they hear it twice (F30).
+"""
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Final
+
+import structlog
+from sqlalchemy import bindparam, func, update
+
+from duckycart.clock import Clock
+from duckycart.errors import DuckyCartError
+from duckycart.hardware.link import Link, Send
+from duckycart.store.engine import Store, Transaction
+from duckycart.store.tables import commands
+from duckycart.wire import CommandType
+
+log = structlog.get_logger()
+
+BATCH_SECONDS: Final = 0.05
+
+_ONE: Final = update(commands).where(
+    commands.c.cart_id == bindparam("cart"),
+    commands.c.seq == bindparam("of_seq"),
+    # Of the boot that heard it: a cart that rebooted has lost it, however late its old receipt comes.
+    commands.c.boot_generation == bindparam("generation"),
+)
+_SENT: Final = _ONE.where(commands.c.state == "queued").values(state="sent", sent_at=bindparam("sent"))
+_RECEIVED: Final = _ONE.where(commands.c.state.in_(("queued", "sent"))).values(
+    state="received",
+    sent_at=func.coalesce(commands.c.sent_at, bindparam("sent")),
+    received_at=bindparam("received"),
+)
+
+
+# (cart, seq, boot generation): when sent, when received
+Pending = dict[tuple[int, int, int], tuple[int, int | None]]
+
+
+class Receipts:
+    """Gathers what links report, and writes it. A receipt is a fact and counts however late it is written."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._pending: Pending = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._writes: set[asyncio.Task[None]] = set()
+
+    def sent(self, link: Link, send: Send) -> None:
+        self._pending[link.cart_id, send.seq, link.generation] = (self._clock.now(), None)
+        log.info(
+            "command sent",
+            cart=link.cart_id,
+            seq=send.seq,
+            type=send.command.type,
+            session=send.command.session_id,
+        )
+        self._later()
+
+    def received(self, link: Link, read: tuple[Send, ...]) -> None:
+        now = self._clock.now()
+        at_once = False
+        for send in read:
+            key = (link.cart_id, send.seq, link.generation)
+            self._pending[key] = (self._pending.get(key, (now, None))[0], now)
+            at_once |= send.command.type is CommandType.SESSION_STARTED
+            log.info(
+                "command received",
+                cart=link.cart_id,
+                seq=send.seq,
+                type=send.command.type,
+                session=send.command.session_id,
+            )
+        if at_once:
+            self.flush()
+        else:
+            self._later()
+
+    def flush(self) -> None:
+        """Hand everything gathered so far to the writer, before whatever is handed over next."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._pending:
+            pending, self._pending = self._pending, {}
+            # Handed over now, not when the task first runs: a claim that follows must find these receipts written.
+            writing = self._store.write(lambda tx: _write_rows(tx, pending), hurry=False)
+            write = asyncio.get_running_loop().create_task(self._watch(writing, pending))
+            self._writes.add(write)
+            write.add_done_callback(self._writes.discard)
+
+    async def finish(self) -> None:
+        """Write what is left; for the end of the server."""
+        self.flush()
+        await asyncio.gather(*self._writes)
+
+    def _later(self) -> None:
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(BATCH_SECONDS, self.flush)
+
+    async def _watch(self, writing: Awaitable[None], pending: Pending) -> None:
+        try:
+            await writing
+        except DuckyCartError as error:
+            # The commands stay outstanding: the cart hears them again on its next connection, unless this succeeds.
+            log.error("receipts not written, trying again", count=len(pending), reason=error.code)
+            for key, times in pending.items():
+                self._pending.setdefault(key, times)
+            if error.code != "stopping":
+                self._later()
+
+
+def _write_rows(tx: Transaction, pending: Pending) -> None:
+    sent = []
+    received = []
+    for (cart_id, seq, generation), (sent_at, received_at) in pending.items():
+        row = {"cart": cart_id, "of_seq": seq, "generation": generation, "sent": sent_at}
+        if received_at is None:
+            sent.append(row)
+        else:
+            received.append({**row, "received": received_at})
+    if sent:
+        tx.connection.execute(_SENT, sent)
+    if received:
+        tx.connection.execute(_RECEIVED, received)

@@ -1,0 +1,336 @@
+"""The cart's WebSocket: uvicorn hands the upgrade here, the frames go through websockets' sans-I/O protocol.
+
+uvicorn makes one of these for every WebSocket upgrade. What is not for `/ws/hardware/` goes on to uvicorn's own class.
+The handshake stays open while the claim runs in its thread, so that a cart that may not connect is refused with an HTTP
+status; bytes that arrive meanwhile wait in a small buffer.
+"""
+
+import asyncio
+import logging
+import re
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, Final, cast
+from urllib.parse import parse_qs, urlsplit
+
+import structlog
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.exceptions import ProtocolError
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Request, Response
+from websockets.protocol import SEND_EOF
+from websockets.server import ServerProtocol
+
+from duckycart.addresses import client_address, within
+from duckycart.hardware.admission import Refusal
+from duckycart.hardware.link import DEAD, RESTART, Close, Link, NeedRows, Outputs, Ping, Read, Send
+from duckycart.settings import Settings
+from duckycart.wire import Command, encode
+
+if TYPE_CHECKING:
+    from uvicorn.config import Config
+    from uvicorn.server import ServerState
+
+    from duckycart.hardware.dispatch import Dispatch
+
+log = structlog.get_logger()
+
+PATH: Final = b"/ws/hardware"
+MAX_FRAME: Final = 4096  # bytes; carts owe nothing but pongs (125 at most)
+MAX_EARLY: Final = 4096  # bytes before the handshake is answered
+MAX_UNREAD: Final = 16_384  # bytes our kernel cannot pass on; 200 commands, so the reader is dead (F24)
+CLOSE_SECONDS: Final = 3.0  # for the cart to answer our close frame, or to read our refusal
+
+_CART_ID: Final = re.compile(r"/ws/hardware/([1-9][0-9]{0,8})")
+_BOOT_ID: Final = re.compile(r"[\x21-\x7e]{1,64}")
+_quiet: Final = logging.getLogger("duckycart.websockets")  # the library's own lines: URLs with keys, once per frame
+
+
+class HardwareSocket(asyncio.Protocol):
+    """One connection, from the handshake to its end. uvicorn's ASGI state holds what it needs, under `hardware`."""
+
+    __slots__ = (
+        "_abort_timer",
+        "_dispatch",
+        "_early",
+        "_loop",
+        "_protocol",
+        "_server_state",
+        "_settings",
+        "_task",
+        "_transport",
+        "_uvicorn",
+        "bucket",
+        "link",
+    )
+
+    link: Link
+
+    def __init__(self, config: "Config", server_state: "ServerState", app_state: dict[str, Any]) -> None:
+        self._uvicorn: tuple[Config, ServerState, dict[str, Any]] | None = (config, server_state, app_state)
+        self._dispatch: Dispatch = app_state["dispatch"]
+        self._settings: Settings = app_state["settings"]
+        self._server_state = server_state
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None  # None before the connection and after its end
+        self._protocol: ServerProtocol | None = None  # None until we know that it is for us, and after the end
+        self._early: bytearray | None = None  # what arrived while the claim runs; None at other times
+        self._task: asyncio.Task[None] | None = None  # the handshake
+        self._abort_timer: asyncio.TimerHandle | None = None
+        self.bucket = -1
+
+    @property
+    def gone(self) -> bool:
+        return self._transport is None or self._transport.is_closing()
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._server_state.connections.add(self)  # type: ignore[arg-type]  # uvicorn knows its own classes only
+
+    def data_received(self, data: bytes) -> None:
+        if self._protocol is None:
+            self._first_data(data)
+        elif self._early is not None:
+            self._early += data
+            if len(self._early) > MAX_EARLY:
+                self._abort("too much data before the handshake")
+        else:
+            self._frames_received(data)
+
+    def eof_received(self) -> None:
+        return None  # close the transport too
+
+    def pause_writing(self) -> None:
+        log.warning("cart does not read", cart=self.link.cart_id, code=DEAD)
+        self._abort("outbound buffer full")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._server_state.connections.discard(self)
+        self._transport = None
+        self._protocol = None
+        if self._abort_timer is not None:
+            self._abort_timer.cancel()
+            self._abort_timer = None
+        if self._task is not None:
+            self._task.cancel()
+        if hasattr(self, "link"):
+            self.link.lost()
+            if self.link.epoch:
+                log.info("cart disconnected", cart=self.link.cart_id, epoch=self.link.epoch)
+            self._dispatch.lost(self)
+
+    def shutdown(self) -> None:
+        """uvicorn stops: the cart is to come back when the server does."""
+        if hasattr(self, "link") and self.link.epoch:
+            self.close(RESTART, "the server restarts")
+        else:
+            self._abort("server stops during the handshake")
+
+    # The handshake
+
+    def _first_data(self, data: bytes) -> None:
+        assert self._uvicorn is not None
+        config, server_state, app_state = self._uvicorn
+        self._uvicorn = None
+        if not _is_ours(data):
+            self._hand_over(WebSocketsSansIOProtocol(config, server_state, app_state), data)
+            return
+        self._protocol = ServerProtocol(max_size=MAX_FRAME, logger=_quiet)
+        self._protocol.receive_data(data)
+        events = self._protocol.events_received()
+        if not events:
+            self._finish_refusal()  # the library has answered a malformed request
+            return
+        request = cast(Request, events[0])
+        response = self._protocol.accept(request)
+        if response.status_code != 101:
+            self._refuse(response, request)
+            return
+        self._early = bytearray()
+        self._task = self._loop.create_task(self._handshake(request, response))
+
+    def _hand_over(self, inner: asyncio.Protocol, data: bytes) -> None:
+        assert self._transport is not None
+        transport, self._transport = self._transport, None
+        self._server_state.connections.discard(self)
+        inner.connection_made(transport)
+        inner.data_received(data)
+        # uvicorn itself makes this object the transport's protocol as soon as we return.
+        self._loop.call_soon(transport.set_protocol, inner)
+
+    async def _handshake(self, request: Request, response: Response) -> None:
+        assert self._protocol is not None
+        try:
+            cart_id, key_hash, boot_id = self._read_request(request)
+            self.link = Link(cart_id, self._dispatch.monotonic(), self._dispatch.silence())
+            filled = await self._dispatch.connect(self, key_hash, boot_id)
+        except Refusal as refusal:
+            rejection = self._protocol.reject(refusal.status, refusal.reason + "\n") if self._protocol else None
+            if rejection is not None:
+                if refusal.retry_after is not None:
+                    rejection.headers["Retry-After"] = str(refusal.retry_after)
+                self._refuse(rejection, request)
+            return
+        finally:
+            self._task = None
+        if self.gone:
+            return
+        log.info(
+            "cart connected",
+            cart=cart_id,
+            epoch=filled.epoch,
+            boot=filled.generation,
+            address=str(self._address(request)),
+            catch_up=[row.seq for row in filled.rows],
+        )
+        assert self._transport is not None
+        self._transport.set_write_buffer_limits(high=MAX_UNREAD)
+        self._protocol.send_response(response)
+        self._flush()
+        early, self._early = self._early, None
+        self.fill(filled.rows, filled.through)
+        if early:
+            self._frames_received(bytes(early))
+
+    def _read_request(self, request: Request) -> tuple[int, bytes | None, str | None]:
+        """Cart id, SHA-256 of its key (None where none is needed), boot id. Raises Refusal."""
+        url = urlsplit(request.path)
+        if (match := _CART_ID.fullmatch(url.path)) is None:
+            raise Refusal(400, "The cart id must be an integer from 1 to 999999999: /ws/hardware/<cart id>")
+        try:
+            query = parse_qs(url.query, max_num_fields=10)
+        except ValueError:
+            raise Refusal(400, "Too many fields in the query string.") from None
+        boot_id = request.headers.get("Cart-Boot-Id") or query.get("boot", [None])[0]
+        if boot_id is not None and _BOOT_ID.fullmatch(boot_id) is None:
+            raise Refusal(400, "Cart-Boot-Id must be 1 to 64 visible ASCII characters.")
+        key = request.headers.get("X-API-Key") or _bearer(request.headers.get("Authorization"))
+        key = key or query.get("key", [None])[0]
+        if key is not None:
+            return int(match[1]), sha256(key.encode()).digest(), boot_id
+        if within(self._address(request), self._settings.keyless_carts):
+            return int(match[1]), None, boot_id
+        raise Refusal(401, "The cart's key is missing: send it as X-API-Key, as Authorization: Bearer, or as ?key=.")
+
+    def _address(self, request: Request) -> Any:
+        peer = self._transport.get_extra_info("peername") if self._transport is not None else None
+        forwarded = ",".join(request.headers.get_all("X-Forwarded-For")) or None
+        return client_address(peer[0] if peer else None, forwarded, self._settings.trusted_proxies)
+
+    def _refuse(self, response: Response, request: Request) -> None:
+        log.info(
+            "cart refused",
+            path=urlsplit(request.path).path[:100],
+            status=response.status_code,
+            reason=(response.body or b"").decode(errors="replace").strip()[:200],
+            address=str(self._address(request)),
+        )
+        if self._protocol is not None:
+            self._protocol.send_response(response)
+        self._finish_refusal()
+
+    def _finish_refusal(self) -> None:
+        self._early = None
+        self._abort_after()
+        self._flush()
+
+    # The open connection
+
+    def _frames_received(self, data: bytes) -> None:
+        protocol = self._protocol
+        if protocol is None:
+            return
+        protocol.receive_data(data)
+        now = self._dispatch.monotonic()
+        for event in protocol.events_received():
+            self._do(self.link.heard(now))
+            if isinstance(event, Frame) and event.opcode is Opcode.PONG:
+                self._dispatch.answered(self.link)
+                self._do(self.link.pong(bytes(event.data), now))
+        if protocol.parser_exc is not None or protocol.close_expected():
+            self._peer_closes(protocol)
+        self._flush()
+
+    def _peer_closes(self, protocol: ServerProtocol) -> None:
+        if isinstance(protocol.parser_exc, ProtocolError | UnicodeDecodeError) or protocol.close_sent is not None:
+            self.link.lost()
+        self._abort_after()
+
+    def offer(self, seq: int, command: Command) -> None:
+        self._do(self.link.offer(seq, command, self._dispatch.monotonic()))
+        self._flush()
+
+    def behind(self, seq: int) -> None:
+        self._do(self.link.behind(seq))
+
+    def fill(self, rows: tuple[Send, ...], through: int) -> None:
+        self._do(self.link.fill(rows, through, self._dispatch.monotonic()))
+        self._flush()
+
+    def probe(self) -> None:
+        self._do(self.link.probe(self._dispatch.monotonic()))
+        self._flush()
+
+    def tick(self) -> None:
+        self._do(self.link.tick(self._dispatch.monotonic()))
+        self._flush()
+
+    def close(self, code: int, reason: str) -> None:
+        self._do(self.link.close(code, reason))
+        self._flush()
+
+    def _do(self, outputs: Outputs) -> None:
+        protocol = self._protocol
+        if protocol is None:
+            return
+        for output in outputs:
+            match output:
+                case Send(_, command):
+                    protocol.send_text(encode(command))
+                    self._dispatch.sent(self.link, output)
+                case Ping(payload):
+                    protocol.send_ping(payload)
+                case Read(sent):
+                    self._dispatch.read(self.link, sent)
+                case NeedRows(after_seq):
+                    self._dispatch.need_rows(self, after_seq)
+                case Close(code, reason):
+                    log.warning("link closed", cart=self.link.cart_id, epoch=self.link.epoch, code=code, reason=reason)
+                    if not protocol.close_expected():
+                        protocol.send_close(code, reason)
+                    self._abort_after()
+
+    def _flush(self) -> None:
+        protocol, transport = self._protocol, self._transport
+        if protocol is None or transport is None:
+            return
+        chunks = protocol.data_to_send()
+        if not chunks:
+            return
+        if data := b"".join(chunk for chunk in chunks if chunk is not SEND_EOF):
+            transport.write(data)
+        if chunks[-1] is SEND_EOF:
+            transport.close()
+
+    def _abort_after(self) -> None:
+        """Whatever the other side does, the connection ends."""
+        if self._abort_timer is None and self._transport is not None:
+            self._abort_timer = self._loop.call_later(CLOSE_SECONDS, self._transport.abort)
+
+    def _abort(self, reason: str) -> None:
+        log.info("connection aborted", reason=reason)
+        if self._transport is not None:
+            self._transport.abort()
+
+
+def _is_ours(request: bytes) -> bool:
+    """Whether the request line asks for a path at or below /ws/hardware."""
+    target = request.split(b"\r\n", 1)[0].split(b" ")[1:2]
+    path = target[0].split(b"?", 1)[0] if target else b""
+    return path == PATH or path.startswith(PATH + b"/")
+
+
+def _bearer(authorization: str | None) -> str | None:
+    scheme, _, credential = (authorization or "").partition(" ")
+    return credential.strip() or None if scheme.lower() == "bearer" else None

@@ -1,0 +1,51 @@
+"""What makes every hint dispensable: of this node's carts, which are behind, and which belong to somebody else by now?
+
+If every message between commit and link were lost, this alone would deliver everything, a few seconds late.
+"""
+
+from typing import Final
+
+import structlog
+
+from duckycart.clock import Clock
+from duckycart.errors import DuckyCartError
+from duckycart.hardware.catchup import behind, changed_hands
+from duckycart.hardware.dispatch import Dispatch
+from duckycart.hardware.link import TAKEN_OVER, WITHDRAWN_OR_FLOOD
+from duckycart.store.engine import Store
+
+log = structlog.get_logger()
+
+SWEEP_SECONDS: Final = 2.0
+OVERLAP_MS: Final = 60_000  # how far nodes' clocks and long transactions may disagree with ours
+
+
+class Sweep:
+    """Looks at the store every SWEEP_SECONDS; cheap when nothing is wrong."""
+
+    def __init__(self, store: Store, clock: Clock, dispatch: Dispatch) -> None:
+        self._store = store
+        self._clock = clock
+        self._dispatch = dispatch
+        self._since = 0  # of the last sweep that succeeded
+
+    async def __call__(self) -> None:
+        started = self._clock.now()
+        try:
+            changed = await self._store.read(lambda connection: changed_hands(connection, self._since - OVERLAP_MS))
+            lagging = await self._store.read(lambda connection: behind(connection, self._dispatch.node))
+        except DuckyCartError as error:
+            log.warning("sweep failed", reason=error.code)
+            return
+        self._since = started
+        for cart_id, epoch, node in changed:
+            connection = self._dispatch.links.current(cart_id)
+            if connection is not None and connection.link.epoch < epoch:
+                if node is None:
+                    connection.close(WITHDRAWN_OR_FLOOD, "the cart's key was changed or the cart disabled")
+                else:
+                    connection.close(TAKEN_OVER, "a newer connection of this cart took over")
+        for cart_id, seq in lagging.items():
+            connection = self._dispatch.links.current(cart_id)
+            if connection is not None:
+                connection.behind(seq)

@@ -1,0 +1,206 @@
+"""What lies in the cart: products read, added and taken out by the cart while its session is shopping."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, and_, bindparam, delete, insert, select, update
+
+from duckycart.errors import BadRequest, Conflict, NotFound
+from duckycart.lifecycle.carts import Standing, stand
+from duckycart.lifecycle.effects import Happened, Received
+from duckycart.lifecycle.rules import Rules
+from duckycart.lifecycle.transitions import Event, Phase, decide
+from duckycart.lifecycle.who import ByCart, Who, find_session
+from duckycart.store.engine import Transaction
+from duckycart.store.tables import basket_lines, commands, products, sessions
+from duckycart.wire import CommandType
+
+MAX_WEIGHT: Final = 1_000_000  # grams on one line; more is a broken scale
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    id: int
+    barcode_number: str  # digits without leading zeros, which carts lose
+    description: str
+    description_ar: str
+    product_size: str
+    unit_price: int  # minor units
+    weight_grams: int | None
+    image_url: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One product in a basket. Its price is the one it had when the line was added."""
+
+    session_id: int
+    product: Product
+    quantity: int
+    unit_price: int
+    saved_weight: int  # grams, of all its units
+
+
+_PRODUCT_COLUMNS: Final = (
+    products.c.id,
+    products.c.barcode_number,
+    products.c.description,
+    products.c.description_ar,
+    products.c.product_size,
+    products.c.unit_price,
+    products.c.weight_grams,
+    products.c.image_url,
+)
+_PRODUCT: Final = select(*_PRODUCT_COLUMNS).where(products.c.barcode_number == bindparam("barcode"))
+_LINES: Final = (
+    select(*_PRODUCT_COLUMNS, basket_lines.c.quantity, basket_lines.c.unit_price, basket_lines.c.saved_weight)
+    .join(basket_lines, basket_lines.c.product_id == products.c.id)
+    .where(basket_lines.c.session_id == bindparam("session"))
+    .order_by(basket_lines.c.added_at, basket_lines.c.product_id)
+)
+_THIS_LINE: Final = and_(
+    basket_lines.c.session_id == bindparam("in_session"), basket_lines.c.product_id == bindparam("of_product")
+)
+_LINE: Final = select(basket_lines.c.quantity, basket_lines.c.unit_price, basket_lines.c.saved_weight).where(_THIS_LINE)
+_CHANGE_LINE: Final = (
+    update(basket_lines)
+    .where(_THIS_LINE)
+    .values(quantity=bindparam("new_quantity"), saved_weight=bindparam("new_weight"))
+)
+_TOUCH: Final = (
+    update(sessions)
+    .where(sessions.c.id == bindparam("touched_session"))
+    .values(touched_at=bindparam("at"), idle_reported_at=None, version=sessions.c.version + 1)
+)
+_ACKNOWLEDGE: Final = (
+    update(commands)
+    .where(commands.c.cart_id == bindparam("of_cart"), commands.c.seq == bindparam("start"))
+    .where(commands.c.state.in_(("queued", "sent")))
+    .values(state="received", received_at=bindparam("at"))
+)
+_START_OUTSTANDING: Final = select(commands.c.seq).where(
+    commands.c.session_id == bindparam("session"),
+    commands.c.type == CommandType.SESSION_STARTED.value,
+    commands.c.state.in_(("queued", "sent")),
+)
+
+
+def find_product(connection: Connection, barcode: int) -> Product:
+    """The product with this barcode, leading zeros aside. Raises NotFound."""
+    row = connection.execute(_PRODUCT, {"barcode": str(barcode)}).one_or_none()
+    if row is None:
+        raise NotFound("unknown_product", f"There is no product with barcode {barcode}.")
+    return Product(*row)
+
+
+def read_item(connection: Connection, who: Who, session_id: int, barcode: int) -> tuple[Product, bool]:
+    """A product the cart's scanner saw, and whether the session's `session_started` still lacks its receipt.
+
+    Raises NotFound for an unknown product or another's session, Conflict when the session is over.
+    """
+    session = find_session(connection, who, session_id)
+    if not session.is_active:
+        decide(Event.CHANGE_BASKET, Phase.AVAILABLE, session_id=session_id)
+    outstanding = connection.execute(_START_OUTSTANDING, {"session": session_id}).first() is not None
+    return find_product(connection, barcode), outstanding
+
+
+def read_basket(connection: Connection, who: Who, session_id: int) -> list[Line]:
+    """All lines, the oldest first. Raises NotFound for another's session."""
+    find_session(connection, who, session_id)
+    return [_line_of(session_id, row) for row in connection.execute(_LINES, {"session": session_id})]
+
+
+def _line_of(session_id: int, row: Row[*tuple[Any, ...]]) -> Line:
+    *product, quantity, unit_price, saved_weight = row
+    return Line(session_id, Product(*product), quantity, unit_price, saved_weight)
+
+
+def add_item(tx: Transaction, who: Who, session_id: int, barcode: int, weight: int | None, rules: Rules) -> Line:
+    """One more unit of the product; returns its line. `weight` is this unit's, in grams.
+
+    Raises NotFound for an unknown product or another's session; Conflict once a payment exists or the session is over;
+    BadRequest when the basket is full.
+    """
+    _open_basket(tx, who, session_id)
+    product = find_product(tx.connection, barcode)
+    key = {"in_session": session_id, "of_product": product.id}
+    grams = weight if weight is not None else product.weight_grams or 0
+    line = tx.connection.execute(_LINE, key).one_or_none()
+    quantity, price, saved = (1, product.unit_price, grams) if line is None else (line[0] + 1, line[1], line[2] + grams)
+    if quantity > rules.line_quantity or saved > MAX_WEIGHT:
+        raise BadRequest(
+            "line_full", f"More than {rules.line_quantity} units or {MAX_WEIGHT // 1000} kg of one product."
+        )
+    if line is None:
+        if len(tx.connection.execute(_LINES, {"session": session_id}).all()) >= rules.basket_lines:
+            raise BadRequest("basket_full", f"More than {rules.basket_lines} different products in one basket.")
+        tx.connection.execute(
+            insert(basket_lines),
+            {
+                "session_id": session_id,
+                "product_id": product.id,
+                "quantity": 1,
+                "unit_price": price,
+                "saved_weight": saved,
+                "added_at": tx.now,
+            },
+        )
+    else:
+        tx.connection.execute(_CHANGE_LINE, {**key, "new_quantity": quantity, "new_weight": saved})
+    return Line(session_id, product, quantity, price, saved)
+
+
+def remove_item(tx: Transaction, who: Who, session_id: int, barcode: int) -> Line | None:
+    """One unit less; returns what is left of the line, None when that was the last unit (F18).
+
+    Raises NotFound for a product that is unknown or not in the basket, or another's session; Conflict once a payment
+    exists or the session is over.
+    """
+    _open_basket(tx, who, session_id)
+    product = find_product(tx.connection, barcode)
+    key = {"in_session": session_id, "of_product": product.id}
+    line = tx.connection.execute(_LINE, key).one_or_none()
+    if line is None:
+        raise NotFound("not_in_basket", f"Product {barcode} is not in the basket.")
+    quantity, price, saved = line
+    if quantity == 1:
+        tx.connection.execute(delete(basket_lines).where(_THIS_LINE), key)
+        return None
+    saved -= saved // quantity
+    tx.connection.execute(_CHANGE_LINE, {**key, "new_quantity": quantity - 1, "new_weight": saved})
+    return Line(session_id, product, quantity - 1, price, saved)
+
+
+def _open_basket(tx: Transaction, who: Who, session_id: int) -> Standing:
+    """Lock the cart of a session whose basket may change; note the sign of life. Raises NotFound, Conflict."""
+    session = find_session(tx.connection, who, session_id)
+    standing = stand(tx, session.cart_id)
+    phase = standing.phase if standing.cart.session_id == session_id else Phase.AVAILABLE
+    decide(Event.CHANGE_BASKET, phase, session_id=session_id)
+    acknowledge_session(tx, who, standing)
+    tx.connection.execute(_TOUCH, {"touched_session": session_id, "at": tx.now})
+    tx.effects.append(Happened(Event.CHANGE_BASKET, session.cart_id, session_id))
+    return standing
+
+
+def acknowledge_session(tx: Transaction, who: Who, standing: Standing) -> None:
+    """A cart that names its session has understood `session_started`, whatever became of the pong (F30)."""
+    start = standing.start_outstanding
+    if start is None or not isinstance(who, ByCart):
+        return
+    tx.connection.execute(_ACKNOWLEDGE, {"of_cart": standing.cart.id, "start": start, "at": tx.now})
+    tx.effects.append(Received(standing.cart.id, start))
+
+
+def acknowledge_call(tx: Transaction, who: ByCart, session_id: int) -> None:
+    """The same for a call that changes nothing else. Nothing happens when the session is not the cart's present one."""
+    standing = stand(tx, who.cart_id)
+    if standing.cart.session_id == session_id:
+        acknowledge_session(tx, who, standing)
+
+
+def require_items(units: int, session_id: int) -> None:
+    """Raises Conflict for an empty basket, which nobody can pay."""
+    if units == 0:
+        raise Conflict("basket_empty", "The basket is empty; there is nothing to pay.", session_id=session_id)

@@ -1,0 +1,149 @@
+"""A cart's row: its lock, its phase, and the next command in its order."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import Row, and_, bindparam, insert, select, text, update
+
+from duckycart.errors import NotFound
+from duckycart.lifecycle.effects import Alarm, Queued
+from duckycart.lifecycle.transitions import Phase
+from duckycart.store.engine import Transaction
+from duckycart.store.tables import alarms, carts, commands, payments, sessions
+from duckycart.wire import Command, CommandType
+
+OPEN_STATES: Final = ("creating", "open")
+
+_CART_COLUMNS: Final = (
+    carts.c.id,
+    carts.c.disabled,
+    carts.c.out_of_service,
+    carts.c.status,
+    carts.c.session_id,
+    carts.c.qr_round,
+    carts.c.qr_expires_at,
+    carts.c.last_seq,
+    carts.c.link_epoch,
+    carts.c.link_node,
+    carts.c.link_changed_at,
+    carts.c.boot_generation,
+)
+_LOCK: Final = update(carts).where(carts.c.id == bindparam("cart")).values(last_seq=carts.c.last_seq)
+_LOCK_RETURNING: Final = _LOCK.returning(*_CART_COLUMNS)
+_PHASE: Final = (
+    select(
+        sessions.c.held_at,
+        payments.c.state,
+        select(commands.c.seq)
+        .where(
+            commands.c.session_id == sessions.c.id,
+            commands.c.type == CommandType.SESSION_STARTED.value,
+            text("commands.state IN ('queued', 'sent')"),
+        )
+        .scalar_subquery()
+        .label("start_outstanding"),
+    )
+    .select_from(
+        sessions.outerjoin(payments, and_(payments.c.session_id == sessions.c.id, payments.c.state.in_(OPEN_STATES)))
+    )
+    .where(sessions.c.id == bindparam("session"))
+)
+_INSERT_COMMAND: Final = insert(commands)
+
+
+@dataclass(frozen=True, slots=True)
+class Cart:
+    """A cart's row as it was when its lock was taken, in the order of `_CART_COLUMNS`."""
+
+    id: int
+    disabled: bool
+    out_of_service: bool
+    status: str
+    session_id: int | None
+    qr_round: int
+    qr_expires_at: int
+    last_seq: int
+    link_epoch: int
+    link_node: str | None
+    link_changed_at: int
+    boot_generation: int
+
+    def away_seconds(self, now: int) -> float:
+        """For how long no node has held a link of this cart; 0 while one does."""
+        return 0.0 if self.link_node is not None else (now - self.link_changed_at) / 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A locked cart and where it stands."""
+
+    cart: Cart
+    phase: Phase
+    held: bool  # payment_created was said in this session: the hold lasts to its end
+    start_outstanding: int | None  # the seq of a session_started whose receipt is still missing
+
+
+def cart_of(row: Row[*tuple[Any, ...]]) -> Cart:
+    return Cart(*row)
+
+
+CART_COLUMNS: Final = _CART_COLUMNS
+
+
+def lock_cart(tx: Transaction, cart_id: int) -> Cart:
+    """Take the cart's lock for the rest of the transaction. Raises NotFound."""
+    row = tx.connection.execute(_LOCK_RETURNING, {"cart": cart_id}).one_or_none()
+    if row is None:
+        raise NotFound("unknown_cart", f"There is no cart {cart_id}.")
+    return cart_of(row)
+
+
+def stand(tx: Transaction, cart_id: int) -> Standing:
+    """Lock the cart and, in a later statement, read its phase. Raises NotFound."""
+    cart = lock_cart(tx, cart_id)
+    if cart.session_id is None:
+        return Standing(cart, Phase.AVAILABLE, held=False, start_outstanding=None)
+    held_at, payment, start = tx.connection.execute(_PHASE, {"session": cart.session_id}).one()
+    if payment == "open":
+        phase = Phase.HELD
+    elif payment == "creating":
+        phase = Phase.ASKING
+    else:
+        phase = Phase.SHOPPING if held_at is None else Phase.UNPAID
+    return Standing(cart, phase, held=held_at is not None, start_outstanding=start)
+
+
+def queue_command(
+    tx: Transaction, cart: Cart, command_type: CommandType, session_id: int | None, changes: dict[str, Any]
+) -> int:
+    """Give the cart its next command, together with the `changes` of its row. Returns the command's seq.
+
+    The cart must be locked. `attempted` is set here when a node holds the link: that node may write the command to the
+    socket at any moment after the commit.
+    """
+    seq = cart.last_seq + 1
+    tx.connection.execute(update(carts).where(carts.c.id == cart.id).values(last_seq=seq, **changes))
+    tx.connection.execute(
+        _INSERT_COMMAND,
+        {
+            "cart_id": cart.id,
+            "seq": seq,
+            "type": command_type.value,
+            "session_id": session_id,
+            "attempted": cart.link_node is not None,
+            "boot_generation": cart.boot_generation,
+            "queued_at": tx.now,
+        },
+    )
+    tx.effects.append(Queued(cart.id, seq, Command(command_type, session_id), cart.link_node))
+    return seq
+
+
+def raise_alarm(
+    tx: Transaction, kind: str, detail: str, *, cart_id: int | None = None, session_id: int | None = None
+) -> None:
+    """Write down what an operator must look at."""
+    tx.connection.execute(
+        insert(alarms).values(at=tx.now, kind=kind, cart_id=cart_id, session_id=session_id, detail=detail)
+    )
+    tx.effects.append(Alarm(kind, detail, cart_id, session_id))

@@ -1,0 +1,345 @@
+"""A payment: begun, opened at the provider, settled or closed.
+
+The provider is asked between two transactions, never inside one. Every step may be repeated, by a retry, by another
+node, by the reconciler after a crash, and leads to the same end.
+"""
+
+from dataclasses import dataclass
+from secrets import token_hex
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Connection, Row, and_, insert, or_, select, update
+
+from duckycart.errors import NotFound
+from duckycart.lifecycle.basket import require_items
+from duckycart.lifecycle.carts import OPEN_STATES, Standing, queue_command, raise_alarm, stand
+from duckycart.lifecycle.effects import Happened
+from duckycart.lifecycle.rules import Rules
+from duckycart.lifecycle.sessions import basket_total, finish_session
+from duckycart.lifecycle.transitions import Event, Phase, decide
+from duckycart.lifecycle.who import Who, find_session
+from duckycart.payments.provider import OpenedPayment, Outcome, ProviderEvent
+from duckycart.store.engine import Transaction
+from duckycart.store.tables import payments, provider_events, sessions
+from duckycart.wire import CommandType
+
+
+@dataclass(frozen=True, slots=True)
+class Payment:
+    id: int
+    session_id: int
+    provider: str
+    token: str
+    provider_ref: str | None
+    url: str | None
+    state: str  # creating, open, paid, failed, cancelled, paid_extra
+    amount: int  # minor units
+    currency: str
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    payment: Payment
+    cart_id: int
+    seq: int | None  # of the payment_created, None when this call queued none
+
+
+_COLUMNS: Final = (
+    payments.c.id,
+    payments.c.session_id,
+    payments.c.provider,
+    payments.c.token,
+    payments.c.provider_ref,
+    payments.c.url,
+    payments.c.state,
+    payments.c.amount,
+    payments.c.currency,
+    payments.c.created_at,
+)
+
+
+def _payment_of(row: Row[*tuple[Any, ...]]) -> Payment:
+    return Payment(*row)
+
+
+def _find(connection: Connection, *where: ColumnElement[bool]) -> Payment | None:
+    row = connection.execute(select(*_COLUMNS).where(*where).order_by(payments.c.id.desc()).limit(1)).one_or_none()
+    return None if row is None else _payment_of(row)
+
+
+def read_payment(connection: Connection, who: Who, session_id: int) -> Payment:
+    """The session's newest payment. Raises NotFound for another's session or when it has none."""
+    find_session(connection, who, session_id)
+    payment = _find(connection, payments.c.session_id == session_id)
+    if payment is None:
+        raise NotFound("no_payment", f"Session {session_id} has no payment yet.")
+    return payment
+
+
+def read_payment_by_token(connection: Connection, token: str) -> Payment:
+    """The payment that a pay page's URL names. Raises NotFound."""
+    payment = _find(connection, payments.c.token == token)
+    if payment is None:
+        raise NotFound("no_payment", "There is no such payment.")
+    return payment
+
+
+def create_payment(
+    tx: Transaction, who: Who, session_id: int, provider: str, method: str | None, rules: Rules
+) -> Payment:
+    """First half: the basket is frozen and a payment of its amount is being created. No command yet.
+
+    While one is being created or open, that one is returned: the caller then does the rest, which repeats safely.
+    Raises NotFound for another's session; Conflict when it is over or its basket is empty.
+    """
+    session = find_session(tx.connection, who, session_id)
+    standing = stand(tx, session.cart_id)
+    phase = standing.phase if standing.cart.session_id == session_id else Phase.AVAILABLE
+    decide(Event.BEGIN_PAYMENT, phase, session_id=session_id)
+    present = _find(tx.connection, payments.c.session_id == session_id, payments.c.state.in_(OPEN_STATES))
+    if present is not None:
+        return present
+    units, total = basket_total(tx.connection, session_id)
+    require_items(units, session_id)
+    values: dict[str, Any] = {
+        "session_id": session_id,
+        "provider": provider,
+        "token": token_hex(16),
+        "state": "creating",
+        "method": method,
+        "amount": total,
+        "currency": rules.currency,
+        "created_at": tx.now,
+    }
+    payment = tx.connection.execute(insert(payments).values(values).returning(*_COLUMNS)).one()
+    _touch(tx, session_id)
+    tx.effects.append(
+        Happened(Event.BEGIN_PAYMENT, session.cart_id, session_id, {"payment": payment.id, "amount": total})
+    )
+    return _payment_of(payment)
+
+
+def open_payment(tx: Transaction, payment_id: int, opened: OpenedPayment) -> Opened:
+    """Second half: the provider has it. The payment is saved as open and `payment_created` is queued.
+
+    Somebody else may have done it first, or its webhook was quicker: then nothing is queued. Raises Conflict when the
+    payment is no longer being created (failed, or its session is over): the caller cancels it at the provider.
+    """
+    payment, standing = _stand_with(tx, payment_id)
+    session_id = payment.session_id
+    if payment.state in ("open", "paid", "paid_extra"):
+        return Opened(payment, standing.cart.id, None)
+    phase = Phase.SHOPPING if payment.state != "creating" else standing.phase
+    outcome = decide(Event.OPEN_PAYMENT, _phase_in(standing, session_id, phase), session_id=session_id)
+    assert outcome.command is not None
+    row = tx.connection.execute(
+        update(payments)
+        .where(payments.c.id == payment_id)
+        .values(state="open", provider_ref=opened.ref, url=opened.url, opened_at=tx.now)
+        .returning(*_COLUMNS)
+    ).one()
+    tx.connection.execute(
+        update(sessions)
+        .where(sessions.c.id == session_id)
+        .values(held_at=sessions.c.held_at if standing.held else tx.now, version=sessions.c.version + 1)
+    )
+    seq = queue_command(tx, standing.cart, CommandType.PAYMENT_CREATED, session_id, {})
+    tx.effects.append(
+        Happened(
+            Event.OPEN_PAYMENT,
+            standing.cart.id,
+            session_id,
+            {"payment": payment_id, "amount": payment.amount},
+        )
+    )
+    return Opened(_payment_of(row), standing.cart.id, seq)
+
+
+def fail_payment(tx: Transaction, payment_id: int, ref: str | None = None) -> None:
+    """The provider did not do it: the basket is free again (unless it was held before), nothing was sent.
+
+    Changes nothing when somebody else's attempt at the same payment succeeded.
+    """
+    _close(tx, payment_id, Event.FAIL_PAYMENT, "failed", ("creating",), ref)
+
+
+def close_payment(tx: Transaction, payment_id: int, ref: str | None = None) -> None:
+    """It was cancelled at the provider. The hold stays; another payment may be created."""
+    _close(tx, payment_id, Event.CLOSE_PAYMENT, "cancelled", OPEN_STATES, ref)
+
+
+def _close(
+    tx: Transaction, payment_id: int, event: Event, state: str, only_from: tuple[str, ...], ref: str | None
+) -> None:
+    payment, standing = _stand_with(tx, payment_id)
+    if payment.state not in only_from:
+        return
+    decide(event, _phase_in(standing, payment.session_id, standing.phase))
+    tx.connection.execute(
+        update(payments)
+        .where(payments.c.id == payment_id)
+        .values(state=state, closed_at=tx.now, provider_ref=ref or payment.provider_ref)
+    )
+    _touch(tx, payment.session_id)
+    tx.effects.append(Happened(event, standing.cart.id, payment.session_id, {"payment": payment_id}))
+
+
+def record_event(tx: Transaction, provider: str, event: ProviderEvent, body: str, rules: Rules) -> str:
+    """A provider's webhook, once: stored with what came of it, and acted upon in the same transaction.
+
+    Returns what came of it: `repeated` for one that was stored before, else as stored. Nothing that is stored is ever
+    refused, so that the provider need not send it again (F10).
+    """
+    seen = tx.connection.execute(
+        select(provider_events.c.outcome).where(
+            provider_events.c.provider == provider, provider_events.c.event_id == event.event_id
+        )
+    ).one_or_none()
+    if seen is not None:
+        return "repeated"
+    outcome = _act_on(tx, provider, event, rules)
+    tx.connection.execute(
+        insert(provider_events).values(
+            provider=provider,
+            event_id=event.event_id,
+            type=event.type[:40],
+            provider_ref=event.ref,
+            body=body,
+            outcome=outcome,
+            received_at=tx.now,
+        )
+    )
+    return outcome
+
+
+def _act_on(tx: Transaction, provider: str, event: ProviderEvent, rules: Rules) -> str:
+    if event.outcome is Outcome.UNKNOWN:
+        return "ignored"
+    payment = None
+    if event.ref is not None:
+        payment = _find(
+            tx.connection,
+            payments.c.provider == provider,
+            or_(payments.c.provider_ref == event.ref, payments.c.token == event.ref),
+        )
+    if payment is None:
+        if event.outcome is Outcome.SUCCEEDED:
+            raise_alarm(
+                tx,
+                "unknown_payment_paid",
+                f"{provider} says that {event.ref} was paid; it is not known here.",
+            )
+        return "unknown_payment"
+    match event.outcome:
+        case Outcome.SUCCEEDED:
+            return settle_payment(tx, payment.id, event.amount, event.currency, rules)
+        case Outcome.DECLINED:
+            return _decline(tx, payment.id)
+        case _:
+            close_payment(tx, payment.id)
+            return "cancelled"
+
+
+def _decline(tx: Transaction, payment_id: int) -> str:
+    payment, standing = _stand_with(tx, payment_id)
+    if payment.state not in OPEN_STATES:
+        return "ignored"
+    _touch(tx, payment.session_id)
+    tx.effects.append(Happened("payment_declined", standing.cart.id, payment.session_id, {"payment": payment_id}))
+    return "declined"
+
+
+def settle_payment(tx: Transaction, payment_id: int, amount: int | None, currency: str | None, rules: Rules) -> str:
+    """It was paid. The session ends with it, once (F09); returns `settled`, `repeated`, `mismatch` or `paid_extra`.
+
+    A different amount or currency settles nothing and raises an alarm (F17). A success for a closed payment settles if
+    its session is active and the amount is still the basket's; else it is recorded as paid extra, with an alarm (F37).
+    """
+    payment, standing = _stand_with(tx, payment_id)
+    session_id = payment.session_id
+    if payment.state in ("paid", "paid_extra"):
+        return "repeated"
+    if (amount, currency) != (payment.amount, payment.currency):
+        raise_alarm(
+            tx,
+            "payment_mismatch",
+            f"Payment {payment_id} of {payment.amount} {payment.currency} was reported paid with {amount} {currency}.",
+            cart_id=standing.cart.id,
+            session_id=session_id,
+        )
+        return "mismatch"
+    active = standing.cart.session_id == session_id
+    fits = active and (payment.state in OPEN_STATES or basket_total(tx.connection, session_id)[1] == payment.amount)
+    tx.connection.execute(
+        update(payments)
+        .where(payments.c.id == payment_id)
+        .values(state="paid" if fits else "paid_extra", closed_at=tx.now)
+    )
+    if not fits:
+        raise_alarm(
+            tx,
+            "paid_extra",
+            f"Payment {payment_id} was paid after it was closed and fits no active session; give the money back.",
+            cart_id=standing.cart.id,
+            session_id=session_id,
+        )
+        return "paid_extra"
+    tx.effects.append(
+        Happened(
+            Event.SETTLE_PAYMENT,
+            standing.cart.id,
+            session_id,
+            {"payment": payment_id, "amount": payment.amount},
+        )
+    )
+    finish_session(tx, standing, Event.SETTLE_PAYMENT, "paid", rules)
+    return "settled"
+
+
+def unsettled_payments(connection: Connection, now: int, rules: Rules, asking_seconds: int) -> list[Payment]:
+    """What the reconciler must look at: left in creating, open for too long, or open with its session over."""
+    rows = connection.execute(
+        select(*_COLUMNS)
+        .join(sessions, sessions.c.id == payments.c.session_id)
+        .where(
+            payments.c.state.in_(OPEN_STATES),
+            or_(
+                and_(payments.c.state == "creating", payments.c.created_at < now - asking_seconds * 1000),
+                payments.c.created_at < now - rules.payment_seconds * 1000,
+                ~sessions.c.is_active,
+            ),
+        )
+        .limit(200)
+    )
+    return [_payment_of(row) for row in rows]
+
+
+def session_is_active(connection: Connection, session_id: int) -> bool:
+    return bool(connection.execute(select(sessions.c.is_active).where(sessions.c.id == session_id)).scalar_one())
+
+
+def _stand_with(tx: Transaction, payment_id: int) -> tuple[Payment, Standing]:
+    """Lock the payment's cart, then read the payment as it is under that lock."""
+    cart_id = tx.connection.execute(
+        select(sessions.c.cart_id)
+        .join(payments, payments.c.session_id == sessions.c.id)
+        .where(payments.c.id == payment_id)
+    ).scalar_one()
+    standing = stand(tx, cart_id)
+    payment = _find(tx.connection, payments.c.id == payment_id)
+    assert payment is not None
+    return payment, standing
+
+
+def _phase_in(standing: Standing, session_id: int, phase: Phase) -> Phase:
+    """The phase of this session: AVAILABLE when the cart has none any more, or already the next one."""
+    return phase if standing.cart.session_id == session_id else Phase.AVAILABLE
+
+
+def _touch(tx: Transaction, session_id: int) -> None:
+    tx.connection.execute(
+        update(sessions)
+        .where(sessions.c.id == session_id)
+        .values(touched_at=tx.now, idle_reported_at=None, version=sessions.c.version + 1)
+    )

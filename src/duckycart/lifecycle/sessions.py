@@ -1,0 +1,271 @@
+"""A session begins with a scan and ends in one of four ways; each end frees the cart and tells it so."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import Connection, bindparam, func, insert, select, update
+
+from duckycart.errors import Conflict, Forbidden, Gone, NotFound
+from duckycart.lifecycle.carts import Cart, Standing, queue_command, raise_alarm, stand
+from duckycart.lifecycle.effects import Happened
+from duckycart.lifecycle.qr import refuse_unfit
+from duckycart.lifecycle.rules import Rules
+from duckycart.lifecycle.transitions import Event, Phase, decide
+from duckycart.lifecycle.who import SessionView, Who, find_session
+from duckycart.store.engine import Transaction
+from duckycart.store.tables import analytics, basket_lines, carts, commands, payments, sessions, users
+from duckycart.wire import CommandType
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    session: SessionView
+    seq: int  # of its session_started
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    session_id: int
+    cart_id: int
+    reason: str  # paid, ended, idle or forced
+    seq: int  # of its end_session
+
+
+_ACTIVE_OF_USER: Final = select(sessions.c.id, sessions.c.cart_id, sessions.c.qr_round, sessions.c.created_at).where(
+    sessions.c.user_id == bindparam("user"), sessions.c.is_active
+)
+_USER: Final = select(users.c.is_active, users.c.email, users.c.guest_cart_id, users.c.guest_round).where(
+    users.c.id == bindparam("user")
+)
+_START_SEQ: Final = select(commands.c.seq).where(
+    commands.c.session_id == bindparam("session"), commands.c.type == CommandType.SESSION_STARTED.value
+)
+_TOTALS: Final = select(
+    func.coalesce(func.sum(basket_lines.c.quantity), 0),
+    func.coalesce(func.sum(basket_lines.c.quantity * basket_lines.c.unit_price), 0),
+).where(basket_lines.c.session_id == bindparam("session"))
+_PAID: Final = select(func.coalesce(func.sum(payments.c.amount), 0)).where(
+    payments.c.session_id == bindparam("session"), payments.c.state == "paid"
+)
+
+
+def basket_total(connection: Connection, session_id: int) -> tuple[int, int]:
+    """How many units, and what they cost in minor units."""
+    units, total = connection.execute(_TOTALS, {"session": session_id}).one()
+    return int(units), int(total)
+
+
+def create_session(
+    tx: Transaction, cart_id: int, qr_round: int, expires_at: int, user_id: int, rules: Rules
+) -> Started:
+    """The QR was scanned: session saved, cart in_use, every earlier QR void, `session_started` queued.
+
+    The same shopper repeating the QR of a still active session gets that session again, and nothing new is queued
+    (F38). Raises NotFound for an unknown cart; Gone for a QR that is expired or void; Conflict when the cart is in use
+    or away, or when the shopper already has a session (its `session_id` and `cart_id` are in the error); Forbidden for
+    a user who may not shop.
+    """
+    standing = stand(tx, cart_id)
+    cart = standing.cart
+    active = tx.connection.execute(_ACTIVE_OF_USER, {"user": user_id}).one_or_none()
+    if active is not None and (active.cart_id, active.qr_round) == (cart_id, qr_round):
+        seq = tx.connection.execute(_START_SEQ, {"session": active.id}).scalar_one()
+        session = SessionView(active.id, cart_id, user_id, True, active.created_at, None)
+        return Started(session, seq)
+    _refuse_void_qr(cart, standing.phase, qr_round, expires_at, tx.now)
+    outcome = decide(Event.CREATE_SESSION, standing.phase, cart_id=cart_id)
+    refuse_unfit(cart, tx.now, rules)
+    if active is not None:
+        raise Conflict(
+            "shopper_has_session",
+            f"You already have a session with cart {active.cart_id}.",
+            session_id=active.id,
+            cart_id=active.cart_id,
+        )
+    _refuse_user(tx.connection, user_id, cart_id, qr_round)
+    assert outcome.command is not None
+    session_id = _insert_session(tx, cart_id, user_id, qr_round)
+    seq = queue_command(
+        tx,
+        cart,
+        outcome.command,
+        session_id,
+        {"status": "in_use", "session_id": session_id, "qr_round": cart.qr_round + 1, "qr_expires_at": 0},
+    )
+    tx.effects.append(Happened(Event.CREATE_SESSION, cart_id, session_id, {"user": user_id}))
+    return Started(SessionView(session_id, cart_id, user_id, True, tx.now, None), seq)
+
+
+def _insert_session(tx: Transaction, cart_id: int, user_id: int, qr_round: int) -> int:
+    session_id = tx.connection.execute(
+        insert(sessions)
+        .values(
+            cart_id=cart_id,
+            user_id=user_id,
+            qr_round=qr_round,
+            is_active=True,
+            created_at=tx.now,
+            touched_at=tx.now,
+            version=1,
+        )
+        .returning(sessions.c.id)
+    ).scalar_one()
+    return int(session_id)
+
+
+def _refuse_void_qr(cart: Cart, phase: Phase, qr_round: int, expires_at: int, now: int) -> None:
+    if qr_round == cart.qr_round - 1 and phase is not Phase.AVAILABLE:
+        return  # the loser of two phones on one QR: the table tells him that the cart is in use
+    if qr_round != cart.qr_round:
+        raise Gone("qr_void", "This QR was already used; please scan the one on the cart now.", cart_id=cart.id)
+    if now >= expires_at:
+        raise Gone("qr_expired", "This QR has expired; please scan the one on the cart now.", cart_id=cart.id)
+
+
+def _refuse_user(connection: Connection, user_id: int, cart_id: int, qr_round: int) -> None:
+    user = connection.execute(_USER, {"user": user_id}).one_or_none()
+    if user is None or not user.is_active:
+        raise Forbidden("user_inactive", "This account may not start a session.")
+    if user.email is None and (user.guest_cart_id, user.guest_round) != (cart_id, qr_round):
+        raise Forbidden(
+            "guest_other_session",
+            "A guest joins with the QR it began with; please scan again as a new guest.",
+        )
+
+
+def finish_session(tx: Transaction, standing: Standing, event: Event, reason: str, rules: Rules) -> Ended:
+    """End the cart's session: inactive, cart available, analytics row, then `end_session`, all in this transaction.
+
+    Every end goes through here. Raises Conflict where the table refuses `event`.
+    """
+    cart = standing.cart
+    outcome = decide(event, standing.phase, cart_id=cart.id)
+    assert cart.session_id is not None
+    assert outcome.command is not None
+    session_id = cart.session_id
+    user_id, started_at = tx.connection.execute(
+        update(sessions)
+        .where(sessions.c.id == session_id)
+        .values(is_active=False, ended_at=tx.now, end_reason=reason, version=sessions.c.version + 1)
+        .returning(sessions.c.user_id, sessions.c.created_at)
+    ).one()
+    units, total = basket_total(tx.connection, session_id)
+    paid = tx.connection.execute(_PAID, {"session": session_id}).scalar_one()
+    tx.connection.execute(
+        insert(analytics).values(
+            session_id=session_id,
+            cart_id=cart.id,
+            user_id=user_id,
+            started_at=started_at,
+            ended_at=tx.now,
+            end_reason=reason,
+            units=units,
+            total=total,
+            paid=paid,
+            currency=rules.currency,
+        )
+    )
+    seq = queue_command(tx, cart, outcome.command, session_id, {"status": "available", "session_id": None})
+    tx.effects.append(Happened("finish_session", cart.id, session_id, {"reason": reason}))
+    return Ended(session_id, cart.id, reason, seq)
+
+
+def _stand_in(tx: Transaction, who: Who, session_id: int) -> Standing:
+    """Lock the session's cart. Raises NotFound for another's session, Conflict when it is over."""
+    session = find_session(tx.connection, who, session_id)
+    standing = stand(tx, session.cart_id)
+    if standing.cart.session_id != session_id:
+        decide(Event.END_BY_SHOPPER, Phase.AVAILABLE, session_id=session_id)
+    return standing
+
+
+def end_session(tx: Transaction, who: Who, session_id: int, rules: Rules) -> Ended:
+    """The shopper ends a session with an empty basket. Raises NotFound, or Conflict with the reason."""
+    standing = _stand_in(tx, who, session_id)
+    decide(Event.END_BY_SHOPPER, standing.phase, session_id=session_id)
+    if basket_total(tx.connection, session_id)[0]:
+        raise Conflict("basket_not_empty", "The basket is not empty; put the items back or pay.", session_id=session_id)
+    return finish_session(tx, standing, Event.END_BY_SHOPPER, "ended", rules)
+
+
+def force_end(tx: Transaction, who: Who, session_id: int, rules: Rules) -> Ended:
+    """An operator ends a session whatever its state. A payment still open is cancelled at its provider by a sweep."""
+    return finish_session(tx, _stand_in(tx, who, session_id), Event.END_BY_FORCE, "forced", rules)
+
+
+def idle_sessions(connection: Connection, now: int, rules: Rules) -> list[tuple[int, int]]:
+    """(session, cart) of what has shown no sign of life for too long and was not yet reported."""
+    rows = connection.execute(
+        select(sessions.c.id, sessions.c.cart_id)
+        .where(
+            sessions.c.is_active,
+            sessions.c.touched_at < now - rules.idle_seconds * 1000,
+            sessions.c.idle_reported_at.is_(None),
+        )
+        .limit(200)
+    )
+    return [(row.id, row.cart_id) for row in rows]
+
+
+def end_if_idle(tx: Transaction, session_id: int, cart_id: int, rules: Rules) -> Ended | None:
+    """End an idle session with an empty basket; tell an operator, once, of one that is not empty (F40).
+
+    Judged again under the lock: a shopper who came back in the meantime keeps the session.
+    """
+    standing = stand(tx, cart_id)
+    if standing.cart.session_id != session_id or not _still_idle(tx, session_id, rules):
+        return None
+    if standing.phase is Phase.SHOPPING and not basket_total(tx.connection, session_id)[0]:
+        return finish_session(tx, standing, Event.END_IDLE, "idle", rules)
+    tx.connection.execute(update(sessions).where(sessions.c.id == session_id).values(idle_reported_at=tx.now))
+    raise_alarm(
+        tx,
+        "session_idle",
+        f"Session {session_id} on cart {cart_id} has shown no sign of life for {rules.idle_seconds} s "
+        "and its basket is not empty or its payment is open.",
+        cart_id=cart_id,
+        session_id=session_id,
+    )
+    return None
+
+
+def _still_idle(tx: Transaction, session_id: int, rules: Rules) -> bool:
+    touched_at: int = tx.connection.execute(
+        select(sessions.c.touched_at).where(sessions.c.id == session_id)
+    ).scalar_one()
+    return touched_at < tx.now - rules.idle_seconds * 1000
+
+
+def active_session(connection: Connection, cart_id: int) -> SessionView:
+    """The cart's active session. Raises NotFound when there is none."""
+    row = connection.execute(
+        select(
+            sessions.c.id,
+            sessions.c.cart_id,
+            sessions.c.user_id,
+            sessions.c.is_active,
+            sessions.c.created_at,
+            sessions.c.end_reason,
+        ).where(sessions.c.cart_id == cart_id, sessions.c.is_active)
+    ).one_or_none()
+    if row is None:
+        raise NotFound("no_active_session", f"Cart {cart_id} has no active session.")
+    return SessionView(*row)
+
+
+def cart_status(connection: Connection, cart_id: int) -> dict[str, Any]:
+    """The cart's status as fielded clients read it; `out_of_service` is derived. Raises NotFound."""
+    row = connection.execute(
+        select(carts.c.status, carts.c.out_of_service, carts.c.disabled, carts.c.session_id, sessions.c.user_id)
+        .select_from(carts.outerjoin(sessions, sessions.c.id == carts.c.session_id))
+        .where(carts.c.id == cart_id)
+    ).one_or_none()
+    if row is None:
+        raise NotFound("unknown_cart", f"There is no cart {cart_id}.")
+    return {
+        "cart_id": cart_id,
+        "status": "out_of_service" if row.out_of_service or row.disabled else row.status,
+        "has_active_session": row.session_id is not None,
+        "session_id": row.session_id,
+        "user_id": row.user_id,
+    }

@@ -1,0 +1,35 @@
+"""Argon2 for people's passwords, away from the event loop. Carts' keys are random and need only SHA-256."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+from pwdlib import PasswordHash
+
+_argon2: Final = PasswordHash.recommended()
+
+
+def hash_password(password: str) -> str:
+    """Takes tens of milliseconds on purpose."""
+    return _argon2.hash(password)
+
+
+class Passwords:
+    """Two threads, so that a crowd signing in never takes all cores from the carts."""
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(2, thread_name_prefix="argon2")
+        self._nobody = hash_password("")  # checked for unknown users, so that they cost the same time
+
+    async def hash(self, password: str) -> str:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, hash_password, password)
+
+    async def check(self, password: str, password_hash: str | None) -> bool:
+        """Whether it is the password; `None` (no such user, or one without a password) takes as long and is False."""
+        right = await asyncio.get_running_loop().run_in_executor(
+            self._threads, _argon2.verify, password, password_hash or self._nobody
+        )
+        return right and password_hash is not None
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,101 @@
+"""Every setting, with its unit, its default and the reason for it. Each is also an environment variable DUCKYCART_…"""
+
+from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from duckycart.lifecycle.rules import Rules
+
+Network = IPv4Network | IPv6Network
+
+
+def _networks(value: Any) -> Any:
+    """Comma-separated CIDR networks."""
+    if isinstance(value, str):
+        return tuple(ip_network(part.strip()) for part in value.split(",") if part.strip())
+    return value
+
+
+def _words(value: Any) -> Any:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)]
+Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
+
+
+class OfflineCarts(StrEnum):
+    REFUSE = "refuse"
+    ACCEPT = "accept"
+
+
+class Settings(BaseSettings):
+    """Read once at start, from DUCKYCART_… variables and what the command line says."""
+
+    model_config = SettingsConfigDict(env_prefix="DUCKYCART_", frozen=True, extra="ignore")
+
+    # Where it listens and what it keeps
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=0, le=65535)
+    database: str = "sqlite:///duckycart.db"
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    public_url: str | None = None  # what phones open; default: http(s)://host:port
+    node: str | None = None  # this server's name in the carts' rows and the log; default: the host's name
+
+    # Who may come in
+    keyless_carts: Networks = ()  # from these networks carts connect without a key, as the protocol document shows it
+    trusted_proxies: Networks = ()  # from these, X-Forwarded-For names the client
+    cors_origins: Words = ()  # of screens' pages; `*` for any
+
+    # The shop
+    currency: str = Field("EGP", pattern=r"^[A-Z]{3}$")
+    currency_digits: int = Field(2, ge=0, le=3)  # minor units per major unit, as a power of ten
+    offline_carts: OfflineCarts = OfflineCarts.REFUSE  # whether a cart away for over 60 s may start a session
+    qr_seconds: int = Field(300, ge=10, le=86_400)  # long enough to find the app, short enough to be on the screen
+    idle_seconds: int = Field(900, ge=60)  # a shopper who walked off
+    payment_seconds: int = Field(1800, ge=60)  # a pay page left open
+
+    # Money
+    payment_provider: Literal["sandbox"] = "sandbox"
+    sandbox_public: Literal["yes", "no"] = "no"  # the sandbox takes no money: off loopback it must be asked for
+    provider_seconds: float = Field(10.0, gt=0, le=60)  # time limit of one call to a provider
+
+    # Limits
+    handshakes: int = Field(512, ge=1)  # carts connecting at one moment; the others get 503 and come back
+    connects: int = Field(5, ge=1)  # accepted connects of one cart in 10 s; more are two carts with one key
+    sign_in_per_minute: int = Field(20, ge=1)  # per account and per address
+    scans_per_minute: int = Field(60, ge=1)  # per shopper and per address
+
+    log_format: Literal["auto", "text", "json"] = "auto"  # auto: text for a terminal, JSON for a pipe
+
+    @model_validator(mode="after")
+    def _tls_is_a_pair(self) -> Self:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("--tls-cert and --tls-key belong together: give both or neither")
+        return self
+
+    @property
+    def url(self) -> str:
+        """Where phones and screens find this server, without a slash at the end."""
+        if self.public_url is not None:
+            return self.public_url.rstrip("/")
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'https' if self.tls_cert else 'http'}://{host}:{self.port}"
+
+    @property
+    def rules(self) -> Rules:
+        """What of these the transitions need."""
+        return Rules(
+            currency=self.currency,
+            qr_seconds=self.qr_seconds,
+            refuse_offline=self.offline_carts is OfflineCarts.REFUSE,
+            idle_seconds=self.idle_seconds,
+            payment_seconds=self.payment_seconds,
+        )

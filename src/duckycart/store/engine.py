@@ -1,0 +1,106 @@
+"""Transactions, each one function run in a writer thread; readers beside it.
+
+A caller hands over a function of a `Transaction`. The function is the transaction: it returns and everything it did is
+committed, or it raises and nothing happened. It may be run again (a group that failed, a violated index), so it must
+touch nothing but the database and `tx.effects`. Whatever has to be known after the commit goes into `effects`: they are
+handed out, in the order of the commits, in the event loop, before the caller itself is answered.
+"""
+
+from collections.abc import Awaitable, Callable
+from concurrent.futures import CancelledError
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
+
+from duckycart.errors import Conflict, DuckyCartError, Unavailable
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Transaction:
+    """What a transition works with: the connection, one reading of the clock, and what to tell afterwards."""
+
+    connection: Connection
+    now: int  # milliseconds since 1970, UTC
+    effects: list[object] = field(default_factory=list)
+
+
+class Store(Protocol):
+    """Both stores keep these promises."""
+
+    def write(
+        self,
+        work: Callable[[Transaction], T],
+        *,
+        hurry: bool = True,
+        wanted: Callable[[], bool] | None = None,
+    ) -> Awaitable[T]:
+        """Run `work` as one transaction; awaiting gives its result once that is durable.
+
+        It is handed over at once, in the order of the calls, whether somebody awaits it or not. `hurry` puts it before all that is not (shoppers before claims and receipts). `wanted` is asked, in the writer
+        thread, just before the work would begin; if it says no, the work is dropped and CancelledError raised.
+        Cancelling the caller does not cancel the work.
+
+        Raises whatever `work` raised, after the commit of what it may have looked at; Unavailable when the database
+        did not do it (full, locked, gone), and then nothing of it happened.
+        """
+
+    async def read(self, look: Callable[[Connection], T]) -> T:
+        """Run `look` on one consistent snapshot, in a thread, without waiting for writers."""
+
+    async def close(self) -> None:
+        """Finish what was handed over, then let go of the database."""
+
+
+EffectsHandler = Callable[[list[object]], None]
+
+
+class Job:
+    """One function on its way through a writer, with what became of it."""
+
+    __slots__ = ("answer", "effects", "error", "result", "wanted", "work")
+
+    def __init__(
+        self,
+        work: Callable[[Transaction], Any],
+        wanted: Callable[[], bool] | None,
+        answer: Callable[["Job"], None],
+    ) -> None:
+        self.work = work
+        self.wanted = wanted
+        self.answer = answer  # called in the event loop, once, after the commit
+        self.result: Any = None
+        self.error: BaseException | None = None
+        self.effects: list[object] = []
+
+    def run(self, connection: Connection, now: int) -> None:
+        """Do the work, and remember its result; raises what the work raised, having kept nothing."""
+        if self.wanted is not None and not self.wanted():
+            raise CancelledError("nobody waits for this any more")
+        tx = Transaction(connection, now)
+        self.result = self.work(tx)
+        self.effects = tx.effects
+
+    def fail(self, error: BaseException) -> None:
+        self.result = None
+        self.effects = []
+        self.error = error
+
+
+def database_failed(error: BaseException) -> DuckyCartError:
+    """What a caller is told when the database did not do it. Never the SQL, never its parameters."""
+    failure = Unavailable(
+        "database_unavailable", "The database could not do this now; nothing was changed.", retry_after=1
+    )
+    failure.__cause__ = error
+    return failure
+
+
+def violated(error: IntegrityError) -> DuckyCartError:
+    """A rule of the database was broken twice in a row: the state is not what the request takes it for."""
+    conflict = Conflict("conflict", "Another request changed this first; look at the present state and try again.")
+    conflict.__cause__ = error
+    return conflict

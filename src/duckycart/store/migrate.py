@@ -1,0 +1,62 @@
+"""Bring a database to the schema of this version, with Alembic."""
+
+import sqlite3
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection
+
+from duckycart.store.sqlite import engine_for
+
+
+class NewerSchema(Exception):
+    """The database was written by a newer version of this program."""
+
+
+def _config(connection: Connection) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    return config
+
+
+def migrate_sqlite(path: Path) -> Path | None:
+    """Create or migrate the file. An older schema is copied first; returns the copy's path, or None.
+
+    Raises NewerSchema, with a sentence that says what to do, for a file of a newer version.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    engine = engine_for(path)
+    try:
+        with engine.connect() as connection:
+            config = _config(connection)
+            scripts = ScriptDirectory.from_config(config)
+            present = MigrationContext.configure(connection).get_current_revision()
+            newest = scripts.get_current_head()
+            if present == newest:
+                return None
+            if present is not None and present not in {script.revision for script in scripts.walk_revisions()}:
+                raise NewerSchema(
+                    f"{path} was written by a newer DuckyCart (schema {present}, this one knows {newest}). "
+                    "Install that version, or restore a backup."
+                )
+            copy = None
+            if present is not None:
+                copy = Path(f"{path}.before-{newest}")
+                backup_sqlite(path, copy)
+            command.upgrade(config, "head")
+            return copy
+    finally:
+        engine.dispose()
+
+
+def backup_sqlite(source: Path, target: Path) -> None:
+    """Copy a database that may be in use; the copy is one consistent state and a complete database by itself."""
+    with sqlite3.connect(f"file:{source}?mode=ro", uri=True) as reading, sqlite3.connect(target) as writing:
+        reading.backup(writing)
+    reading.close()
+    writing.close()

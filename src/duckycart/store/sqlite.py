@@ -1,0 +1,256 @@
+"""The embedded store: one SQLite file, one writer thread that commits in groups, readers beside it.
+
+The writer takes what waits, gives each member a savepoint, and commits once for all: at most `GROUP` members or
+`GROUP_SECONDS`, so that one fsync serves many. Nobody is answered before that COMMIT returned. An error of a member
+rolls back that member; but a full disk rolls back the whole transaction and leaves SQLite silently in autocommit, so
+after each error the writer looks whether its transaction is still there. If not, or if COMMIT fails, all members fail.
+"""
+
+import asyncio
+import fcntl
+import os
+import sqlite3
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import IO, Final, TypeVar, cast
+
+import structlog
+from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from duckycart.clock import Clock
+from duckycart.errors import Unavailable
+from duckycart.store.engine import EffectsHandler, Job, Transaction, database_failed, violated
+
+T = TypeVar("T")
+log = structlog.get_logger()
+
+GROUP: Final = 64
+GROUP_SECONDS: Final = 0.010
+READERS: Final = 2
+WAITING: Final = 20_000  # jobs; beyond it the answer is 503 at once instead of late
+BUSY_SECONDS: Final = 5.0  # how long to wait for the administration's own short transactions
+
+
+class FileInUse(Exception):
+    """Another server has this SQLite file."""
+
+
+class FileLock:
+    """One server per SQLite file: an advisory lock beside it, gone with the process however it dies."""
+
+    def __init__(self, database: Path) -> None:
+        """Raises FileInUse when another process holds it."""
+        self._file: IO[str] = open(f"{database}.lock", "a+")  # noqa: SIM115 - held for the life of the server
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self._file.seek(0)
+            owner = self._file.read().strip() or "unknown"
+            self._file.close()
+            raise FileInUse(
+                f"Another DuckyCart server (process {owner}) uses {database}. Stop it, or give this one another "
+                "--database. To run several servers, use PostgreSQL."
+            ) from error
+        self._file.truncate(0)
+        self._file.write(str(os.getpid()))
+        self._file.flush()
+
+    def release(self) -> None:
+        self._file.close()
+
+
+def engine_for(path: Path) -> Engine:
+    """An engine that leaves transactions to whoever uses it, with SQLite told to be durable."""
+    engine = create_engine(
+        URL.create("sqlite", database=str(path)),
+        isolation_level="AUTOCOMMIT",
+        poolclass=NullPool,
+        connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
+    )
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: sqlite3.Connection, _: object) -> None:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+
+    return engine
+
+
+def driver_of(connection: Connection) -> sqlite3.Connection:
+    """The sqlite3 connection underneath, for what SQLAlchemy leaves to its user here: transactions."""
+    return cast(sqlite3.Connection, connection.connection.driver_connection)
+
+
+def transact(engine: Engine, clock: Clock, work: Callable[[Transaction], T]) -> T:
+    """One transaction by itself, for the administration from the shell; waits while a server writes."""
+    with engine.connect() as connection:
+        driver = driver_of(connection)
+        driver.execute("BEGIN IMMEDIATE")
+        try:
+            result = work(Transaction(connection, clock.now()))
+            driver.execute("COMMIT")
+        except BaseException:
+            if driver.in_transaction:
+                driver.execute("ROLLBACK")
+            raise
+        return result
+
+
+class SqliteStore:
+    """See `Store`. Made inside the event loop that it answers to, on a file that has been migrated."""
+
+    def __init__(self, path: Path, clock: Clock, on_effects: EffectsHandler) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._clock = clock
+        self._on_effects = on_effects
+        self._engine = engine_for(path)
+        self._hurry: deque[Job] = deque()
+        self._later: deque[Job] = deque()
+        self._changed = threading.Condition()
+        self._closing = False
+        self._local = threading.local()  # each reader thread's own connection
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
+        self._reader_connections: list[Connection] = []
+        self._writer = threading.Thread(target=self._write_groups, name="writer", daemon=True)
+        self._writer.start()
+
+    def write(
+        self,
+        work: Callable[[Transaction], T],
+        *,
+        hurry: bool = True,
+        wanted: Callable[[], bool] | None = None,
+    ) -> asyncio.Future[T]:
+        future: asyncio.Future[T] = self._loop.create_future()
+
+        def answer(job: Job) -> None:
+            if future.cancelled():
+                return
+            if job.error is None:
+                future.set_result(job.result)
+            else:
+                future.set_exception(job.error)
+
+        with self._changed:
+            if self._closing:
+                future.set_exception(Unavailable("stopping", "The server is stopping.", retry_after=2))
+            elif len(self._hurry) + len(self._later) >= WAITING:
+                future.set_exception(
+                    Unavailable("overloaded", "The server has too much to do; try again shortly.", retry_after=2)
+                )
+            else:
+                (self._hurry if hurry else self._later).append(Job(work, wanted, answer))
+                self._changed.notify()
+        return future
+
+    async def read(self, look: Callable[[Connection], T]) -> T:
+        return await self._loop.run_in_executor(self._readers, self._read, look)
+
+    async def close(self) -> None:
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        await self._loop.run_in_executor(None, self._writer.join)
+        await asyncio.sleep(0)  # the last group's answers are in the loop's queue before this
+        self._readers.shutdown()
+        for connection in self._reader_connections:
+            connection.close()
+        self._engine.dispose()
+
+    def _read(self, look: Callable[[Connection], T]) -> T:
+        connection: Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self._local.connection = self._engine.connect()
+            driver_of(connection).execute("PRAGMA query_only = ON")
+            self._reader_connections.append(connection)
+        driver = driver_of(connection)
+        try:
+            driver.execute("BEGIN")
+            return look(connection)
+        except (DBAPIError, sqlite3.Error) as error:
+            raise database_failed(error) from error
+        finally:
+            if driver.in_transaction:
+                driver.execute("ROLLBACK")
+
+    # The writer thread
+
+    def _write_groups(self) -> None:
+        with self._engine.connect() as connection:
+            while (first := self._next(wait=True)) is not None:
+                members = self._write_group(connection, first)
+                try:
+                    self._loop.call_soon_threadsafe(self._deliver, members)
+                except RuntimeError:  # the loop is gone: nobody is left to be told
+                    return
+
+    def _next(self, *, wait: bool) -> Job | None:
+        with self._changed:
+            while True:
+                if self._hurry:
+                    return self._hurry.popleft()
+                if self._later:
+                    return self._later.popleft()
+                if not wait or self._closing:
+                    return None
+                self._changed.wait()
+
+    def _write_group(self, connection: Connection, first: Job) -> list[Job]:
+        """Run `first` and what waits behind it, commit once; every member then knows its result or its error."""
+        driver = driver_of(connection)
+        members: list[Job] = []
+        job: Job | None = first
+        try:
+            driver.execute("BEGIN IMMEDIATE")
+            until = time.monotonic() + GROUP_SECONDS
+            while job is not None:
+                members.append(job)
+                self._run_member(connection, driver, job)
+                if not driver.in_transaction:
+                    raise sqlite3.OperationalError("the transaction is gone")
+                full = len(members) == GROUP or time.monotonic() > until
+                job = None if full else self._next(wait=False)
+            driver.execute("COMMIT")
+        except Exception as error:
+            log.error("group failed", members=len(members) or 1, error=type(error).__name__, reason=str(error)[:200])
+            if driver.in_transaction:
+                driver.execute("ROLLBACK")
+            for member in members or [first]:
+                member.fail(database_failed(error))
+            return members or [first]
+        return members
+
+    def _run_member(self, connection: Connection, driver: sqlite3.Connection, job: Job) -> None:
+        """One member in its savepoint. Leaves its error in the job; the caller looks whether the group survived."""
+        for last_try in (False, True):
+            driver.execute("SAVEPOINT member")
+            try:
+                job.run(connection, self._clock.now())
+                driver.execute("RELEASE member")
+            except BaseException as error:
+                if driver.in_transaction:
+                    driver.execute("ROLLBACK TO member")
+                    driver.execute("RELEASE member")
+                if isinstance(error, IntegrityError):
+                    if not last_try:
+                        continue  # somebody else was first: run again, the checks now see it
+                    job.fail(violated(error))
+                elif isinstance(error, DBAPIError | sqlite3.Error):
+                    job.fail(database_failed(error))
+                else:
+                    job.fail(error)
+            return
+
+    # Back in the event loop
+
+    def _deliver(self, members: list[Job]) -> None:
+        for job in members:
+            if job.effects:
+                self._on_effects(job.effects)
+            job.answer(job)

@@ -1,0 +1,255 @@
+"""The tables, and the rules that the database itself defends.
+
+Times are milliseconds since 1970 (UTC), money is in minor units, keys and tokens are kept only as SHA-256. Every
+constraint is named, because violations are translated by name.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    false,
+    text,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+signing_keys = Table(
+    # Made at the first start and shared by every node, so that a restart voids no token.
+    "signing_keys",
+    metadata,
+    Column("kid", String(32), primary_key=True),
+    Column("secret", LargeBinary, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+carts = Table(
+    # One row per cart: its lock, the order of its commands, and which node holds its link. Every transition first
+    # UPDATEs this row.
+    "carts",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("key_hash", LargeBinary, nullable=False),
+    Column("disabled", Boolean, nullable=False, server_default=false()),
+    Column("out_of_service", Boolean, nullable=False, server_default=false()),
+    Column("status", String(16), nullable=False, server_default="available"),
+    Column("session_id", Integer),  # the active session, None while available
+    Column("qr_round", Integer, nullable=False, server_default="1"),  # a QR of an earlier round is void
+    Column("qr_expires_at", BigInteger, nullable=False, server_default="0"),  # of this round's newest QR
+    Column("last_seq", Integer, nullable=False, server_default="0"),  # of the cart's newest command, without gaps
+    Column("link_epoch", Integer, nullable=False, server_default="0"),  # counts connections and withdrawals
+    Column("link_node", String(80)),  # who holds the link, None while offline
+    Column("link_changed_at", BigInteger, nullable=False, server_default="0"),  # of epoch or node
+    Column("boot_id", String(64)),  # what the cart last said of its boot, None when it never did
+    Column("boot_generation", Integer, nullable=False, server_default="0"),  # counts changes of boot_id
+    Column("created_at", BigInteger, nullable=False),
+    CheckConstraint("status IN ('available', 'in_use')", name="status"),
+    CheckConstraint("(status = 'in_use') = (session_id IS NOT NULL)", name="in_use_has_session"),
+    UniqueConstraint("key_hash", name="uq_carts_key_hash"),
+    # What changed hands lately: the sweep closes links that were taken over or whose credential was withdrawn.
+    Index("ix_carts_link_changed_at", "link_changed_at"),
+    Index("ix_carts_link_node", "link_node", sqlite_where=text("link_node IS NOT NULL"),
+          postgresql_where=text("link_node IS NOT NULL")),
+)  # fmt: skip
+
+commands = Table(
+    # What a cart was told. Written in the transaction that changes the state it speaks of.
+    "commands",
+    metadata,
+    Column("cart_id", Integer, ForeignKey("carts.id"), nullable=False),
+    Column("seq", Integer, nullable=False),
+    Column("type", String(20), nullable=False),
+    Column("session_id", Integer, ForeignKey("sessions.id")),
+    Column("state", String(12), nullable=False, server_default="queued"),
+    Column("attempted", Boolean, nullable=False),  # a link may have written it; set before any write
+    Column("boot_generation", Integer, nullable=False),  # of the cart, when queued or queued again
+    Column("queued_at", BigInteger, nullable=False),
+    Column("sent_at", BigInteger),
+    Column("received_at", BigInteger),
+    PrimaryKeyConstraint("cart_id", "seq"),
+    CheckConstraint("type IN ('generate_qr', 'session_started', 'payment_created', 'end_session')", name="type"),
+    CheckConstraint("state IN ('queued', 'sent', 'received', 'superseded')", name="state"),
+    CheckConstraint("(type = 'generate_qr') = (session_id IS NULL)", name="session"),
+    Index("ix_commands_session_id", "session_id"),
+    # What may still have to be delivered: a few rows however long the history.
+    Index("ix_commands_outstanding", "cart_id", "seq", sqlite_where=text("state IN ('queued', 'sent')"),
+          postgresql_where=text("state IN ('queued', 'sent')")),
+)  # fmt: skip
+
+users = Table(
+    # Shoppers, guests (no e-mail) and operators.
+    "users",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("email", String(254)),
+    Column("username", String(80)),
+    Column("mobile_number", String(32)),
+    Column("full_name", String(120), nullable=False),
+    Column("password_hash", String(200)),
+    Column("is_active", Boolean, nullable=False),
+    Column("is_operator", Boolean, nullable=False),
+    Column("guest_cart_id", Integer),  # of a guest: the one cart and round its token may join
+    Column("guest_round", Integer),
+    Column("created_at", BigInteger, nullable=False),
+    UniqueConstraint("email", name="uq_users_email"),
+    UniqueConstraint("username", name="uq_users_username"),
+    sqlite_autoincrement=True,  # an id is never given twice, or an old token would open a new account
+)
+
+sessions = Table(
+    # A shopper with a cart, from the scan to the end.
+    "sessions",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("cart_id", Integer, ForeignKey("carts.id"), nullable=False),
+    Column("user_id", Integer, ForeignKey("users.id"), nullable=False),
+    Column("qr_round", Integer, nullable=False),  # of the QR that started it
+    Column("is_active", Boolean, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("ended_at", BigInteger),
+    Column("end_reason", String(12)),
+    Column("held_at", BigInteger),  # of the first payment_created; the basket stays frozen from here on
+    Column("touched_at", BigInteger, nullable=False),  # the last sign of life of cart or shopper
+    Column("idle_reported_at", BigInteger),  # when an operator was told that it is idle with a full basket
+    Column("version", Integer, nullable=False),  # grows with each change a screen may want to hear of
+    CheckConstraint("is_active = (ended_at IS NULL)", name="active_until_ended"),
+    CheckConstraint("end_reason IN ('paid', 'ended', 'idle', 'forced')", name="end_reason"),
+    # One active session per cart and one per shopper: two phones on one QR are decided here.
+    Index("uq_sessions_active_cart", "cart_id", unique=True, sqlite_where=text("is_active = 1"),
+          postgresql_where=text("is_active")),
+    Index("uq_sessions_active_user", "user_id", unique=True, sqlite_where=text("is_active = 1"),
+          postgresql_where=text("is_active")),
+    sqlite_autoincrement=True,
+)  # fmt: skip
+
+products = Table(
+    "products",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("barcode", String(40), nullable=False),  # as printed, for people
+    Column("barcode_number", String(40), nullable=False),  # without leading zeros: carts send integers
+    Column("description", String(300), nullable=False),
+    Column("description_ar", String(300), nullable=False),
+    Column("product_size", String(60), nullable=False),
+    Column("unit_price", BigInteger, nullable=False),
+    Column("weight_grams", Integer),
+    Column("image_url", String(500)),
+    CheckConstraint("unit_price >= 0", name="unit_price"),
+    UniqueConstraint("barcode_number", name="uq_products_barcode_number"),
+    sqlite_autoincrement=True,
+)
+
+basket_lines = Table(
+    "basket_lines",
+    metadata,
+    Column("session_id", Integer, ForeignKey("sessions.id"), nullable=False),
+    Column("product_id", Integer, ForeignKey("products.id"), nullable=False),
+    Column("quantity", Integer, nullable=False),
+    Column("unit_price", BigInteger, nullable=False),  # fixed when the line is added
+    Column("saved_weight", BigInteger, nullable=False),  # grams, of all its units
+    Column("added_at", BigInteger, nullable=False),
+    PrimaryKeyConstraint("session_id", "product_id"),
+    CheckConstraint("quantity > 0", name="quantity"),
+)
+
+payments = Table(
+    "payments",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("session_id", Integer, ForeignKey("sessions.id"), nullable=False),
+    Column("provider", String(20), nullable=False),
+    Column("token", String(32), nullable=False),  # 128 random bits: in our pay page's URL and as idempotency key
+    Column("provider_ref", String(120)),  # the provider's name for it, None while creating
+    Column("url", Text),
+    Column("state", String(12), nullable=False),
+    Column("method", String(40)),
+    Column("amount", BigInteger, nullable=False),
+    Column("currency", String(3), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("opened_at", BigInteger),
+    Column("closed_at", BigInteger),
+    CheckConstraint("state IN ('creating', 'open', 'paid', 'failed', 'cancelled', 'paid_extra')", name="state"),
+    CheckConstraint("amount > 0", name="amount"),
+    UniqueConstraint("provider", "provider_ref", name="uq_payments_provider_ref"),
+    UniqueConstraint("token", name="uq_payments_token"),
+    Index("ix_payments_session_id", "session_id"),
+    # One open payment per session. `creating` counts: the provider may already know of it.
+    Index("uq_payments_open_session", "session_id", unique=True, sqlite_where=text("state IN ('creating', 'open')"),
+          postgresql_where=text("state IN ('creating', 'open')")),
+    sqlite_autoincrement=True,
+)  # fmt: skip
+
+provider_events = Table(
+    # Every webhook that was believed, once: a repeated one finds itself here.
+    "provider_events",
+    metadata,
+    Column("provider", String(20), nullable=False),
+    Column("event_id", String(120), nullable=False),
+    Column("type", String(40), nullable=False),
+    Column("provider_ref", String(120)),
+    Column("body", Text, nullable=False),
+    Column("outcome", String(40), nullable=False),
+    Column("received_at", BigInteger, nullable=False),
+    PrimaryKeyConstraint("provider", "event_id"),
+)
+
+analytics = Table(
+    # One row per finished session, written with its end.
+    "analytics",
+    metadata,
+    Column("session_id", Integer, ForeignKey("sessions.id"), primary_key=True, autoincrement=False),
+    Column("cart_id", Integer, nullable=False),
+    Column("user_id", Integer, nullable=False),
+    Column("started_at", BigInteger, nullable=False),
+    Column("ended_at", BigInteger, nullable=False),
+    Column("end_reason", String(12), nullable=False),
+    Column("units", Integer, nullable=False),
+    Column("total", BigInteger, nullable=False),
+    Column("paid", BigInteger, nullable=False),
+    Column("currency", String(3), nullable=False),
+)
+
+alarms = Table(
+    # What an operator must hear of: money that fits nothing, baskets left alone.
+    "alarms",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("kind", String(40), nullable=False),
+    Column("cart_id", Integer),
+    Column("session_id", Integer),
+    Column("detail", Text, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+idempotency_keys = Table(
+    # The result of a request that carried an Idempotency-Key, written in the transaction that did it.
+    "idempotency_keys",
+    metadata,
+    Column("scope", String(200), nullable=False),  # who asked, and for what
+    Column("key", String(200), nullable=False),
+    Column("fingerprint", LargeBinary, nullable=False),  # SHA-256 of the body
+    Column("result", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    PrimaryKeyConstraint("scope", "key"),
+    Index("ix_idempotency_keys_created_at", "created_at"),
+)

@@ -1,0 +1,111 @@
+"""The program as people start it: a process of its own."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from typer import Typer
+from typer.testing import CliRunner
+
+from duckycart.cart.command import cart
+from tests.cart.world import FakeServer, server
+
+RUN = "import typer; from duckycart.cart.command import cart; typer.run(cart)"
+KEY = "k-3f9a77c1"
+app = Typer()
+app.command()(cart)
+
+
+@asynccontextmanager
+async def process(
+    shop: FakeServer, *options: str, stdout: int = asyncio.subprocess.PIPE
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    started = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        RUN,
+        "7",
+        "--url",
+        shop.url,
+        "--no-qr",
+        *options,
+        stdout=stdout,
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, "DUCKYCART_KEY": KEY},
+    )
+    try:
+        yield started
+    finally:
+        if started.returncode is None:
+            started.kill()
+        await started.communicate()
+
+
+async def line(started: asyncio.subprocess.Process) -> str:
+    assert started.stdout is not None
+    async with asyncio.timeout(30):
+        return (await started.stdout.readline()).decode()
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_stops_it_tidily(how: signal.Signals) -> None:
+    async with server() as shop, process(shop, "--driver", "lines") as started:
+        assert json.loads(await line(started))["event"] == "show_idle"
+        assert json.loads(await line(started))["connected"] is True
+        link = await shop.cart()
+        assert shop.handshakes[0].headers["X-API-Key"] == KEY
+        started.send_signal(how)
+        output, errors = await started.communicate()
+        assert (started.returncode, output, errors) == (0, b"", b"")
+        await link.wait_closed()
+        assert link.close_code == 1000
+
+
+async def test_a_signal_between_two_tries_stops_it_too() -> None:
+    async with server() as shop:
+        pass  # nobody listens there any more
+    async with process(shop) as started:
+        assert "IDLE" in await line(started)
+        assert "nothing listens there" in await line(started)
+        started.send_signal(signal.SIGTERM)
+        _, errors = await started.communicate()
+        assert (started.returncode, errors) == (0, b"")
+
+
+async def test_it_ends_tidily_when_nobody_reads_its_output() -> None:
+    ours, theirs = os.pipe()
+    async with server() as shop, process(shop, stdout=theirs) as started:
+        os.close(theirs)
+        link = await shop.cart()
+        os.close(ours)
+        await link.send('{"type": "session_started", "data": 5}')
+        _, errors = await started.communicate()
+        assert (started.returncode, errors) == (0, b"")
+
+
+def test_help_teaches() -> None:
+    output = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "200", "DUCKYCART_KEY": KEY}).output
+    for word in ("DUCKYCART_URL", "DUCKYCART_KEY", "terminal", "lines", "--no-qr", "comes back by itself"):
+        assert word in output
+    assert KEY not in output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["0"], "1<=x"),
+        (["7", "--url", "shop:8000"], "must look like"),
+        (["7", "--key", f"{KEY}\n"], "visible ASCII"),
+        (["7", "--driver", "tank"], "tank"),
+    ],
+)
+def test_what_cannot_work_is_refused_at_once(arguments: list[str], words: str) -> None:
+    result = CliRunner().invoke(app, arguments, env={"COLUMNS": "200"})
+    assert result.exit_code == 2
+    assert words in result.output
+    assert KEY not in result.output
