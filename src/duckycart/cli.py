@@ -1,1 +1,103 @@
-def main() -> None: ...
+"""The shell's side of DuckyCart: `duckycart --help`."""
+
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import structlog
+import typer
+from pydantic import ValidationError
+
+from duckycart import logs
+from duckycart.settings import Settings
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="The server for smart shopping carts, and the program that runs on the cart.",
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback()
+def _commands() -> None:
+    """Every command explains itself: `duckycart serve --help`."""
+
+
+def _stop(sentence: str) -> NoReturn:
+    typer.echo(sentence, err=True)
+    raise typer.Exit(1)
+
+
+def _settings(**given: Any) -> Settings:
+    """The environment, and over it what the command line gave."""
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "_".join(str(part) for part in first["loc"]) or "settings"
+        problem = first["msg"].removeprefix("Value error, ")
+        _stop(f"{name}: {problem} (given on the command line or as DUCKYCART_{name.upper()})")
+
+
+def _refuse_public_sandbox(settings: Settings) -> None:
+    try:
+        loopback = ip_address(settings.host).is_loopback
+    except ValueError:
+        loopback = settings.host == "localhost"
+    if settings.payment_provider == "sandbox" and not loopback and settings.sandbox_public == "no":
+        _stop(
+            f"The sandbox takes no money, so it does not listen on {settings.host} unasked. "
+            "Set DUCKYCART_SANDBOX_PUBLIC=yes for a trial, or configure a payment provider."
+        )
+
+
+@app.command()
+def serve(
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on. [default: 127.0.0.1]", envvar="DUCKYCART_HOST")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port for HTTP and WebSocket. [default: 8000]", envvar="DUCKYCART_PORT")
+    ] = None,
+    database: Annotated[
+        str | None, typer.Option(help="[default: sqlite:///duckycart.db]", envvar="DUCKYCART_DATABASE")
+    ] = None,
+    tls_cert: Annotated[
+        Path | None, typer.Option(help="Certificate chain (PEM): serves https and wss.", envvar="DUCKYCART_TLS_CERT")
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="Its private key (PEM).", envvar="DUCKYCART_TLS_KEY")] = None,
+) -> None:
+    """Run the server: HTTP for screens and phones, a WebSocket for every cart, on one port.
+
+    Everything else is set by DUCKYCART_… variables; see docs/settings.md. Stop it with Ctrl-C or SIGTERM.
+    """
+    from duckycart.app import UnsupportedDatabase, build_app, open_database
+    from duckycart.server import raise_file_limit, run
+    from duckycart.store.migrate import NewerSchema
+    from duckycart.store.sqlite import FileInUse
+
+    settings = _settings(host=host, port=port, database=database, tls_cert=tls_cert, tls_key=tls_key)
+    logs.configure(settings.log_format)
+    log = structlog.get_logger()
+    _refuse_public_sandbox(settings)
+    for file in (settings.tls_cert, settings.tls_key):
+        if file is not None and not file.is_file():
+            _stop(f"{file} is not there or not a file.")
+    try:
+        opened = open_database(settings)
+    except (UnsupportedDatabase, NewerSchema, FileInUse) as error:
+        _stop(str(error))
+    except OSError as error:
+        _stop(f"The database cannot be opened: {error.strerror}: {error.filename}")
+    carts = raise_file_limit()
+    log.info("starting", url=settings.url, database=str(opened.path), carts_allowed=carts)
+    if settings.keyless_carts:
+        networks = ", ".join(map(str, settings.keyless_carts))
+        log.warning("carts need no key from some networks, as the protocol document shows it", networks=networks)
+    run(build_app(settings, opened), settings)
+
+
+def main() -> None:
+    """The entry point `duckycart`."""
+    app()

@@ -48,7 +48,7 @@ def decode(text: str | bytes) -> Command:
     """
     try:
         message = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise NotACommand("not JSON") from error
     if not isinstance(message, dict) or message.keys() != {"type", "data"}:
         raise NotACommand("not an object with exactly the fields type and data")

@@ -1,6 +1,7 @@
 """A cart's surroundings for tests: a server at the other end, hardware that takes notes, moved time."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -159,11 +160,11 @@ class FakeServer:
 
 
 @asynccontextmanager
-async def server() -> AsyncIterator[FakeServer]:
+async def server(tls: ssl.SSLContext | None = None) -> AsyncIterator[FakeServer]:
     fake = FakeServer()
-    async with serve(fake.handle, "127.0.0.1", 0, process_request=fake.process_request) as listening:
+    async with serve(fake.handle, "127.0.0.1", 0, process_request=fake.process_request, ssl=tls) as listening:
         host, port = listening.sockets[0].getsockname()
-        fake.url = f"http://{host}:{port}"
+        fake.url = f"http{'s' if tls else ''}://{host}:{port}"
         yield fake
 
 

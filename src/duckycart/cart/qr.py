@@ -39,7 +39,7 @@ async def get_qr(http: httpx2.AsyncClient, cart_id: int, clock: Clock) -> Qr | S
     try:
         token = response.json()
         lifetime = _expiry(token) - _server_time(response, clock)
-    except (ValueError, RecursionError):
+    except (ValueError, OverflowError, RecursionError):
         return Setback("The server's answer is not a QR token.")
     if lifetime <= 0:
         return Setback("The server's QR is over already: its clock or this cart's is wrong.")

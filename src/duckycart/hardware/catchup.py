@@ -204,7 +204,7 @@ def behind(connection: Connection, node: str) -> dict[int, int]:
         )
         .group_by(commands.c.cart_id)
     )
-    return {cart_id: seq for cart_id, seq in rows}
+    return {row[0]: row[1] for row in rows}
 
 
 def changed_hands(connection: Connection, since: int) -> list[tuple[int, int, str | None]]:

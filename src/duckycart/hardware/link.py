@@ -1,8 +1,8 @@
 """One connection of one cart, free of I/O: it is told what happened and when, and answers what to do.
 
-Frames keep their order, and every WebSocket library answers pings by itself (RFC 6455, 5.5.2). So after each command the
-link pings with the command's seq, and the pong for N proves that the cart's socket read everything sent on this link up
-to N: receipts from carts that know nothing of receipts.
+Frames keep their order, and every WebSocket library answers pings by itself (RFC 6455, 5.5.2). So after each command
+the link pings with the command's seq, and the pong for N proves that the cart's socket read everything sent on this
+link up to N: receipts from carts that know nothing of receipts.
 """
 
 from collections.abc import Sequence

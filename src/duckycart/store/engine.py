@@ -40,7 +40,8 @@ class Store(Protocol):
     ) -> Awaitable[T]:
         """Run `work` as one transaction; awaiting gives its result once that is durable.
 
-        It is handed over at once, in the order of the calls, whether somebody awaits it or not. `hurry` puts it before all that is not (shoppers before claims and receipts). `wanted` is asked, in the writer
+        It is handed over at once, in the order of the calls, whether somebody awaits it or not. `hurry` puts it before
+        all that is not (shoppers before claims and receipts). `wanted` is asked, in the writer
         thread, just before the work would begin; if it says no, the work is dropped and CancelledError raised.
         Cancelling the caller does not cancel the work.
 

@@ -9,7 +9,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
-from duckycart.store.sqlite import engine_for
+from duckycart.store.sqlite import driver_of, engine_for
 
 
 class NewerSchema(Exception):
@@ -48,7 +48,10 @@ def migrate_sqlite(path: Path) -> Path | None:
             if present is not None:
                 copy = Path(f"{path}.before-{newest}")
                 backup_sqlite(path, copy)
+            driver = driver_of(connection)
+            driver.execute("BEGIN IMMEDIATE")  # a migration that is killed half way never happened
             command.upgrade(config, "head")
+            driver.execute("COMMIT")
             return copy
     finally:
         engine.dispose()

@@ -70,6 +70,7 @@ def engine_for(path: Path) -> Engine:
         URL.create("sqlite", database=str(path)),
         isolation_level="AUTOCOMMIT",
         poolclass=NullPool,
+        hide_parameters=True,  # errors reach the log; what shoppers sent must not
         connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
     )
 

@@ -1,0 +1,93 @@
+"""Accounts: sign up, sign in, go on as a guest."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Form, Request
+from pydantic import BaseModel, Field
+
+from duckycart.api.tokens import AccessToken
+from duckycart.api.who import HouseOf, address
+from duckycart.api.writes import write
+from duckycart.errors import Forbidden, Unauthenticated
+from duckycart.lifecycle.accounts import User, begin_guest, find_account, sign_up
+
+router = APIRouter(prefix="/auth", tags=["shoppers"])
+
+
+class SignUp(BaseModel):
+    email: str = Field(max_length=254, pattern=r"^[^@\s\x00-\x1f]+@[^@\s\x00-\x1f]+\.[^@\s\x00-\x1f]+$")
+    password: str = Field(min_length=8, max_length=200)
+    full_name: str = Field(min_length=1, max_length=120)
+    username: str | None = Field(None, min_length=3, max_length=80, pattern=r"^[\w.-]+$")
+    mobile_number: str | None = Field(None, max_length=32)
+
+
+class GuestQr(BaseModel):
+    token: str = Field(max_length=2000)
+
+
+def user_json(user: User) -> dict[str, Any]:
+    return {
+        "id": user.id,
+        "email": user.email,
+        "username": user.username,
+        "mobile_number": user.mobile_number,
+        "full_name": user.full_name,
+        "is_active": user.is_active,
+    }
+
+
+@router.post("/signup")
+async def signup(request: Request, house: HouseOf, form: SignUp) -> dict[str, Any]:
+    """Make an account. 409 when the e-mail or user name is taken."""
+    house.sign_ins.take(f"address {address(request)}")
+    password_hash = await house.passwords.hash(form.password)
+    user = await write(
+        request,
+        None,
+        User,
+        lambda tx: sign_up(
+            tx,
+            email=form.email,
+            password_hash=password_hash,
+            full_name=form.full_name,
+            username=form.username,
+            mobile_number=form.mobile_number,
+        ),
+    )
+    return user_json(user)
+
+
+@router.post("/login")
+async def login(
+    request: Request,
+    house: HouseOf,
+    username: Annotated[str, Form(max_length=254)],
+    password: Annotated[str, Form(max_length=200)],
+) -> dict[str, Any]:
+    """Sign in with e-mail or user name. An unknown one takes as long as a wrong password, and is told the same."""
+    house.sign_ins.take(f"address {address(request)}", f"account {username.lower()}")
+    account = await house.store.read(lambda connection: find_account(connection, username))
+    if not await house.passwords.check(password, account[1] if account else None) or account is None:
+        raise Unauthenticated("wrong_login", "Wrong e-mail, user name or password.")
+    user = account[0]
+    if not user.is_active:
+        raise Forbidden("user_inactive", "This account is closed.")
+    return _token_json(house, user)
+
+
+@router.post("/guest")
+async def guest(request: Request, house: HouseOf, qr: GuestQr) -> dict[str, Any]:
+    """Go on without an account, for the one session this QR can start."""
+    house.sign_ins.take(f"address {address(request)}")
+    token = house.tokens.read_qr(qr.token)
+    user = await write(request, None, User, lambda tx: begin_guest(tx, token.cart_id, token.round, token.expires_at))
+    return _token_json(house, user)
+
+
+def _token_json(house: HouseOf, user: User) -> dict[str, Any]:
+    return {
+        "access_token": house.tokens.access(AccessToken(user.id, user.is_operator)),
+        "token_type": "bearer",
+        "user": {"id": user.id, "email": user.email, "full_name": user.full_name, "is_active": user.is_active},
+    }

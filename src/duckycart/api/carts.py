@@ -1,0 +1,69 @@
+"""What a cart asks of itself: its QR, its session, its status."""
+
+from io import BytesIO
+from typing import Any
+
+import segno
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+
+from duckycart.api.tokens import QrToken
+from duckycart.api.views import SessionJson, session_json
+from duckycart.api.who import Anyone, HouseOf, Id, require_cart
+from duckycart.api.writes import tell_delivery
+from duckycart.lifecycle.qr import get_qr
+from duckycart.lifecycle.sessions import active_session, cart_status
+
+router = APIRouter(prefix="/customer-session", tags=["carts"])
+
+_QR_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "A JSON string: the QR's token, a JWT. As a picture, the URL that the token completes.",
+        "content": {"application/json": {"schema": {"type": "string"}}, "image/svg+xml": {}, "image/png": {}},
+    }
+}
+
+
+@router.get("/qr/{cart_id}", responses=_QR_ANSWERS)
+async def qr(request: Request, house: HouseOf, caller: Anyone, cart_id: Id) -> Response:
+    """A QR for the cart. `generate_qr` is queued and committed before the QR exists (protocol document)."""
+    require_cart(caller, cart_id)
+    queued = await house.store.write(lambda tx: get_qr(tx, cart_id, house.rules))
+    token = house.tokens.qr(QrToken(queued.cart_id, queued.round, queued.expires_at))
+    url = f"{house.settings.url}/s/{token}"
+    response = _picture(request.headers.get("accept", ""), url) or JSONResponse(token)
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["Link"] = f'<{url}>; rel="alternate"'
+    response.headers["Vary"] = "Accept"
+    await tell_delivery(request, response, cart_id, queued.seq)
+    return response
+
+
+def _picture(accept: str, url: str) -> Response | None:
+    if "image/svg+xml" in accept:
+        picture = segno.make(url, error="m").svg_inline(scale=8, border=4, xmldecl=True, svgns=True, nl=False)
+        return Response(picture, media_type="image/svg+xml")
+    if "image/png" in accept:
+        return Response(_png(url), media_type="image/png")
+    return None
+
+
+def _png(url: str) -> bytes:
+    out = BytesIO()
+    segno.make(url, error="m").save(out, kind="png", scale=8, border=4)
+    return out.getvalue()
+
+
+@router.get("/cart/{cart_id}")
+async def session_of_cart(house: HouseOf, caller: Anyone, cart_id: Id) -> SessionJson:
+    """The cart's active session; 404 when there is none."""
+    require_cart(caller, cart_id)
+    session = await house.store.read(lambda connection: active_session(connection, cart_id))
+    return SessionJson.model_construct(**session_json(session))
+
+
+@router.get("/cart-status/{cart_id}")
+async def status_of_cart(house: HouseOf, caller: Anyone, cart_id: Id) -> dict[str, Any]:
+    """available, in_use or out_of_service, with the active session if there is one."""
+    require_cart(caller, cart_id)
+    return await house.store.read(lambda connection: cart_status(connection, cart_id))

@@ -1,0 +1,73 @@
+"""Bounds on what a request may cost: its size before it is read, its rate before it is done."""
+
+import math
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from duckycart.api.errors import problem
+from duckycart.errors import TooLarge, TooManyRequests
+
+MAX_BODY: Final = 64 * 1024  # bytes; the largest honest body is a provider's webhook
+MAX_QUERY: Final = 4096
+
+
+class BodyLimit:
+    """ASGI middleware: 413 for a body over MAX_BODY, declared or not, and 414 for an endless query string."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        if len(scope["query_string"]) > MAX_QUERY:
+            refusal = problem(414, "query_too_long", f"The query string is over {MAX_QUERY} bytes.")
+            await refusal(scope, receive, send)
+            return
+        declared = dict(scope["headers"]).get(b"content-length", b"0")
+        if declared.isdigit() and int(declared) > MAX_BODY:
+            refusal = problem(
+                413, "body_too_large", f"The body is over {MAX_BODY} bytes.", headers={"Connection": "close"}
+            )
+            await refusal(scope, receive, send)
+            return
+        received = 0
+
+        async def bounded() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > MAX_BODY:
+                raise TooLarge("body_too_large", f"The body is over {MAX_BODY} bytes.")
+            return message
+
+        await self._app(scope, bounded, send)
+
+
+class RateLimit:
+    """So many calls a minute per key, as a bucket that refills steadily. Forgets the oldest keys, so it cannot grow."""
+
+    KEYS: Final = 50_000
+
+    def __init__(self, per_minute: int, monotonic: Callable[[], float]) -> None:
+        self._per_minute = per_minute
+        self._monotonic = monotonic
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # tokens left, and when that was
+
+    def take(self, *keys: str) -> None:
+        """Count one call for each key. Raises TooManyRequests, with the seconds to wait, if any has none left."""
+        now = self._monotonic()
+        for key in keys:
+            tokens, at = self._buckets.pop(key, (float(self._per_minute), now))
+            tokens = min(float(self._per_minute), tokens + (now - at) * self._per_minute / 60)
+            if tokens < 1:
+                self._buckets[key] = (tokens, now)
+                wait = math.ceil((1 - tokens) * 60 / self._per_minute)
+                raise TooManyRequests("too_many_requests", "Too many attempts; please wait a moment.", retry_after=wait)
+            self._buckets[key] = (tokens - 1, now)
+            if len(self._buckets) > self.KEYS:
+                self._buckets.popitem(last=False)

@@ -1,0 +1,89 @@
+"""The sandbox's hosted page: Pay, Decline. Its buttons send the signed webhook that a real provider would send."""
+
+from html import escape
+from typing import Annotated, Final
+
+import httpx2
+from fastapi import APIRouter, Path, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+
+from duckycart.api.views import major
+from duckycart.api.who import HouseOf
+from duckycart.errors import NotFound
+from duckycart.lifecycle.payments import Payment, read_payment_by_token
+from duckycart.payments.sandbox import Sandbox
+
+router = APIRouter(prefix="/pay", tags=["sandbox"], include_in_schema=False)
+
+Token = Annotated[str, Path(pattern=r"^[0-9a-f]{32}$")]
+
+_PAGE: Final = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="robots" content="noindex"><title>Pay {amount}</title>
+<style>
+body{{font:20px/1.5 system-ui,sans-serif;max-width:26rem;margin:3rem auto;padding:0 1rem;color:#222;background:#fff}}
+p.amount{{font-size:2.6rem;font-weight:700;margin:.5rem 0}}
+button{{font:inherit;width:100%;padding:1rem;margin:.4rem 0;border:1px solid #777;border-radius:.5rem;background:#fff;
+color:inherit}}
+button.pay{{background:#0a6b3d;color:#fff;border-color:#0a6b3d;font-weight:700}}
+small{{color:#555}}
+</style>
+<h1>{title}</h1><p class="amount">{amount}</p>{body}
+<p><small>Sandbox: no money moves. Payment {id}, session {session}.</small></p></html>
+"""
+_FORMS: Final = """<form method="post" action="{url}/pay"><button class="pay">Pay</button></form>
+<form method="post" action="{url}/decline"><button>Decline</button></form>{note}"""
+
+
+def _page(house: HouseOf, payment: Payment, note: str = "") -> HTMLResponse:
+    match payment.state:
+        case "open":
+            title = "Your shopping"
+            body = _FORMS.format(url=f"/pay/{payment.token}", note=f"<p role=alert>{escape(note)}</p>" if note else "")
+        case "paid":
+            title, body = "Paid. Thank you!", "<p>You can leave with your shopping.</p>"
+        case _:
+            title, body = "Nothing to pay here", "<p>This payment is closed. Please look at your cart.</p>"
+    digits = house.settings.currency_digits
+    amount = f"{major(house, payment.amount):.{digits}f} {payment.currency}"
+    html = _PAGE.format(title=title, amount=escape(amount), body=body, id=payment.id, session=payment.session_id)
+    headers = {
+        "Cache-Control": "no-store",
+        "Referrer-Policy": "no-referrer",
+        "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'",
+    }
+    return HTMLResponse(html, headers=headers)
+
+
+async def _find(house: HouseOf, token: str) -> tuple[Payment, Sandbox]:
+    provider = house.checkout.provider
+    if not isinstance(provider, Sandbox):
+        raise NotFound("no_payment", "There is no such payment.")
+    return await house.store.read(lambda connection: read_payment_by_token(connection, token)), provider
+
+
+@router.get("/{token}")
+async def page(house: HouseOf, token: Token, declined: bool = False) -> HTMLResponse:
+    payment, _ = await _find(house, token)
+    return _page(house, payment, "The payment was declined; try again." if declined else "")
+
+
+@router.post("/{token}/pay")
+async def pay(request: Request, house: HouseOf, token: Token) -> Response:
+    return await _press(request, house, token, "payment.succeeded", "")
+
+
+@router.post("/{token}/decline")
+async def decline(request: Request, house: HouseOf, token: Token) -> Response:
+    return await _press(request, house, token, "payment.declined", "?declined=true")
+
+
+async def _press(request: Request, house: HouseOf, token: str, event_type: str, query: str) -> Response:
+    payment, sandbox = await _find(house, token)
+    if payment.state == "open":
+        headers, body = sandbox.webhook(event_type, payment.token, payment.amount, payment.currency)
+        transport = httpx2.ASGITransport(app=request.app)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://sandbox") as client:
+            answer = await client.post("/payment/webhook/sandbox", content=body, headers=headers)
+            answer.raise_for_status()
+    return RedirectResponse(f"/pay/{token}{query}", status_code=303)

@@ -1,0 +1,89 @@
+"""Signed tokens (JWT, RFC 7519). Each states its purpose and is accepted for that alone (F23)."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import jwt
+
+from duckycart.clock import Clock
+from duckycart.errors import BadRequest, Unauthenticated
+
+ACCESS_SECONDS: Final = 12 * 3600
+MAX_TOKEN: Final = 2000  # characters
+
+
+@dataclass(frozen=True, slots=True)
+class QrToken:
+    cart_id: int
+    round: int
+    expires_at: int  # milliseconds; judged at use by the transition, under the cart's lock
+
+
+@dataclass(frozen=True, slots=True)
+class AccessToken:
+    user_id: int
+    is_operator: bool
+
+
+class Tokens:
+    """Signs with the newest key, accepts all that are kept."""
+
+    def __init__(self, keys: dict[str, bytes], clock: Clock) -> None:
+        self._keys = keys
+        self._clock = clock
+
+    def qr(self, token: QrToken) -> str:
+        """A JWT with numeric `exp` (seconds) and `cartid`, as fielded screens read it."""
+        return self._sign(
+            {"purpose": "qr", "cartid": token.cart_id, "round": token.round, "exp": token.expires_at // 1000}
+        )
+
+    def access(self, token: AccessToken) -> str:
+        expires = self._clock.now() // 1000 + ACCESS_SECONDS
+        return self._sign(
+            {"purpose": "access", "sub": str(token.user_id), "operator": token.is_operator, "exp": expires}
+        )
+
+    def read_qr(self, text: str) -> QrToken:
+        """The token, or the URL that the picture holds. Raises BadRequest for anything but a QR of ours."""
+        text = text.strip().rsplit("/s/", 1)[-1]
+        try:
+            claims = self._read(text, "qr")
+            return QrToken(_whole(claims["cartid"]), _whole(claims["round"]), _whole(claims["exp"]) * 1000)
+        except (jwt.InvalidTokenError, KeyError, TypeError) as error:
+            raise BadRequest("not_a_qr", "This is not a QR of this shop.") from error
+
+    def read_access(self, text: str) -> AccessToken:
+        """Raises Unauthenticated for a malformed, foreign or expired token."""
+        try:
+            claims = self._read(text, "access")
+            token = AccessToken(int(claims["sub"]), bool(claims["operator"]))
+            expires = _whole(claims["exp"])
+        except (jwt.InvalidTokenError, KeyError, TypeError, ValueError) as error:
+            raise Unauthenticated("bad_token", "The access token is not valid; please sign in again.") from error
+        if self._clock.now() // 1000 >= expires:
+            raise Unauthenticated("expired_token", "The access token has expired; please sign in again.")
+        return token
+
+    def _sign(self, claims: dict[str, Any]) -> str:
+        kid = next(reversed(self._keys))
+        return jwt.encode(claims, self._keys[kid], algorithm="HS256", headers={"kid": kid})
+
+    def _read(self, text: str, purpose: str) -> dict[str, Any]:
+        """The claims, if the signature is ours and the purpose right. Expiry is the caller's, by the injected clock."""
+        if len(text) > MAX_TOKEN:
+            raise jwt.InvalidTokenError("too long")
+        key = self._keys.get(str(jwt.get_unverified_header(text).get("kid")))
+        if key is None:
+            raise jwt.InvalidTokenError("unknown key")
+        options: Any = {"verify_exp": False, "verify_iat": False, "verify_nbf": False}
+        claims: dict[str, Any] = jwt.decode(text, key, algorithms=["HS256"], options=options)
+        if claims.get("purpose") != purpose:
+            raise jwt.InvalidTokenError("another purpose")
+        return claims
+
+
+def _whole(value: Any) -> int:
+    if type(value) is not int:
+        raise TypeError("not an integer")
+    return value

@@ -1,0 +1,94 @@
+"""How products, lines and sessions look in JSON. Names and quirks are those that fielded clients read."""
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from duckycart.clock import iso
+from duckycart.house import House
+from duckycart.lifecycle.basket import Line, Product
+from duckycart.lifecycle.payments import Payment
+from duckycart.lifecycle.who import SessionView
+
+
+class ProductView(BaseModel):
+    item_no_: int
+    description: str
+    description_ar: str
+    product_size: str
+    unit_price: float  # major units
+    currency: str
+    barcode: int  # without leading zeros, as carts send it
+    image_url: str | None
+
+
+class LineView(BaseModel):
+    session_id: int
+    item_id: int
+    quantity: int
+    saved_weight: int  # grams, of all units
+    product: ProductView
+
+
+class SessionJson(BaseModel):
+    session_id: int
+    user_id: int
+    cart_id: int
+    is_active: bool
+    created_at: str
+
+
+class PaymentView(BaseModel):
+    payment_id: int
+    payment_url: str | None
+    amount: float  # major units
+    currency: str
+    status: str
+
+
+def major(house: House, minor: int) -> float:
+    """Minor units as a JSON number in major units."""
+    return float(round(minor / 10**house.settings.currency_digits, house.settings.currency_digits))
+
+
+def product_view(house: House, product: Product, unit_price: int | None = None) -> ProductView:
+    return ProductView.model_construct(
+        item_no_=product.id,
+        description=product.description,
+        description_ar=product.description_ar,
+        product_size=product.product_size,
+        unit_price=major(house, product.unit_price if unit_price is None else unit_price),
+        currency=house.settings.currency,
+        barcode=int(product.barcode_number),
+        image_url=product.image_url,
+    )
+
+
+def line_view(house: House, line: Line) -> LineView:
+    return LineView.model_construct(
+        session_id=line.session_id,
+        item_id=line.product.id,
+        quantity=line.quantity,
+        saved_weight=line.saved_weight,
+        product=product_view(house, line.product, line.unit_price),
+    )
+
+
+def session_json(session: SessionView) -> dict[str, Any]:
+    return {
+        "session_id": session.id,
+        "user_id": session.user_id,
+        "cart_id": session.cart_id,
+        "is_active": session.is_active,
+        "created_at": iso(session.created_at),
+    }
+
+
+def payment_view(house: House, payment: Payment) -> PaymentView:
+    return PaymentView.model_construct(
+        payment_id=payment.id,
+        payment_url=payment.url,
+        amount=major(house, payment.amount),
+        currency=payment.currency,
+        status=payment.state,
+    )

@@ -1,0 +1,180 @@
+"""The composition root: the one file that names concrete classes."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from secrets import token_hex
+from socket import gethostname
+from typing import Any
+
+import structlog
+from fastapi import FastAPI
+from sqlalchemy import make_url
+from starlette.middleware.cors import CORSMiddleware
+
+from duckycart.api import auth, carts, errors, health, items, pay_page, payments, sessions
+from duckycart.api.limits import BodyLimit, RateLimit
+from duckycart.api.tokens import Tokens
+from duckycart.clock import Clock, SystemClock
+from duckycart.hardware.catchup import release_all
+from duckycart.hardware.dispatch import Dispatch
+from duckycart.hardware.sweep import SWEEP_SECONDS, Sweep
+from duckycart.house import House
+from duckycart.housekeeping import HOUSEKEEPING_SECONDS, Housekeeping, every
+from duckycart.lifecycle.effects import Alarm, Happened, Queued, Received, Superseded
+from duckycart.passwords import Passwords
+from duckycart.payments.checkout import Checkout
+from duckycart.payments.provider import Provider
+from duckycart.payments.sandbox import Sandbox
+from duckycart.settings import Settings
+from duckycart.store.keys import read_or_make_signing_keys
+from duckycart.store.migrate import migrate_sqlite
+from duckycart.store.sqlite import FileLock, SqliteStore
+
+log = structlog.get_logger()
+
+
+class UnsupportedDatabase(Exception):
+    """The database URL names something this version cannot use."""
+
+
+def sqlite_path(database: str) -> Path:
+    """The file of an `sqlite:///` URL. Raises UnsupportedDatabase with a sentence for anything else."""
+    try:
+        url = make_url(database)
+    except Exception as error:
+        raise UnsupportedDatabase(f"{database!r} is no database URL; try sqlite:///duckycart.db") from error
+    if url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
+        raise UnsupportedDatabase("This version keeps its data in an SQLite file: --database sqlite:///duckycart.db")
+    return Path(url.database)
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """A file that is ours alone and has the schema of this version."""
+
+    path: Path
+    lock: FileLock
+
+
+def open_database(settings: Settings) -> Database:
+    """Lock the file, create or migrate it.
+
+    Raises UnsupportedDatabase, FileInUse, NewerSchema, each a plain sentence.
+    """
+    path = sqlite_path(settings.database)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
+    try:
+        copy = migrate_sqlite(path)
+    except BaseException:
+        lock.release()
+        raise
+    if copy is not None:
+        log.info("database migrated", copy=str(copy))
+    return Database(path, lock)
+
+
+ProviderFactory = Callable[[Settings, bytes, Clock], Provider]
+
+
+def sandbox(settings: Settings, signing_key: bytes, clock: Clock) -> Provider:
+    return Sandbox(settings.url, signing_key, clock)
+
+
+@asynccontextmanager
+async def open_house(
+    settings: Settings, database: Database, clock: Clock, provider: ProviderFactory
+) -> AsyncIterator[tuple[House, Sweep, Housekeeping]]:
+    """Everything of a running server but its sockets and timers; closed in the reverse order."""
+    dispatch: Dispatch | None = None
+
+    def on_effects(effects: list[object]) -> None:
+        for effect in effects:
+            match effect:
+                case Queued():
+                    assert dispatch is not None
+                    dispatch.queued(effect)
+                case Received():
+                    assert dispatch is not None
+                    dispatch.received(effect)
+                case Superseded(cart_id, seq):
+                    log.info("command superseded", cart=cart_id, seq=seq)
+                case Happened(event, cart_id, session_id, fields):
+                    log.info("transition", what=str(event), cart=cart_id, session=session_id, **fields)
+                case Alarm(kind, detail, cart_id, session_id):
+                    log.warning("alarm", kind=kind, detail=detail, cart=cart_id, session=session_id)
+
+    async with AsyncExitStack() as stack:
+        stack.callback(database.lock.release)
+        store = SqliteStore(database.path, clock, on_effects)
+        stack.push_async_callback(store.close)
+        node = f"{settings.node or gethostname()}/{token_hex(4)}"[:80]
+        dispatch = Dispatch(store, clock, node, handshakes=settings.handshakes, connects=settings.connects)
+        stack.push_async_callback(dispatch.finish)
+        await store.write(release_all)
+        keys = await store.write(read_or_make_signing_keys)
+        passwords = Passwords()
+        stack.callback(passwords.close)
+        newest_key = list(keys.values())[-1]
+        checkout = Checkout(
+            store, clock, settings.rules, provider(settings, newest_key, clock), settings.provider_seconds
+        )
+        house = House(
+            settings=settings,
+            rules=settings.rules,
+            clock=clock,
+            store=store,
+            dispatch=dispatch,
+            checkout=checkout,
+            tokens=Tokens(keys, clock),
+            passwords=passwords,
+            sign_ins=RateLimit(settings.sign_in_per_minute, clock.monotonic),
+            scans=RateLimit(settings.scans_per_minute, clock.monotonic),
+        )
+        yield house, Sweep(store, clock, dispatch), Housekeeping(store, clock, settings.rules, checkout)
+
+
+def build_app(
+    settings: Settings, database: Database, clock: Clock | None = None, provider: ProviderFactory = sandbox
+) -> FastAPI:
+    """The ASGI application. Its lifespan owns the database, the links and the timers."""
+    clock = clock or SystemClock()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
+        async with open_house(settings, database, clock, provider) as (house, sweep, housekeeping):
+            app.state.house = house
+            app.state.sweep = sweep
+            app.state.housekeeping = housekeeping
+            timers = [
+                asyncio.create_task(every(1.0, "tick", house.dispatch.tick)),
+                asyncio.create_task(every(SWEEP_SECONDS, "sweep", sweep)),
+                asyncio.create_task(every(HOUSEKEEPING_SECONDS, "housekeeping", housekeeping)),
+            ]
+            try:
+                # For the cart's socket, which is below ASGI.
+                yield {"dispatch": house.dispatch, "settings": settings}
+            finally:
+                for timer in timers:
+                    timer.cancel()
+                await asyncio.gather(*timers, return_exceptions=True)
+
+    app = FastAPI(
+        title="DuckyCart", version="1", lifespan=lifespan, redirect_slashes=False, docs_url="/docs", redoc_url=None
+    )
+    errors.install(app)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(settings.cors_origins),
+            allow_methods=["GET", "POST", "PUT", "DELETE"],
+            allow_headers=["authorization", "content-type", "idempotency-key", "prefer"],
+            expose_headers=["Hardware-Delivery"],
+        )
+    app.add_middleware(BodyLimit)
+    for resource in (carts, sessions, items, auth, payments, pay_page, health):
+        app.include_router(resource.router)
+    return app

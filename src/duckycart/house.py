@@ -1,0 +1,30 @@
+"""What one running server is made of, as its parts see it. `app.py` puts it together."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from duckycart.clock import Clock
+from duckycart.lifecycle.rules import Rules
+from duckycart.settings import Settings
+from duckycart.store.engine import Store
+
+if TYPE_CHECKING:
+    from duckycart.api.limits import RateLimit
+    from duckycart.api.tokens import Tokens
+    from duckycart.hardware.dispatch import Dispatch
+    from duckycart.passwords import Passwords
+    from duckycart.payments.checkout import Checkout
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    settings: Settings
+    rules: Rules
+    clock: Clock
+    store: Store
+    dispatch: "Dispatch"
+    checkout: "Checkout"
+    tokens: "Tokens"
+    passwords: "Passwords"
+    sign_ins: "RateLimit"
+    scans: "RateLimit"

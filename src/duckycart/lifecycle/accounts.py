@@ -1,0 +1,107 @@
+"""Shoppers and guests."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import Connection, insert, or_, select
+
+from duckycart.errors import Conflict, Gone
+from duckycart.lifecycle.carts import lock_cart
+from duckycart.lifecycle.effects import Happened
+from duckycart.store.engine import Transaction
+from duckycart.store.tables import users
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """An account as its owner sees it; never its hash."""
+
+    id: int
+    email: str | None
+    username: str | None
+    mobile_number: str | None
+    full_name: str
+    is_active: bool
+    is_operator: bool
+
+
+_COLUMNS: Final = (
+    users.c.id,
+    users.c.email,
+    users.c.username,
+    users.c.mobile_number,
+    users.c.full_name,
+    users.c.is_active,
+    users.c.is_operator,
+)
+
+
+def sign_up(
+    tx: Transaction,
+    *,
+    email: str,
+    password_hash: str,
+    full_name: str,
+    username: str | None,
+    mobile_number: str | None,
+) -> User:
+    """A new shopper. E-mail and user name are unique, without regard to case. Raises Conflict when taken."""
+    email = email.lower()
+    username = username.lower() if username else None
+    same = users.c.email == email if username is None else or_(users.c.email == email, users.c.username == username)
+    if tx.connection.execute(select(users.c.id).where(same)).first() is not None:
+        raise Conflict("account_taken", "There is already an account with this e-mail or user name.")
+    row = tx.connection.execute(
+        insert(users)
+        .values(
+            email=email,
+            username=username,
+            mobile_number=mobile_number,
+            full_name=full_name,
+            password_hash=password_hash,
+            is_active=True,
+            is_operator=False,
+            created_at=tx.now,
+        )
+        .returning(*_COLUMNS)
+    ).one()
+    return User(*tuple(row))
+
+
+def find_account(connection: Connection, name: str) -> tuple[User, str | None] | None:
+    """The account with this e-mail or user name, and its password hash."""
+    row = connection.execute(
+        select(*_COLUMNS, users.c.password_hash).where(
+            or_(users.c.email == name.lower(), users.c.username == name.lower())
+        )
+    ).first()
+    if row is None:
+        return None
+    *columns, password_hash = tuple(row)
+    return User(*columns), password_hash
+
+
+def begin_guest(tx: Transaction, cart_id: int, qr_round: int, expires_at: int) -> User:
+    """A shopper without an account, for the one session that this QR can start.
+
+    Raises NotFound for an unknown cart, Gone when the QR is void or expired.
+    """
+    cart = lock_cart(tx, cart_id)
+    if qr_round != cart.qr_round:
+        raise Gone("qr_void", "This QR was already used; please scan the one on the cart now.", cart_id=cart_id)
+    if tx.now >= expires_at:
+        raise Gone("qr_expired", "This QR has expired; please scan the one on the cart now.", cart_id=cart_id)
+    row = tx.connection.execute(
+        insert(users)
+        .values(
+            full_name="Guest",
+            is_active=True,
+            is_operator=False,
+            guest_cart_id=cart_id,
+            guest_round=qr_round,
+            created_at=tx.now,
+        )
+        .returning(*_COLUMNS)
+    ).one()
+    tx.effects.append(Happened("begin_guest", cart_id, None, {"user": row.id}))
+    return User(*tuple(row))

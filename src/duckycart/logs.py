@@ -1,0 +1,59 @@
+"""One line per thing that matters, for people on a terminal and as JSON in a pipe, with secrets masked."""
+
+import logging
+import re
+import sys
+from typing import Any, Final, Literal
+
+import structlog
+from structlog.typing import EventDict, WrappedLogger
+
+_SECRETS: Final = (
+    (re.compile(r"(?i)([?&](?:key|token|boot)=)[^&\s\"']+"), r"\1***"),
+    (re.compile(r"(?i)((?:bearer|x-api-key:?|cookie:?)\s+)[^\s\"',]+"), r"\1***"),
+    (re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]*"), "***"),  # a JWT, wherever it stands
+    (re.compile(r"(/pay/)[0-9a-f]{32}"), r"\1***"),
+)
+
+
+def mask(text: str) -> str:
+    """The text without keys, tokens and pay pages."""
+    for pattern, replacement in _SECRETS:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+def _mask_all(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    for name, value in event.items():
+        if isinstance(value, str):
+            event[name] = mask(value)
+    return event
+
+
+class _Forward(logging.Handler):
+    """Lines of the libraries go the same way, so that they are masked too."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        log = structlog.get_logger()
+        log.log(record.levelno, record.getMessage(), logger=record.name, exc_info=record.exc_info)
+
+
+def configure(log_format: Literal["auto", "text", "json"]) -> None:
+    """Set up this process's log on standard error."""
+    text = log_format == "text" or (log_format == "auto" and sys.stderr.isatty())
+    renderer: Any = structlog.dev.ConsoleRenderer() if text else structlog.processors.JSONRenderer()
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            _mask_all,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    logging.basicConfig(handlers=[_Forward()], level=logging.WARNING, force=True)
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    logging.getLogger("duckycart.websockets").setLevel(logging.WARNING)

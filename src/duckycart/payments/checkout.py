@@ -1,0 +1,117 @@
+"""The way of a payment around the provider: transaction, provider, transaction. What breaks off is taken up again."""
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Final, TypeVar
+
+import structlog
+
+from duckycart.clock import Clock
+from duckycart.errors import Conflict, DuckyCartError, ProviderFailed
+from duckycart.lifecycle.payments import (
+    Opened,
+    Payment,
+    close_payment,
+    create_payment,
+    fail_payment,
+    open_payment,
+    record_event,
+    session_is_active,
+    unsettled_payments,
+)
+from duckycart.lifecycle.rules import Rules
+from duckycart.lifecycle.who import Who
+from duckycart.payments.provider import NoLongerCancellable, Provider, ProviderError
+from duckycart.store.engine import Store
+
+log = structlog.get_logger()
+T = TypeVar("T")
+
+ASKING_SECONDS: Final = 60  # a payment still in creating after this was left there by a crash
+
+
+class Checkout:
+    """Creates, settles and reconciles payments with one provider."""
+
+    def __init__(self, store: Store, clock: Clock, rules: Rules, provider: Provider, provider_seconds: float) -> None:
+        self._store = store
+        self._clock = clock
+        self._rules = rules
+        self.provider = provider
+        self._provider_seconds = provider_seconds
+
+    async def create(self, who: Who, session_id: int, method: str | None) -> Opened | Payment:
+        """A payment of the basket, open at the provider: `Opened` if this call opened it, else the one there was.
+
+        Two calls at once both ask the provider, with one idempotency key, and one of them opens it. Raises what
+        `create_payment` raises, and ProviderFailed when the provider did not do it: then nothing was sent to the cart.
+        """
+        payment = await self._store.write(
+            lambda tx: create_payment(tx, who, session_id, self.provider.name, method, self._rules)
+        )
+        return payment if payment.state == "open" else await self._open(payment)
+
+    async def _open(self, payment: Payment) -> Opened:
+        try:
+            opened = await self._limited(self.provider.open(payment.token, payment.amount, payment.currency))
+        except ProviderError as error:
+            log.warning("provider failed", payment=payment.id, session=payment.session_id, reason=str(error)[:200])
+            await self._store.write(lambda tx: fail_payment(tx, payment.id))
+            raise ProviderFailed("provider_failed", "The payment could not be created; please try again.") from error
+        try:
+            return await self._store.write(lambda tx: open_payment(tx, payment.id, opened))
+        except Conflict:
+            # Ended or failed meanwhile: nobody must be able to pay it.
+            await self._cancel(payment, opened.ref)
+            raise
+
+    async def record(self, headers: dict[str, str], body: bytes) -> str:
+        """A webhook of the provider. Raises BadRequest, having changed nothing, when it is not the provider's."""
+        event = self.provider.event(headers, body)
+        name, text = self.provider.name, body.decode(errors="replace")
+        outcome = await self._store.write(lambda tx: record_event(tx, name, event, text, self._rules))
+        log.info("webhook", provider=name, event=event.event_id, type=event.type, outcome=outcome)
+        return outcome
+
+    async def reconcile(self) -> None:
+        """Take up what was left: opened for a crash, cancelled at the provider where it must not be paid any more."""
+        now = self._clock.now()
+        for payment in await self._store.read(lambda c: unsettled_payments(c, now, self._rules, ASKING_SECONDS)):
+            try:
+                await self._reconcile(payment, now)
+            except DuckyCartError as error:
+                log.warning("payment not reconciled", payment=payment.id, reason=error.code)
+
+    async def _reconcile(self, payment: Payment, now: int) -> None:
+        active = await self._store.read(lambda c: session_is_active(c, payment.session_id))
+        expired = payment.created_at < now - self._rules.payment_seconds * 1000
+        if payment.state == "creating" and active and not expired:
+            await self._open(payment)
+        elif payment.state == "creating" and payment.provider_ref is None:
+            # It may exist at the provider; asking with the same key names it, so that it can be cancelled.
+            try:
+                opened = await self._limited(self.provider.open(payment.token, payment.amount, payment.currency))
+            except ProviderError as error:
+                log.warning("provider failed", payment=payment.id, reason=str(error)[:200])
+                return
+            await self._cancel(payment, opened.ref)
+        elif payment.provider_ref is not None:
+            await self._cancel(payment, payment.provider_ref)
+
+    async def _cancel(self, payment: Payment, ref: str) -> None:
+        """Over only when the provider says so (F37); until then it stays open and is tried again."""
+        try:
+            await self._limited(self.provider.cancel(ref))
+        except NoLongerCancellable:
+            log.warning("payment was paid already, waiting for its webhook", payment=payment.id)
+        except ProviderError as error:
+            log.warning("payment not cancelled", payment=payment.id, reason=str(error)[:200])
+        else:
+            await self._store.write(lambda tx: close_payment(tx, payment.id, ref))
+
+    async def _limited(self, call: Awaitable[T]) -> T:
+        try:
+            async with asyncio.timeout(self._provider_seconds):
+                return await call
+        except TimeoutError as error:
+            raise ProviderError(f"no answer within {self._provider_seconds} s") from error

@@ -1,0 +1,81 @@
+"""The provider that takes no money: a page with Pay and Decline, and signed webhooks like a real one's."""
+
+import hmac
+import json
+from hashlib import sha256
+from secrets import token_hex
+from typing import Final
+
+from duckycart.clock import Clock
+from duckycart.errors import BadRequest
+from duckycart.payments.provider import OpenedPayment, Outcome, ProviderEvent
+
+SIGNATURE: Final = "sandbox-signature"  # header: t=<seconds>,v1=<hex HMAC-SHA256 of "<t>.<body>">
+TOLERANCE_SECONDS: Final = 300
+
+_TYPES: Final = {
+    "payment.succeeded": Outcome.SUCCEEDED,
+    "payment.declined": Outcome.DECLINED,
+    "payment.cancelled": Outcome.CANCELLED,
+}
+
+
+class Sandbox:
+    """See `Provider`. Its payments are ours, so it has nothing to ask and nothing to cancel."""
+
+    name = "sandbox"
+
+    def __init__(self, public_url: str, signing_key: bytes, clock: Clock) -> None:
+        self._url = public_url
+        self._secret = hmac.digest(signing_key, b"sandbox webhook", "sha256")
+        self._clock = clock
+
+    async def open(self, token: str, amount: int, currency: str) -> OpenedPayment:
+        return OpenedPayment(token, f"{self._url}/pay/{token}")
+
+    async def cancel(self, ref: str) -> None:
+        return None
+
+    def webhook(self, event_type: str, ref: str, amount: int, currency: str) -> tuple[dict[str, str], bytes]:
+        """Headers and body of the webhook that the page's buttons send."""
+        body = json.dumps(
+            {"id": f"evt_{token_hex(12)}", "type": event_type, "payment": ref, "amount": amount, "currency": currency}
+        ).encode()
+        return {SIGNATURE: self.sign(body), "content-type": "application/json"}, body
+
+    def sign(self, body: bytes) -> str:
+        seconds = self._clock.now() // 1000
+        return f"t={seconds},v1={self._mac(seconds, body)}"
+
+    def event(self, headers: dict[str, str], body: bytes) -> ProviderEvent:
+        self._check(headers.get(SIGNATURE, ""), body)
+        try:
+            event = json.loads(body)
+            event_id, event_type = event["id"], event["type"]
+            ref, amount, currency = event.get("payment"), event.get("amount"), event.get("currency")
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise BadRequest("bad_webhook", "The webhook is not of the form this provider sends.") from error
+        if not all(isinstance(text, str) and 0 < len(text) <= 120 for text in (event_id, event_type)):
+            raise BadRequest("bad_webhook", "The webhook's id and type must be short texts.")
+        return ProviderEvent(
+            event_id,
+            event_type,
+            _TYPES.get(event_type, Outcome.UNKNOWN),
+            ref if isinstance(ref, str) and len(ref) <= 120 else None,
+            amount if type(amount) is int else None,
+            currency if isinstance(currency, str) else None,
+        )
+
+    def _check(self, signature: str, body: bytes) -> None:
+        parts = dict(part.partition("=")[::2] for part in signature.split(","))
+        seconds = parts.get("t", "")
+        if not seconds.isascii() or not seconds.isdigit() or len(seconds) > 12:
+            raise BadRequest("bad_signature", "The webhook is not signed.")
+        right = self._mac(int(seconds), body)
+        if not hmac.compare_digest(right.encode(), parts.get("v1", "").encode()):
+            raise BadRequest("bad_signature", "The webhook's signature is wrong.")
+        if abs(self._clock.now() // 1000 - int(seconds)) > TOLERANCE_SECONDS:
+            raise BadRequest("old_signature", "The webhook's signature is too old.")
+
+    def _mac(self, seconds: int, body: bytes) -> str:
+        return hmac.new(self._secret, b"%d." % seconds + body, sha256).hexdigest()

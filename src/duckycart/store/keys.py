@@ -1,0 +1,20 @@
+"""The secret that signs tokens, and the money of one: kept in the database, so that a restart voids nothing."""
+
+from secrets import token_bytes, token_hex
+
+from sqlalchemy import insert, select
+
+from duckycart.store.engine import Transaction
+from duckycart.store.tables import signing_keys
+
+
+def read_or_make_signing_keys(tx: Transaction) -> dict[str, bytes]:
+    """Every key by its id, the one to sign with last. Makes the first at the first start."""
+    rows = tx.connection.execute(
+        select(signing_keys.c.kid, signing_keys.c.secret).order_by(signing_keys.c.created_at, signing_keys.c.kid)
+    ).all()
+    if rows:
+        return {row.kid: row.secret for row in rows}
+    kid, secret = token_hex(4), token_bytes(32)
+    tx.connection.execute(insert(signing_keys).values(kid=kid, secret=secret, created_at=tx.now))
+    return {kid: secret}
