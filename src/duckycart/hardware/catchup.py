@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import Connection, bindparam, case, exists, func, literal, select, text, update
+from sqlalchemy import Connection, bindparam, case, exists, func, literal, select, update
 
 from duckycart.hardware.link import Send
 from duckycart.lifecycle.carts import CART_COLUMNS, Cart, cart_of, lock_cart
 from duckycart.lifecycle.effects import Superseded
 from duckycart.store.engine import Transaction
-from duckycart.store.tables import carts, commands
+from duckycart.store.tables import OUTSTANDING, carts, commands
 from duckycart.wire import Command, CommandType
 
 
@@ -76,7 +76,7 @@ _OUTSTANDING: Final = (
     .where(
         commands.c.cart_id == bindparam("cart"),
         commands.c.seq > bindparam("after_seq"),
-        text("commands.state IN ('queued', 'sent')"),
+        OUTSTANDING,
     )
     .order_by(commands.c.seq)
 )
@@ -198,7 +198,7 @@ def behind(connection: Connection, node: str) -> dict[int, int]:
         select(commands.c.cart_id, func.max(commands.c.seq))
         .join(carts, carts.c.id == commands.c.cart_id)
         .where(
-            text("commands.state IN ('queued', 'sent')"),
+            OUTSTANDING,
             commands.c.state == "queued",
             carts.c.link_node == node,
         )

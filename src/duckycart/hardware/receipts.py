@@ -15,7 +15,7 @@ from duckycart.clock import Clock
 from duckycart.errors import DuckyCartError
 from duckycart.hardware.link import Link, Send
 from duckycart.store.engine import Store, Transaction
-from duckycart.store.tables import commands
+from duckycart.store.tables import OUTSTANDING, commands
 from duckycart.wire import CommandType
 
 log = structlog.get_logger()
@@ -29,7 +29,7 @@ _ONE: Final = update(commands).where(
     commands.c.boot_generation == bindparam("generation"),
 )
 _SENT: Final = _ONE.where(commands.c.state == "queued").values(state="sent", sent_at=bindparam("sent"))
-_RECEIVED: Final = _ONE.where(commands.c.state.in_(("queued", "sent"))).values(
+_RECEIVED: Final = _ONE.where(OUTSTANDING).values(
     state="received",
     sent_at=func.coalesce(commands.c.sent_at, bindparam("sent")),
     received_at=bindparam("received"),
@@ -91,12 +91,17 @@ class Receipts:
             writing = self._store.write(lambda tx: _write_rows(tx, pending), hurry=False)
             write = asyncio.get_running_loop().create_task(self._watch(writing, pending))
             self._writes.add(write)
-            write.add_done_callback(self._writes.discard)
+            write.add_done_callback(self._written)
 
     async def finish(self) -> None:
         """Write what is left; for the end of the server."""
         self.flush()
         await asyncio.gather(*self._writes)
+
+    def _written(self, write: asyncio.Task[None]) -> None:
+        self._writes.discard(write)
+        if not write.cancelled() and (error := write.exception()) is not None:
+            log.error("receipts lost", exc_info=error)
 
     def _later(self) -> None:
         if self._timer is None:

@@ -12,7 +12,7 @@ from duckycart.lifecycle.rules import Rules
 from duckycart.lifecycle.transitions import Event, Phase, decide
 from duckycart.lifecycle.who import ByCart, Who, find_session
 from duckycart.store.engine import Transaction
-from duckycart.store.tables import basket_lines, commands, products, sessions
+from duckycart.store.tables import OUTSTANDING, basket_lines, commands, products, sessions
 from duckycart.wire import CommandType
 
 MAX_WEIGHT: Final = 1_000_000  # grams on one line; more is a broken scale
@@ -75,13 +75,13 @@ _TOUCH: Final = (
 _ACKNOWLEDGE: Final = (
     update(commands)
     .where(commands.c.cart_id == bindparam("of_cart"), commands.c.seq == bindparam("start"))
-    .where(commands.c.state.in_(("queued", "sent")))
+    .where(OUTSTANDING)
     .values(state="received", received_at=bindparam("at"))
 )
 _START_OUTSTANDING: Final = select(commands.c.seq).where(
     commands.c.session_id == bindparam("session"),
     commands.c.type == CommandType.SESSION_STARTED.value,
-    commands.c.state.in_(("queued", "sent")),
+    OUTSTANDING,
 )
 
 

@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Row, and_, bindparam, insert, select, text, update
+from sqlalchemy import Row, and_, bindparam, insert, select, update
 
 from duckycart.errors import NotFound
 from duckycart.lifecycle.effects import Alarm, Queued
 from duckycart.lifecycle.transitions import Phase
 from duckycart.store.engine import Transaction
-from duckycart.store.tables import alarms, carts, commands, payments, sessions
+from duckycart.store.tables import OUTSTANDING, alarms, carts, commands, payments, sessions
 from duckycart.wire import Command, CommandType
 
 OPEN_STATES: Final = ("creating", "open")
@@ -38,7 +38,7 @@ _PHASE: Final = (
         .where(
             commands.c.session_id == sessions.c.id,
             commands.c.type == CommandType.SESSION_STARTED.value,
-            text("commands.state IN ('queued', 'sent')"),
+            OUTSTANDING,
         )
         .scalar_subquery()
         .label("start_outstanding"),

@@ -70,7 +70,7 @@ class Checkout:
         event = self.provider.event(headers, body)
         name, text = self.provider.name, body.decode(errors="replace")
         outcome = await self._store.write(lambda tx: record_event(tx, name, event, text, self._rules))
-        log.info("webhook", provider=name, event=event.event_id, type=event.type, outcome=outcome)
+        log.info("webhook", provider=name, id=event.event_id, type=event.type, outcome=outcome)
         return outcome
 
     async def reconcile(self) -> None:

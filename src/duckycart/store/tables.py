@@ -4,6 +4,8 @@ Times are milliseconds since 1970 (UTC), money is in minor units, keys and token
 constraint is named, because violations are translated by name.
 """
 
+from typing import Final
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -94,6 +96,9 @@ commands = Table(
     Index("ix_commands_outstanding", "cart_id", "seq", sqlite_where=text("state IN ('queued', 'sent')"),
           postgresql_where=text("state IN ('queued', 'sent')")),
 )  # fmt: skip
+
+# As literal text, since only so the partial index serves: a bound parameter could be anything.
+OUTSTANDING: Final = text("commands.state IN ('queued', 'sent')")
 
 users = Table(
     # Shoppers, guests (no e-mail) and operators.

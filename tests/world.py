@@ -1,0 +1,381 @@
+"""A shop for the tests: the real server on a real port, with a clock that only the test moves.
+
+Nothing is mocked between the socket and the database. Timers do not run by themselves: a test that wants a tick, a
+sweep or a round of housekeeping asks for it.
+"""
+
+import asyncio
+import shutil
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, nullcontext
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import httpx2
+from sqlalchemy import insert, select
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.client import ClientProtocol
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Response
+from websockets.uri import parse_uri
+
+from duckycart import server
+from duckycart.api.tokens import AccessToken
+from duckycart.app import ProviderFactory, build_app, open_database, sandbox
+from duckycart.house import House
+from duckycart.settings import Settings
+from duckycart.store.engine import Transaction
+from duckycart.store.tables import alarms, carts, commands, payments, products, sessions, users
+
+PATIENCE = 20.0  # seconds until a condition that never comes fails the test; nothing waits for it to pass
+
+MILK, BREAD, TEA = 6221000000012, 6221000000029, 6221000000036
+
+
+class FakeClock:
+    """Stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self._now = 1_790_000_000_000
+        self._monotonic = 1000.0
+
+    def now(self) -> int:
+        return self._now
+
+    def monotonic(self) -> float:
+        return self._monotonic
+
+    def move(self, seconds: float) -> None:
+        self._now += round(seconds * 1000)
+        self._monotonic += seconds
+
+
+async def until(condition: Callable[[], Any]) -> Any:
+    """Wait for a condition of this process (or an awaitable one); returns what it gave. Fails after PATIENCE."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            result = condition()
+            if asyncio.iscoroutine(result):
+                result = await result
+            if result:
+                return result
+            await asyncio.sleep(0.002)
+
+
+class Server(server.Server):
+    """Leaves the test runner's signal handlers alone."""
+
+    capture_signals = nullcontext  # type: ignore[assignment]
+
+
+class Shop:
+    """A running server, from the outside (HTTP, sockets) and, to look and to furnish, from the inside."""
+
+    def __init__(self, app: Any, clock: FakeClock, port: int, server: Server) -> None:
+        self.app = app
+        self.clock = clock
+        self.port = port
+        self.server = server
+        self.url = f"http://127.0.0.1:{port}"
+        self.http = httpx2.AsyncClient(base_url=self.url, timeout=PATIENCE, trust_env=False)
+        self.keys: dict[int, str] = {}
+
+    @property
+    def house(self) -> House:
+        return self.app.state.house  # type: ignore[no-any-return]
+
+    async def sweep(self) -> None:
+        await self.app.state.sweep()
+
+    async def housekeeping(self) -> None:
+        await self.app.state.housekeeping()
+
+    def tick(self) -> None:
+        self.house.dispatch.tick()
+
+    # Furniture
+
+    async def furnish(self) -> None:
+        await self.add_cart(1)
+        await self.add_product(MILK, "Milk", 1250, weight=1000)
+        await self.add_product(BREAD, "Bread", 500, weight=400)
+        await self.add_product(TEA, "Tea", 9995)
+
+    async def add_cart(self, cart_id: int, key: str | None = None) -> str:
+        key = key or f"key-of-cart-{cart_id}-0123456789abcdef0123"
+        self.keys[cart_id] = key
+
+        def add(tx: Transaction) -> None:
+            tx.connection.execute(
+                insert(carts).values(id=cart_id, key_hash=sha256(key.encode()).digest(), created_at=tx.now)
+            )
+
+        await self.house.store.write(add)
+        return key
+
+    async def add_product(self, barcode: int, name: str, price: int, weight: int | None = None) -> None:
+        def add(tx: Transaction) -> None:
+            tx.connection.execute(
+                insert(products).values(
+                    barcode=str(barcode),
+                    barcode_number=str(barcode),
+                    description=name,
+                    description_ar="",
+                    product_size="",
+                    unit_price=price,
+                    weight_grams=weight,
+                )
+            )
+
+        await self.house.store.write(add)
+
+    async def add_user(self, email: str, *, operator: bool = False) -> int:
+        def add(tx: Transaction) -> int:
+            values = {
+                "email": email,
+                "full_name": email,
+                "is_active": True,
+                "is_operator": operator,
+                "created_at": tx.now,
+            }
+            return int(tx.connection.execute(insert(users).values(values).returning(users.c.id)).scalar_one())
+
+        return await self.house.store.write(add)
+
+    async def shopper(self, email: str = "mona@example.com", *, operator: bool = False) -> dict[str, str]:
+        """Headers of a new account that is signed in."""
+        user_id = await self.add_user(email, operator=operator)
+        return {"Authorization": f"Bearer {self.house.tokens.access(AccessToken(user_id, operator))}"}
+
+    # What a cart, a screen and a phone do
+
+    def cart_headers(self, cart_id: int = 1) -> dict[str, str]:
+        return {"X-API-Key": self.keys[cart_id]}
+
+    @asynccontextmanager
+    async def cart(self, cart_id: int = 1, **headers: str) -> AsyncIterator[ClientConnection]:
+        """A cart's connection, with the library that fielded carts use; it answers pings by itself."""
+        async with connect(
+            f"ws://127.0.0.1:{self.port}/ws/hardware/{cart_id}",
+            additional_headers={**self.cart_headers(cart_id), **headers},
+            ping_interval=None,
+            compression=None,
+            proxy=None,
+            close_timeout=1,
+        ) as connection:
+            yield connection
+
+    async def qr(self, cart_id: int = 1) -> str:
+        answer = await self.http.get(f"/customer-session/qr/{cart_id}", headers=self.cart_headers(cart_id))
+        assert answer.status_code == 200, answer.text
+        token = answer.json()
+        assert isinstance(token, str)
+        return token
+
+    async def scan(self, token: str, shopper: dict[str, str], **headers: str) -> httpx2.Response:
+        return await self.http.post("/customer-session/scan-qr", json={"token": token}, headers={**shopper, **headers})
+
+    async def start(self, shopper: dict[str, str], cart_id: int = 1) -> int:
+        """QR and scan; returns the session's id."""
+        answer = await self.scan(await self.qr(cart_id), shopper)
+        assert answer.status_code == 200, answer.text
+        return int(answer.json()["session_id"])
+
+    async def add(self, session_id: int, barcode: int = MILK, cart_id: int = 1, **body: Any) -> httpx2.Response:
+        return await self.http.post(
+            "/cart-items/add",
+            json={"sessionID": session_id, "barcode": barcode, **body},
+            headers=self.cart_headers(cart_id),
+        )
+
+    async def remove(self, session_id: int, barcode: int = MILK, cart_id: int = 1) -> httpx2.Response:
+        return await self.http.request(
+            "DELETE",
+            "/cart-items/remove",
+            json={"sessionID": session_id, "barcode": barcode},
+            headers=self.cart_headers(cart_id),
+        )
+
+    async def create_payment(self, session_id: int, shopper: dict[str, str]) -> httpx2.Response:
+        return await self.http.post(f"/payment/create-payment/{session_id}", headers=shopper)
+
+    async def press(self, payment_url: str, button: str = "pay") -> httpx2.Response:
+        """The button on the sandbox's page."""
+        return await self.http.post(f"{payment_url}/{button}")
+
+    # What the database says
+
+    async def rows(self, statement: Any) -> list[Any]:
+        return await self.house.store.read(lambda connection: list(connection.execute(statement).all()))
+
+    async def commands(self, cart_id: int = 1) -> list[tuple[int, str, int | None, str]]:
+        """(seq, type, session, state), in order."""
+        columns = commands.c.seq, commands.c.type, commands.c.session_id, commands.c.state
+        rows = await self.rows(select(*columns).where(commands.c.cart_id == cart_id).order_by(commands.c.seq))
+        return [tuple(row) for row in rows]  # type: ignore[misc]
+
+    async def states(self, cart_id: int = 1) -> list[str]:
+        return [state for *_, state in await self.commands(cart_id)]
+
+    async def settled(self, cart_id: int = 1) -> list[str]:
+        """The states once no command of the cart is on its way any more."""
+        return await until(lambda: self._no_more_on_the_way(cart_id))  # type: ignore[no-any-return]
+
+    async def _no_more_on_the_way(self, cart_id: int) -> list[str] | None:
+        states = await self.states(cart_id)
+        return None if {"queued", "sent"} & set(states) else states
+
+    async def cart_row(self, cart_id: int = 1) -> Any:
+        return (await self.rows(select(carts).where(carts.c.id == cart_id)))[0]
+
+    async def session_row(self, session_id: int) -> Any:
+        return (await self.rows(select(sessions).where(sessions.c.id == session_id)))[0]
+
+    async def payment_rows(self, session_id: int) -> list[Any]:
+        return await self.rows(select(payments).where(payments.c.session_id == session_id).order_by(payments.c.id))
+
+    async def alarm_kinds(self) -> list[str]:
+        return [row.kind for row in await self.rows(select(alarms).order_by(alarms.c.id))]
+
+    async def online(self, cart_id: int = 1) -> None:
+        """Until the database says that the cart is connected."""
+        await until(lambda: self._has_node(cart_id, True))
+
+    async def offline(self, cart_id: int = 1) -> None:
+        await until(lambda: self._has_node(cart_id, False))
+
+    async def _has_node(self, cart_id: int, wanted: bool) -> bool:
+        return ((await self.cart_row(cart_id)).link_node is not None) == wanted
+
+
+@contextmanager
+def no_timers() -> Iterator[None]:
+    async def never(seconds: float, name: str, work: object) -> None:
+        await asyncio.get_running_loop().create_future()
+
+    with mock.patch("duckycart.app.every", never):
+        yield
+
+
+@asynccontextmanager
+async def open_shop(
+    template: Path, path: Path, *, provider: ProviderFactory = sandbox, clock: FakeClock | None = None, **settings: Any
+) -> AsyncIterator[Shop]:
+    """Start a server on a free port and stop it at the end. An existing database is gone on with."""
+    if not path.exists():  # noqa: ASYNC240 - a test may block
+        shutil.copy(template, path)
+    clock = clock or FakeClock()
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    configured = Settings(port=port, database=f"sqlite:///{path}", **settings)
+    with no_timers():
+        app = build_app(configured, open_database(configured), clock, provider)
+        running = Server(server.make_server(app, configured, loop="none").config)
+        serving = asyncio.create_task(running.serve([listener]))
+        await until(lambda: running.started or serving.done())
+        if serving.done():
+            await serving
+        shop = Shop(app, clock, port, running)
+        try:
+            yield shop
+        finally:
+            await shop.http.aclose()
+            running.should_exit = True
+            async with asyncio.timeout(PATIENCE):
+                await serving
+
+
+class RawCart:
+    """A cart's connection down to the bytes: it can keep back its pongs, or stop reading."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, protocol: ClientProtocol) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._protocol = protocol
+        self.response: Response | None = None
+        self.frames: list[Frame] = []  # text and ping frames, as they came
+        self.closed: tuple[int, str] | None = None
+        self.answer_pings = True
+        self._reading: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def open(cls, port: int, path: str, headers: dict[str, str] | None = None) -> "RawCart":
+        """Connect and wait for the answer to the handshake, whichever it is (`response`)."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        protocol = ClientProtocol(parse_uri(f"ws://127.0.0.1:{port}{path}"))
+        cart = cls(reader, writer, protocol)
+        request = protocol.connect()
+        for name, value in (headers or {}).items():
+            request.headers[name] = value
+        protocol.send_request(request)
+        cart._write()
+        cart._reading = asyncio.create_task(cart._read())
+        await until(lambda: cart.response is not None or (cart._reading and cart._reading.done()))
+        return cart
+
+    @property
+    def texts(self) -> list[str]:
+        return [bytes(frame.data).decode() for frame in self.frames if frame.opcode is Opcode.TEXT]
+
+    @property
+    def pings(self) -> list[bytes]:
+        return [bytes(frame.data) for frame in self.frames if frame.opcode is Opcode.PING]
+
+    def pong(self, payload: bytes) -> None:
+        self._protocol.send_pong(payload)
+        self._write()
+
+    def send(self, data: bytes) -> None:
+        """Bytes as they are, past the protocol."""
+        self._writer.write(data)
+
+    def send_text(self, text: bytes) -> None:
+        self._protocol.send_text(text)
+        self._write()
+
+    def stop_reading(self) -> None:
+        if self._reading is not None:
+            self._reading.cancel()
+
+    async def gone(self) -> None:
+        """Until the server has closed the connection."""
+        assert self._reading is not None
+        async with asyncio.timeout(PATIENCE):
+            await asyncio.wait([self._reading])
+
+    def cut(self) -> None:
+        """The network is gone, without a word."""
+        self.stop_reading()
+        self._writer.transport.abort()
+
+    async def _read(self) -> None:
+        try:
+            while data := await self._reader.read(65536):
+                self._protocol.receive_data(data)
+                for event in self._protocol.events_received():
+                    if isinstance(event, Response):
+                        self.response = event
+                    elif isinstance(event, Frame):
+                        self.frames.append(event)
+                        if event.opcode is Opcode.CLOSE:
+                            received = self._protocol.close_rcvd
+                            assert received is not None
+                            self.closed = (received.code, received.reason)
+                writes = self._protocol.data_to_send()
+                if self.answer_pings and writes:
+                    self._writer.write(b"".join(writes))
+        except (ConnectionError, EOFError):
+            pass
+        finally:
+            if self.response is None:
+                self._protocol.receive_eof()
+                for event in self._protocol.events_received():
+                    if isinstance(event, Response):
+                        self.response = event
+            self._writer.close()
+
+    def _write(self) -> None:
+        self._writer.write(b"".join(self._protocol.data_to_send()))
