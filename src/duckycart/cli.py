@@ -9,6 +9,7 @@ import typer
 from pydantic import ValidationError
 
 from duckycart import logs
+from duckycart.cart.command import cart
 from duckycart.settings import Settings
 
 app = typer.Typer(
@@ -96,6 +97,30 @@ def serve(
         networks = ", ".join(map(str, settings.keyless_carts))
         log.warning("carts need no key from some networks, as the protocol document shows it", networks=networks)
     run(build_app(settings, opened), settings)
+
+
+@app.command()
+def demo(
+    once: Annotated[
+        bool, typer.Option("--once", help="End after the session; the exit code says whether it went well.")
+    ] = False,
+    port: Annotated[int, typer.Option(help="Port to try first; any free one if it is taken.")] = 8000,
+) -> None:
+    """See it work: a server, a cart and a shopper go through a whole session, on a new database that is thrown away."""
+    import asyncio
+    from contextlib import suppress
+    from tempfile import TemporaryDirectory
+
+    from duckycart.demo.run import DemoFailed, run_demo
+
+    with TemporaryDirectory(prefix="duckycart-demo-") as folder, suppress(KeyboardInterrupt):
+        try:
+            asyncio.run(run_demo(Path(folder), port, once=once))
+        except (DemoFailed, TimeoutError) as error:
+            _stop(f"The demo failed. {error}")
+
+
+app.command()(cart)
 
 
 def main() -> None:

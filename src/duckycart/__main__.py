@@ -1,0 +1,5 @@
+"""`python -m duckycart`, the same as `duckycart`."""
+
+from duckycart.cli import main
+
+main()

@@ -1,0 +1,242 @@
+"""The demo: real processes, the real socket, and a shopper."""
+
+import asyncio
+import csv
+import json
+import os
+import socket
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import httpx2
+
+from duckycart.demo.transcript import Transcript
+
+PATIENCE: Final = 30.0  # seconds for any one step
+CART: Final = 1
+SPARE_CART: Final = 2  # for whoever watches, to connect one of their own
+PRODUCTS: Final = Path(__file__).parent / "products.csv"
+_SEQS: Final = (1, 2, 3, 4)  # generate_qr, session_started, payment_created, end_session
+
+
+class DemoFailed(Exception):
+    """A step did not do what it promised; the message says which."""
+
+
+def free_port(wanted: int) -> int:
+    """`wanted` if nobody listens there, else any free one."""
+    for port in (wanted, 0):
+        try:
+            with socket.create_server(("127.0.0.1", port)) as listener:
+                return int(listener.getsockname()[1])
+        except OSError:
+            continue
+    raise DemoFailed("No free port on 127.0.0.1.")
+
+
+async def run_demo(folder: Path, port: int, *, once: bool) -> None:
+    """Go through one session on a new database in `folder`; then stay up until interrupted, unless `once`.
+
+    Raises DemoFailed when anything of the session failed.
+    """
+    demo = _Demo(folder, free_port(port))
+    async with AsyncExitStack() as stack:
+        demo.say("demo", f"a new shop in {folder}")
+        keys = await demo.furnish()
+        server = await stack.enter_async_context(demo.server())
+        cart = await stack.enter_async_context(demo.cart(keys[CART]))
+        http = await stack.enter_async_context(httpx2.AsyncClient(base_url=demo.url, timeout=PATIENCE, trust_env=False))
+        async with asyncio.timeout(PATIENCE * 4):
+            await demo.shop(http, keys[CART])
+        demo.judge()
+        demo.say("demo", "a whole session: every command was queued, sent and received, in order")
+        if not once:
+            demo.invite(keys[SPARE_CART])
+            await asyncio.wait(
+                [asyncio.create_task(server.wait()), asyncio.create_task(cart.wait())],
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            raise DemoFailed("The server or the cart program ended by itself.")
+
+
+class _Demo:
+    def __init__(self, folder: Path, port: int) -> None:
+        self.url = f"http://127.0.0.1:{port}"
+        self._port = port
+        self._transcript = Transcript()
+        self.say = self._transcript.say
+        self._environment = os.environ | {
+            "DUCKYCART_DATABASE": f"sqlite:///{folder / 'demo.db'}",
+            "DUCKYCART_HOST": "127.0.0.1",
+            "DUCKYCART_PORT": str(port),
+            "DUCKYCART_PUBLIC_URL": self.url,
+            "DUCKYCART_LOG_FORMAT": "json",
+            "DUCKYCART_KEYLESS_CARTS": "127.0.0.0/8",
+        }
+        self._qr_url: asyncio.Queue[str] = asyncio.Queue()
+        self._cart_events: asyncio.Queue[str] = asyncio.Queue()
+
+    async def _start(self, *arguments: str, **environment: str) -> Process:
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "duckycart",
+            *arguments,
+            env=self._environment | environment,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=PIPE,
+            stderr=PIPE,
+            start_new_session=True,  # Ctrl-C is the demo's; it stops the others in order
+        )
+
+    async def _admin(self, *arguments: str) -> Any:
+        process = await self._start(*arguments, "--json")
+        out, err = await process.communicate()
+        if process.returncode != 0:
+            raise DemoFailed(f"duckycart {' '.join(arguments)}: {(err or out).decode().strip()}")
+        return json.loads(out)
+
+    async def furnish(self) -> dict[int, str]:
+        """Carts and products, as an administrator would; returns the carts' keys."""
+        added = await self._admin("carts", "add", f"{CART}-{SPARE_CART}")
+        await self._admin("products", "import", str(PRODUCTS))
+        self.say("demo", "two carts and three products added from the shell")
+        return {cart["id"]: cart["key"] for cart in added["carts"]}
+
+    @asynccontextmanager
+    async def server(self) -> AsyncIterator[Process]:
+        process = await self._start("serve")
+        assert process.stderr is not None
+        reading = asyncio.create_task(_lines(process.stderr, self._transcript.server_line))
+        try:
+            await self._ready(process)
+            self.say("demo", f"server ready at {self.url}")
+            yield process
+        finally:
+            await _stop(process, reading)
+
+    async def _ready(self, process: Process) -> None:
+        async with asyncio.timeout(PATIENCE), httpx2.AsyncClient(trust_env=False) as http:
+            while process.returncode is None:
+                try:
+                    if (await http.get(f"{self.url}/readyz")).status_code == 200:
+                        return
+                except httpx2.TransportError:
+                    await asyncio.sleep(0.05)
+        raise DemoFailed("The server did not start.")
+
+    @asynccontextmanager
+    async def cart(self, key: str) -> AsyncIterator[Process]:
+        """The cart program, as its own process; its key travels in the environment, where `ps` does not show it."""
+        process = await self._start("cart", str(CART), "--url", self.url, "--driver", "lines", DUCKYCART_KEY=key)
+        assert process.stdout is not None
+        assert process.stderr is not None
+        reading = asyncio.gather(
+            _lines(process.stdout, self._cart_line),
+            _lines(process.stderr, lambda line: self.say("cart", line.rstrip())),
+        )
+        try:
+            yield process
+        finally:
+            await _stop(process, reading)
+
+    def _cart_line(self, line: str) -> None:
+        self._cart_events.put_nowait(self._transcript.cart_line(line))
+        event = json.loads(line)
+        if event["event"] == "show_qr" and event.get("url"):
+            self._qr_url.put_nowait(event["url"])
+
+    async def _cart_shows(self, wanted: str) -> None:
+        """Until the cart's hardware has done it. Raises DemoFailed when it never does."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while await self._cart_events.get() != wanted:
+                    pass
+        except TimeoutError as error:
+            raise DemoFailed(f"The cart never did {wanted}.") from error
+
+    async def shop(self, http: httpx2.AsyncClient, key: str) -> None:
+        """Scan, put three things into the cart, pay. Raises DemoFailed for any answer but 200."""
+        url = await asyncio.wait_for(self._qr_url.get(), PATIENCE)
+        guest = await self._post(http, "/auth/guest", {}, {"token": url})
+        shopper = {"Authorization": f"Bearer {guest['access_token']}"}
+        self.say("shopper", "scans the QR and goes on as a guest")
+        session = await self._post(http, "/customer-session/scan-qr", shopper | {"Prefer": "wait=5"}, {"token": url})
+        await self._cart_shows("start_shopping")
+        with PRODUCTS.open(newline="", encoding="utf-8") as file:
+            barcodes = [int(row["barcode"]) for row in csv.DictReader(file)]
+        for barcode in barcodes:
+            item = {"sessionID": session["session_id"], "barcode": barcode}
+            line = await self._post(http, "/cart-items/add", {"X-API-Key": key}, item)
+            product = line["product"]
+            price = f"{product['unit_price']:.2f} {product['currency']}"
+            self.say("shopper", f"puts {product['description']} into the cart, {price}")
+        payment = await self._post(
+            http, f"/payment/create-payment/{session['session_id']}", shopper | {"Prefer": "wait=5"}, {}
+        )
+        self.say("shopper", f"wants to pay {payment['amount']:.2f} {payment['currency']}")
+        await self._cart_shows("hold_for_payment")
+        self.say("shopper", "presses Pay on the provider's page")
+        pressed = await http.post(payment["payment_url"] + "/pay")
+        if pressed.status_code != 303:
+            raise DemoFailed(f"The pay page answered {pressed.status_code}: {pressed.text}")
+        await self._cart_shows("return_to_idle")
+        self.paid_url = payment["payment_url"]
+        await self._all_received()
+
+    async def _all_received(self) -> None:
+        """Until the log has the last receipt. Raises DemoFailed when it never comes."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                for seq in _SEQS:
+                    await self._transcript.received(seq)
+        except TimeoutError as error:
+            raise DemoFailed(f"Not every command was received: {self._transcript.commands}") from error
+
+    async def _post(self, http: httpx2.AsyncClient, path: str, headers: dict[str, str], body: dict[str, Any]) -> Any:
+        answer = await http.post(path, headers=headers, json=body)
+        if answer.status_code != 200:
+            raise DemoFailed(f"{path} answered {answer.status_code}: {answer.text}")
+        delivery = answer.headers.get("Hardware-Delivery")
+        if delivery is not None:
+            self.say("demo", f"{path.rsplit('/', 1)[0] if path[-1].isdigit() else path}: Hardware-Delivery: {delivery}")
+        return answer.json()
+
+    def judge(self) -> None:
+        """Raises DemoFailed unless each command went from queued over sent to received, once, without any error."""
+        for seq in _SEQS:
+            states = self._transcript.commands[seq]
+            if states != ["queued", "sent", "received"]:
+                raise DemoFailed(f"Command {seq} went {' → '.join(states)}.")
+        if self._transcript.errors:
+            raise DemoFailed(f"The server logged errors: {', '.join(self._transcript.errors)}.")
+
+    def invite(self, key: str) -> None:
+        say = self.say
+        say("demo", "the shop stays open; Ctrl-C closes it. To look at:")
+        say("demo", f"  {self.url}/docs                  every call, to try out")
+        say("demo", f"  {self.paid_url}    the paid payment")
+        say("demo", f"  {self.url}/readyz                how many carts are connected")
+        say("demo", "and from another terminal, a cart of your own that draws its QR:")
+        say("demo", f"  DUCKYCART_KEY={key} .venv/bin/duckycart cart {SPARE_CART} --url {self.url}")
+
+
+async def _lines(stream: asyncio.StreamReader, each: Callable[[str], object]) -> None:
+    async for line in stream:
+        each(line.decode(errors="replace"))
+
+
+async def _stop(process: Process, reading: "asyncio.Future[Any]") -> None:
+    if process.returncode is None:
+        process.terminate()
+    try:
+        async with asyncio.timeout(PATIENCE):
+            await process.wait()
+            await reading
+    except TimeoutError:
+        process.kill()
+        reading.cancel()

@@ -1,0 +1,121 @@
+"""A cart and its store without a server: transitions called by name, one after the other."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import insert, select
+
+from duckycart.lifecycle import basket, payments, qr, sessions
+from duckycart.lifecycle.carts import stand
+from duckycart.lifecycle.effects import Queued
+from duckycart.lifecycle.rules import Rules
+from duckycart.lifecycle.transitions import Phase
+from duckycart.lifecycle.who import ByCart, ByOperator, ByShopper
+from duckycart.payments.provider import OpenedPayment
+from duckycart.store.engine import Transaction
+from duckycart.store.sqlite import SqliteStore
+from duckycart.store.tables import carts, metadata, products, users
+from tests.world import BREAD, MILK, FakeClock
+
+T = TypeVar("T")
+
+RULES = Rules()
+CART = ByCart(1)
+MONA, OMAR = ByShopper(1), ByShopper(2)
+OPERATOR = ByOperator(99)
+FAR = 2**53  # an expiry that is not the matter of the test
+
+
+@dataclass
+class Counter:
+    store: SqliteStore
+    clock: FakeClock
+    effects: list[object] = field(default_factory=list)
+
+    async def do(self, work: Callable[[Transaction], T]) -> T:
+        return await self.store.write(work)
+
+    async def phase(self) -> Phase:
+        return await self.do(lambda tx: stand(tx, 1).phase)
+
+    async def snapshot(self) -> dict[str, list[Any]]:
+        """Everything that is in the database."""
+
+        def look(connection: Any) -> dict[str, list[Any]]:
+            return {t.name: [tuple(r) for r in connection.execute(select(t))] for t in metadata.sorted_tables}
+
+        return await self.store.read(look)
+
+    def queued(self) -> list[str]:
+        """The types of the commands queued so far, in order."""
+        return [effect.command.type.value for effect in self.effects if isinstance(effect, Queued)]
+
+    # The steps of a shopper, by the names of the transitions
+
+    async def get_qr(self) -> qr.Qr:
+        return await self.do(lambda tx: qr.get_qr(tx, 1, RULES))
+
+    async def create_session(self, qr_round: int, who: ByShopper = MONA) -> int:
+        started = await self.do(lambda tx: sessions.create_session(tx, 1, qr_round, FAR, who.user_id, RULES))
+        return started.session.id
+
+    async def start(self, who: ByShopper = MONA) -> int:
+        return await self.create_session((await self.get_qr()).round, who)
+
+    async def add(self, session_id: int, barcode: int = MILK) -> basket.Line:
+        return await self.do(lambda tx: basket.add_item(tx, CART, session_id, barcode, None, RULES))
+
+    async def begin_payment(self, session_id: int, who: ByShopper = MONA) -> payments.Payment:
+        return await self.do(lambda tx: payments.create_payment(tx, who, session_id, "test", None, RULES))
+
+    async def open_payment(self, payment_id: int) -> payments.Opened:
+        opened = OpenedPayment(f"ref-{payment_id}", "http://pay")
+        return await self.do(lambda tx: payments.open_payment(tx, payment_id, opened))
+
+    async def fail_payment(self, payment_id: int) -> None:
+        await self.do(lambda tx: payments.fail_payment(tx, payment_id))
+
+    async def close_payment(self, payment_id: int) -> None:
+        await self.do(lambda tx: payments.close_payment(tx, payment_id))
+
+    async def settle(self, payment_id: int, amount: int, currency: str = "EGP") -> str:
+        return await self.do(lambda tx: payments.settle_payment(tx, payment_id, amount, currency, RULES))
+
+    async def force_end(self, session_id: int) -> sessions.Ended:
+        return await self.do(lambda tx: sessions.force_end(tx, OPERATOR, session_id, RULES))
+
+
+@asynccontextmanager
+async def open_counter(path: Path) -> AsyncIterator[Counter]:
+    """A counter with cart 1 (online), two shoppers, milk and bread."""
+    clock = FakeClock()
+    effects: list[object] = []
+    store = SqliteStore(path, clock, effects.extend)
+
+    def furnish(tx: Transaction) -> None:
+        key_hash = sha256(b"key").digest()
+        tx.connection.execute(insert(carts).values(id=1, key_hash=key_hash, link_node="here", created_at=tx.now))
+        for user_id, name in ((1, "mona"), (2, "omar")):
+            values = {"id": user_id, "email": f"{name}@example.com", "full_name": name, "created_at": tx.now}
+            tx.connection.execute(insert(users).values(**values, is_active=True, is_operator=False))
+        for barcode, price in ((MILK, 1250), (BREAD, 500)):
+            tx.connection.execute(
+                insert(products).values(
+                    barcode=str(barcode),
+                    barcode_number=str(barcode),
+                    description="",
+                    description_ar="",
+                    product_size="",
+                    unit_price=price,
+                )
+            )
+
+    try:
+        await store.write(furnish)
+        yield Counter(store, clock, effects)
+    finally:
+        await store.close()
