@@ -9,6 +9,7 @@ import typer
 from pydantic import ValidationError
 
 from duckycart import logs
+from duckycart.admin import carts, database, products, users
 from duckycart.cart.command import cart
 from duckycart.settings import Settings
 
@@ -121,6 +122,10 @@ def demo(
 
 
 app.command()(cart)
+app.add_typer(carts.app, name="carts")
+app.add_typer(products.app, name="products")
+app.add_typer(users.app, name="users")
+app.add_typer(database.app, name="db")
 
 
 def main() -> None:

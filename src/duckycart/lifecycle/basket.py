@@ -9,10 +9,11 @@ from duckycart.errors import BadRequest, Conflict, NotFound
 from duckycart.lifecycle.carts import Standing, stand
 from duckycart.lifecycle.effects import Happened, Received
 from duckycart.lifecycle.rules import Rules
+from duckycart.lifecycle.sessions import touch_session
 from duckycart.lifecycle.transitions import Event, Phase, decide
 from duckycart.lifecycle.who import ByCart, Who, find_session
 from duckycart.store.engine import Transaction
-from duckycart.store.tables import OUTSTANDING, basket_lines, commands, products, sessions
+from duckycart.store.tables import OUTSTANDING, basket_lines, commands, products
 from duckycart.wire import CommandType
 
 MAX_WEIGHT: Final = 1_000_000  # grams on one line; more is a broken scale
@@ -66,11 +67,6 @@ _CHANGE_LINE: Final = (
     update(basket_lines)
     .where(_THIS_LINE)
     .values(quantity=bindparam("new_quantity"), saved_weight=bindparam("new_weight"))
-)
-_TOUCH: Final = (
-    update(sessions)
-    .where(sessions.c.id == bindparam("touched_session"))
-    .values(touched_at=bindparam("at"), idle_reported_at=None, version=sessions.c.version + 1)
 )
 _ACKNOWLEDGE: Final = (
     update(commands)
@@ -179,7 +175,7 @@ def _open_basket(tx: Transaction, who: Who, session_id: int) -> Standing:
     phase = standing.phase if standing.cart.session_id == session_id else Phase.AVAILABLE
     decide(Event.CHANGE_BASKET, phase, session_id=session_id)
     acknowledge_session(tx, who, standing)
-    tx.connection.execute(_TOUCH, {"touched_session": session_id, "at": tx.now})
+    touch_session(tx, session_id)
     tx.effects.append(Happened(Event.CHANGE_BASKET, session.cart_id, session_id))
     return standing
 

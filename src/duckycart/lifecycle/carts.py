@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Row, and_, bindparam, insert, select, update
+from sqlalchemy import Row, and_, bindparam, insert, select, text, update
 
 from duckycart.errors import NotFound
 from duckycart.lifecycle.effects import Alarm, Queued
@@ -13,6 +13,7 @@ from duckycart.store.tables import OUTSTANDING, alarms, carts, commands, payment
 from duckycart.wire import Command, CommandType
 
 OPEN_STATES: Final = ("creating", "open")
+OPEN: Final = text("payments.state IN ('creating', 'open')")  # as the partial index has it
 
 _CART_COLUMNS: Final = (
     carts.c.id,
@@ -43,12 +44,21 @@ _PHASE: Final = (
         .scalar_subquery()
         .label("start_outstanding"),
     )
-    .select_from(
-        sessions.outerjoin(payments, and_(payments.c.session_id == sessions.c.id, payments.c.state.in_(OPEN_STATES)))
-    )
+    .select_from(sessions.outerjoin(payments, and_(payments.c.session_id == sessions.c.id, OPEN)))
     .where(sessions.c.id == bindparam("session"))
 )
 _INSERT_COMMAND: Final = insert(commands)
+_MOVE: Final = (
+    update(carts)
+    .where(carts.c.id == bindparam("cart"))
+    .values(
+        last_seq=bindparam("new_seq"),
+        status=bindparam("new_status"),
+        session_id=bindparam("new_session"),
+        qr_round=bindparam("new_round"),
+        qr_expires_at=bindparam("new_expiry"),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,16 +123,24 @@ def stand(tx: Transaction, cart_id: int) -> Standing:
     return Standing(cart, phase, held=held_at is not None, start_outstanding=start)
 
 
-def queue_command(
-    tx: Transaction, cart: Cart, command_type: CommandType, session_id: int | None, changes: dict[str, Any]
-) -> int:
-    """Give the cart its next command, together with the `changes` of its row. Returns the command's seq.
+def queue_command(tx: Transaction, cart: Cart, command_type: CommandType, session_id: int | None) -> int:
+    """Give the cart its next command; `cart` is its row as it shall be from now on. Returns the command's seq.
 
     The cart must be locked. `attempted` is set here when a node holds the link: that node may write the command to the
     socket at any moment after the commit.
     """
     seq = cart.last_seq + 1
-    tx.connection.execute(update(carts).where(carts.c.id == cart.id).values(last_seq=seq, **changes))
+    tx.connection.execute(
+        _MOVE,
+        {
+            "cart": cart.id,
+            "new_seq": seq,
+            "new_status": cart.status,
+            "new_session": cart.session_id,
+            "new_round": cart.qr_round,
+            "new_expiry": cart.qr_expires_at,
+        },
+    )
     tx.connection.execute(
         _INSERT_COMMAND,
         {

@@ -8,20 +8,19 @@ from dataclasses import dataclass
 from secrets import token_hex
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, insert, or_, select, update
+from sqlalchemy import Connection, Row, Select, and_, bindparam, func, insert, or_, select, update
 
 from duckycart.errors import NotFound
 from duckycart.lifecycle.basket import require_items
-from duckycart.lifecycle.carts import OPEN_STATES, Standing, queue_command, raise_alarm, stand
+from duckycart.lifecycle.carts import OPEN, OPEN_STATES, Standing, queue_command, raise_alarm, stand
 from duckycart.lifecycle.effects import Happened
 from duckycart.lifecycle.rules import Rules
-from duckycart.lifecycle.sessions import basket_total, finish_session
+from duckycart.lifecycle.sessions import basket_total, finish_session, touch_session
 from duckycart.lifecycle.transitions import Event, Phase, decide
 from duckycart.lifecycle.who import Who, find_session
 from duckycart.payments.provider import OpenedPayment, Outcome, ProviderEvent
 from duckycart.store.engine import Transaction
 from duckycart.store.tables import payments, provider_events, sessions
-from duckycart.wire import CommandType
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +62,55 @@ def _payment_of(row: Row[*tuple[Any, ...]]) -> Payment:
     return Payment(*row)
 
 
-def _find(connection: Connection, *where: ColumnElement[bool]) -> Payment | None:
-    row = connection.execute(select(*_COLUMNS).where(*where).order_by(payments.c.id.desc()).limit(1)).one_or_none()
+_INSERT: Final = insert(payments).returning(*_COLUMNS)
+_BY_ID: Final = select(*_COLUMNS).where(payments.c.id == bindparam("payment"))
+_BY_TOKEN: Final = select(*_COLUMNS).where(payments.c.token == bindparam("token"))
+_BY_REF: Final = (
+    select(*_COLUMNS)
+    .where(
+        payments.c.provider == bindparam("by"),
+        or_(payments.c.provider_ref == bindparam("ref"), payments.c.token == bindparam("ref")),
+    )
+    .limit(1)
+)
+_NEWEST_OF_SESSION: Final = (
+    select(*_COLUMNS).where(payments.c.session_id == bindparam("session")).order_by(payments.c.id.desc()).limit(1)
+)
+_OPEN_OF_SESSION: Final = select(*_COLUMNS).where(payments.c.session_id == bindparam("session"), OPEN)
+_CART_OF: Final = (
+    select(sessions.c.cart_id)
+    .join(payments, payments.c.session_id == sessions.c.id)
+    .where(payments.c.id == bindparam("payment"))
+)
+_ONE: Final = update(payments).where(payments.c.id == bindparam("payment"))
+_OPEN: Final = _ONE.values(
+    state="open", provider_ref=bindparam("ref"), url=bindparam("pay_at"), opened_at=bindparam("at")
+).returning(*_COLUMNS)
+_CLOSE: Final = _ONE.values(
+    state=bindparam("new_state"),
+    closed_at=bindparam("at"),
+    provider_ref=func.coalesce(bindparam("ref"), payments.c.provider_ref),
+)
+_HOLD: Final = (
+    update(sessions)
+    .where(sessions.c.id == bindparam("session"))
+    .values(held_at=func.coalesce(sessions.c.held_at, bindparam("at")), version=sessions.c.version + 1)
+)
+_SEEN: Final = select(provider_events.c.outcome).where(
+    provider_events.c.provider == bindparam("by"), provider_events.c.event_id == bindparam("event")
+)
+_INSERT_EVENT: Final = insert(provider_events)
+
+
+def _find(connection: Connection, statement: Select[*tuple[Any, ...]], **keys: int | str) -> Payment | None:
+    row = connection.execute(statement, keys).one_or_none()
     return None if row is None else _payment_of(row)
 
 
 def read_payment(connection: Connection, who: Who, session_id: int) -> Payment:
     """The session's newest payment. Raises NotFound for another's session or when it has none."""
     find_session(connection, who, session_id)
-    payment = _find(connection, payments.c.session_id == session_id)
+    payment = _find(connection, _NEWEST_OF_SESSION, session=session_id)
     if payment is None:
         raise NotFound("no_payment", f"Session {session_id} has no payment yet.")
     return payment
@@ -79,7 +118,7 @@ def read_payment(connection: Connection, who: Who, session_id: int) -> Payment:
 
 def read_payment_by_token(connection: Connection, token: str) -> Payment:
     """The payment that a pay page's URL names. Raises NotFound."""
-    payment = _find(connection, payments.c.token == token)
+    payment = _find(connection, _BY_TOKEN, token=token)
     if payment is None:
         raise NotFound("no_payment", "There is no such payment.")
     return payment
@@ -97,7 +136,7 @@ def create_payment(
     standing = stand(tx, session.cart_id)
     phase = standing.phase if standing.cart.session_id == session_id else Phase.AVAILABLE
     decide(Event.BEGIN_PAYMENT, phase, session_id=session_id)
-    present = _find(tx.connection, payments.c.session_id == session_id, payments.c.state.in_(OPEN_STATES))
+    present = _find(tx.connection, _OPEN_OF_SESSION, session=session_id)
     if present is not None:
         return present
     units, total = basket_total(tx.connection, session_id)
@@ -112,8 +151,8 @@ def create_payment(
         "currency": rules.currency,
         "created_at": tx.now,
     }
-    payment = tx.connection.execute(insert(payments).values(values).returning(*_COLUMNS)).one()
-    _touch(tx, session_id)
+    payment = tx.connection.execute(_INSERT, values).one()
+    touch_session(tx, session_id)
     tx.effects.append(
         Happened(Event.BEGIN_PAYMENT, session.cart_id, session_id, {"payment": payment.id, "amount": total})
     )
@@ -134,25 +173,13 @@ def open_payment(tx: Transaction, payment_id: int, opened: OpenedPayment) -> Ope
     outcome = decide(Event.OPEN_PAYMENT, _phase_in(standing, session_id, phase), session_id=session_id)
     assert outcome.command is not None
     row = tx.connection.execute(
-        update(payments)
-        .where(payments.c.id == payment_id)
-        .values(state="open", provider_ref=opened.ref, url=opened.url, opened_at=tx.now)
-        .returning(*_COLUMNS)
+        _OPEN, {"payment": payment_id, "ref": opened.ref, "pay_at": opened.url, "at": tx.now}
     ).one()
-    tx.connection.execute(
-        update(sessions)
-        .where(sessions.c.id == session_id)
-        .values(held_at=sessions.c.held_at if standing.held else tx.now, version=sessions.c.version + 1)
-    )
-    seq = queue_command(tx, standing.cart, CommandType.PAYMENT_CREATED, session_id, {})
+    tx.connection.execute(_HOLD, {"session": session_id, "at": tx.now})
     tx.effects.append(
-        Happened(
-            Event.OPEN_PAYMENT,
-            standing.cart.id,
-            session_id,
-            {"payment": payment_id, "amount": payment.amount},
-        )
+        Happened(Event.OPEN_PAYMENT, standing.cart.id, session_id, {"payment": payment_id, "amount": payment.amount})
     )
+    seq = queue_command(tx, standing.cart, outcome.command, session_id)
     return Opened(_payment_of(row), standing.cart.id, seq)
 
 
@@ -176,12 +203,8 @@ def _close(
     if payment.state not in only_from:
         return
     decide(event, _phase_in(standing, payment.session_id, standing.phase))
-    tx.connection.execute(
-        update(payments)
-        .where(payments.c.id == payment_id)
-        .values(state=state, closed_at=tx.now, provider_ref=ref or payment.provider_ref)
-    )
-    _touch(tx, payment.session_id)
+    tx.connection.execute(_CLOSE, {"payment": payment_id, "new_state": state, "at": tx.now, "ref": ref})
+    touch_session(tx, payment.session_id)
     tx.effects.append(Happened(event, standing.cart.id, payment.session_id, {"payment": payment_id}))
 
 
@@ -191,24 +214,21 @@ def record_event(tx: Transaction, provider: str, event: ProviderEvent, body: str
     Returns what came of it: `repeated` for one that was stored before, else as stored. Nothing that is stored is ever
     refused, so that the provider need not send it again (F10).
     """
-    seen = tx.connection.execute(
-        select(provider_events.c.outcome).where(
-            provider_events.c.provider == provider, provider_events.c.event_id == event.event_id
-        )
-    ).one_or_none()
+    seen = tx.connection.execute(_SEEN, {"by": provider, "event": event.event_id}).one_or_none()
     if seen is not None:
         return "repeated"
     outcome = _act_on(tx, provider, event, rules)
     tx.connection.execute(
-        insert(provider_events).values(
-            provider=provider,
-            event_id=event.event_id,
-            type=event.type[:40],
-            provider_ref=event.ref,
-            body=body,
-            outcome=outcome,
-            received_at=tx.now,
-        )
+        _INSERT_EVENT,
+        {
+            "provider": provider,
+            "event_id": event.event_id,
+            "type": event.type[:40],
+            "provider_ref": event.ref,
+            "body": body,
+            "outcome": outcome,
+            "received_at": tx.now,
+        },
     )
     return outcome
 
@@ -218,11 +238,7 @@ def _act_on(tx: Transaction, provider: str, event: ProviderEvent, rules: Rules) 
         return "ignored"
     payment = None
     if event.ref is not None:
-        payment = _find(
-            tx.connection,
-            payments.c.provider == provider,
-            or_(payments.c.provider_ref == event.ref, payments.c.token == event.ref),
-        )
+        payment = _find(tx.connection, _BY_REF, by=provider, ref=event.ref)
     if payment is None:
         if event.outcome is Outcome.SUCCEEDED:
             raise_alarm(
@@ -245,7 +261,7 @@ def _decline(tx: Transaction, payment_id: int) -> str:
     payment, standing = _stand_with(tx, payment_id)
     if payment.state not in OPEN_STATES:
         return "ignored"
-    _touch(tx, payment.session_id)
+    touch_session(tx, payment.session_id)
     tx.effects.append(Happened("payment_declined", standing.cart.id, payment.session_id, {"payment": payment_id}))
     return "declined"
 
@@ -271,11 +287,8 @@ def settle_payment(tx: Transaction, payment_id: int, amount: int | None, currenc
         return "mismatch"
     active = standing.cart.session_id == session_id
     fits = active and (payment.state in OPEN_STATES or basket_total(tx.connection, session_id)[1] == payment.amount)
-    tx.connection.execute(
-        update(payments)
-        .where(payments.c.id == payment_id)
-        .values(state="paid" if fits else "paid_extra", closed_at=tx.now)
-    )
+    state = "paid" if fits else "paid_extra"
+    tx.connection.execute(_CLOSE, {"payment": payment_id, "new_state": state, "at": tx.now, "ref": None})
     if not fits:
         raise_alarm(
             tx,
@@ -303,7 +316,7 @@ def unsettled_payments(connection: Connection, now: int, rules: Rules, asking_se
         select(*_COLUMNS)
         .join(sessions, sessions.c.id == payments.c.session_id)
         .where(
-            payments.c.state.in_(OPEN_STATES),
+            OPEN,
             or_(
                 and_(payments.c.state == "creating", payments.c.created_at < now - asking_seconds * 1000),
                 payments.c.created_at < now - rules.payment_seconds * 1000,
@@ -321,13 +334,9 @@ def session_is_active(connection: Connection, session_id: int) -> bool:
 
 def _stand_with(tx: Transaction, payment_id: int) -> tuple[Payment, Standing]:
     """Lock the payment's cart, then read the payment as it is under that lock."""
-    cart_id = tx.connection.execute(
-        select(sessions.c.cart_id)
-        .join(payments, payments.c.session_id == sessions.c.id)
-        .where(payments.c.id == payment_id)
-    ).scalar_one()
+    cart_id = tx.connection.execute(_CART_OF, {"payment": payment_id}).scalar_one()
     standing = stand(tx, cart_id)
-    payment = _find(tx.connection, payments.c.id == payment_id)
+    payment = _find(tx.connection, _BY_ID, payment=payment_id)
     assert payment is not None
     return payment, standing
 
@@ -335,11 +344,3 @@ def _stand_with(tx: Transaction, payment_id: int) -> tuple[Payment, Standing]:
 def _phase_in(standing: Standing, session_id: int, phase: Phase) -> Phase:
     """The phase of this session: AVAILABLE when the cart has none any more, or already the next one."""
     return phase if standing.cart.session_id == session_id else Phase.AVAILABLE
-
-
-def _touch(tx: Transaction, session_id: int) -> None:
-    tx.connection.execute(
-        update(sessions)
-        .where(sessions.c.id == session_id)
-        .values(touched_at=tx.now, idle_reported_at=None, version=sessions.c.version + 1)
-    )

@@ -1,6 +1,6 @@
 """A QR was asked for."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from duckycart.errors import Conflict
 from duckycart.lifecycle.carts import Cart, queue_command, stand
@@ -30,8 +30,8 @@ def get_qr(tx: Transaction, cart_id: int, rules: Rules) -> Qr:
     refuse_unfit(standing.cart, tx.now, rules)
     expires_at = tx.now + rules.qr_seconds * 1000
     assert outcome.command is not None
-    seq = queue_command(tx, standing.cart, outcome.command, None, {"qr_expires_at": expires_at})
     tx.effects.append(Happened(Event.GET_QR, cart_id))
+    seq = queue_command(tx, replace(standing.cart, qr_expires_at=expires_at), outcome.command, None)
     return Qr(cart_id, standing.cart.qr_round, expires_at, seq)
 
 

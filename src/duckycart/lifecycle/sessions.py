@@ -1,6 +1,6 @@
 """A session begins with a scan and ends in one of four ways; each end frees the cart and tells it so."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, func, insert, select, update
@@ -40,6 +40,19 @@ _USER: Final = select(users.c.is_active, users.c.email, users.c.guest_cart_id, u
 _START_SEQ: Final = select(commands.c.seq).where(
     commands.c.session_id == bindparam("session"), commands.c.type == CommandType.SESSION_STARTED.value
 )
+_INSERT: Final = insert(sessions).returning(sessions.c.id)
+_END: Final = (
+    update(sessions)
+    .where(sessions.c.id == bindparam("session"))
+    .values(is_active=False, ended_at=bindparam("at"), end_reason=bindparam("reason"), version=sessions.c.version + 1)
+    .returning(sessions.c.user_id, sessions.c.created_at)
+)
+_TOUCH: Final = (
+    update(sessions)
+    .where(sessions.c.id == bindparam("session"))
+    .values(touched_at=bindparam("at"), idle_reported_at=None, version=sessions.c.version + 1)
+)
+_INSERT_ANALYTICS: Final = insert(analytics)
 _TOTALS: Final = select(
     func.coalesce(func.sum(basket_lines.c.quantity), 0),
     func.coalesce(func.sum(basket_lines.c.quantity * basket_lines.c.unit_price), 0),
@@ -47,6 +60,11 @@ _TOTALS: Final = select(
 _PAID: Final = select(func.coalesce(func.sum(payments.c.amount), 0)).where(
     payments.c.session_id == bindparam("session"), payments.c.state == "paid"
 )
+
+
+def touch_session(tx: Transaction, session_id: int) -> None:
+    """Note a sign of life, and that there is something new to see."""
+    tx.connection.execute(_TOUCH, {"session": session_id, "at": tx.now})
 
 
 def basket_total(connection: Connection, session_id: int) -> tuple[int, int]:
@@ -84,33 +102,12 @@ def create_session(
         )
     _refuse_user(tx.connection, user_id, cart_id, qr_round)
     assert outcome.command is not None
-    session_id = _insert_session(tx, cart_id, user_id, qr_round)
-    seq = queue_command(
-        tx,
-        cart,
-        outcome.command,
-        session_id,
-        {"status": "in_use", "session_id": session_id, "qr_round": cart.qr_round + 1, "qr_expires_at": 0},
-    )
+    new = {"cart_id": cart_id, "user_id": user_id, "qr_round": qr_round, "created_at": tx.now, "touched_at": tx.now}
+    session_id: int = tx.connection.execute(_INSERT, {**new, "is_active": True, "version": 1}).scalar_one()
     tx.effects.append(Happened(Event.CREATE_SESSION, cart_id, session_id, {"user": user_id}))
+    busy = replace(cart, status="in_use", session_id=session_id, qr_round=cart.qr_round + 1, qr_expires_at=0)
+    seq = queue_command(tx, busy, outcome.command, session_id)
     return Started(SessionView(session_id, cart_id, user_id, True, tx.now, None), seq)
-
-
-def _insert_session(tx: Transaction, cart_id: int, user_id: int, qr_round: int) -> int:
-    session_id = tx.connection.execute(
-        insert(sessions)
-        .values(
-            cart_id=cart_id,
-            user_id=user_id,
-            qr_round=qr_round,
-            is_active=True,
-            created_at=tx.now,
-            touched_at=tx.now,
-            version=1,
-        )
-        .returning(sessions.c.id)
-    ).scalar_one()
-    return int(session_id)
 
 
 def _refuse_void_qr(cart: Cart, phase: Phase, qr_round: int, expires_at: int, now: int) -> None:
@@ -143,30 +140,26 @@ def finish_session(tx: Transaction, standing: Standing, event: Event, reason: st
     assert cart.session_id is not None
     assert outcome.command is not None
     session_id = cart.session_id
-    user_id, started_at = tx.connection.execute(
-        update(sessions)
-        .where(sessions.c.id == session_id)
-        .values(is_active=False, ended_at=tx.now, end_reason=reason, version=sessions.c.version + 1)
-        .returning(sessions.c.user_id, sessions.c.created_at)
-    ).one()
+    user_id, started_at = tx.connection.execute(_END, {"session": session_id, "at": tx.now, "reason": reason}).one()
     units, total = basket_total(tx.connection, session_id)
     paid = tx.connection.execute(_PAID, {"session": session_id}).scalar_one()
     tx.connection.execute(
-        insert(analytics).values(
-            session_id=session_id,
-            cart_id=cart.id,
-            user_id=user_id,
-            started_at=started_at,
-            ended_at=tx.now,
-            end_reason=reason,
-            units=units,
-            total=total,
-            paid=paid,
-            currency=rules.currency,
-        )
+        _INSERT_ANALYTICS,
+        {
+            "session_id": session_id,
+            "cart_id": cart.id,
+            "user_id": user_id,
+            "started_at": started_at,
+            "ended_at": tx.now,
+            "end_reason": reason,
+            "units": units,
+            "total": total,
+            "paid": paid,
+            "currency": rules.currency,
+        },
     )
-    seq = queue_command(tx, cart, outcome.command, session_id, {"status": "available", "session_id": None})
     tx.effects.append(Happened("finish_session", cart.id, session_id, {"reason": reason}))
+    seq = queue_command(tx, replace(cart, status="available", session_id=None), outcome.command, session_id)
     return Ended(session_id, cart.id, reason, seq)
 
 

@@ -1,0 +1,71 @@
+"""Many carts in one process: just enough WebSocket to connect, read commands and answer pings."""
+
+import asyncio
+import base64
+import os
+from collections.abc import Callable
+
+Heard = Callable[[int, bytes], None]
+
+
+class CrowdCart(asyncio.Protocol):
+    def __init__(self, cart_id: int, key: str, opened: "asyncio.Future[None]", heard: Heard | None) -> None:
+        self._cart_id = cart_id
+        self._key = key
+        self._opened = opened
+        self._heard = heard
+        self._buffer = b""
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        nonce = base64.b64encode(os.urandom(16)).decode()
+        transport.write(
+            f"GET /ws/hardware/{self._cart_id} HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\n"
+            f"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {nonce}\r\n"
+            f"X-API-Key: {self._key}\r\n\r\n".encode()
+        )
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        if not self._opened.done():
+            head, found, rest = self._buffer.partition(b"\r\n\r\n")
+            if not found:
+                return
+            self._buffer = rest
+            if head.startswith(b"HTTP/1.1 101"):
+                self._opened.set_result(None)
+            else:
+                self._opened.set_exception(ConnectionRefusedError(head.split(b"\r\n")[0].decode()))
+        while len(self._buffer) >= 2 and len(self._buffer) >= 2 + (self._buffer[1] & 0x7F):
+            opcode, length = self._buffer[0] & 0x0F, self._buffer[1] & 0x7F
+            payload, self._buffer = self._buffer[2 : 2 + length], self._buffer[2 + length :]
+            if opcode == 9:
+                assert self._transport is not None
+                self._transport.write(b"\x8a" + bytes([0x80 | length]) + b"\0\0\0\0" + payload)
+            elif opcode == 1 and self._heard is not None:
+                self._heard(self._cart_id, payload)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self._opened.done():
+            self._opened.set_exception(ConnectionResetError())
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+
+async def connect(port: int, keys: dict[int, str], at_once: int, heard: Heard | None = None) -> list[CrowdCart]:
+    """Connect every cart, `at_once` at a time."""
+    loop = asyncio.get_running_loop()
+    gate = asyncio.Semaphore(at_once)
+
+    async def one(cart_id: int, key: str) -> CrowdCart:
+        async with gate:
+            opened: asyncio.Future[None] = loop.create_future()
+            _, cart = await loop.create_connection(lambda: CrowdCart(cart_id, key, opened, heard), "127.0.0.1", port)
+            await asyncio.wait_for(opened, 30)
+            return cart
+
+    return await asyncio.gather(*(one(cart_id, key) for cart_id, key in keys.items()))

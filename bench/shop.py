@@ -1,0 +1,42 @@
+"""A database with carts, products and shoppers, made without a server."""
+
+from hashlib import sha256
+from pathlib import Path
+
+from sqlalchemy import insert
+
+from duckycart.clock import SystemClock
+from duckycart.store.engine import Transaction
+from duckycart.store.migrate import migrate_sqlite
+from duckycart.store.sqlite import engine_for, transact
+from duckycart.store.tables import carts, products, users
+
+BARCODE = 6221000000012
+
+
+def furnish(path: Path, count: int) -> dict[int, str]:
+    """`count` carts and shoppers (with the same numbers) and one product; returns the carts' keys."""
+    migrate_sqlite(path)
+    keys = {cart_id: f"bench-key-of-cart-{cart_id:09d}-0123456789" for cart_id in range(1, count + 1)}
+
+    def add(tx: Transaction) -> None:
+        tx.connection.execute(
+            insert(carts),
+            [{"id": i, "key_hash": sha256(key.encode()).digest(), "created_at": tx.now} for i, key in keys.items()],
+        )
+        tx.connection.execute(
+            insert(users),
+            [
+                {"id": i, "email": f"{i}@example.com", "full_name": str(i), "is_active": True, "is_operator": False}
+                | {"created_at": tx.now}
+                for i in keys
+            ],
+        )
+        product = {"barcode": str(BARCODE), "barcode_number": str(BARCODE), "unit_price": 1250}
+        texts = {"description": "Milk", "description_ar": "", "product_size": ""}
+        tx.connection.execute(insert(products), [product | texts])
+
+    engine = engine_for(path)
+    transact(engine, SystemClock(), add)
+    engine.dispose()
+    return keys

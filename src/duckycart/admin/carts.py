@@ -1,0 +1,169 @@
+"""`duckycart carts`: which carts there are, and which key opens each."""
+
+import re
+import secrets
+from typing import Annotated, Final
+
+import typer
+
+from duckycart.admin.shell import DEFAULT_DATABASE, DatabaseOption, JsonOption, Shell, quoted, table
+from duckycart.errors import BadRequest
+
+KEY_BYTES: Final = 32  # 256 random bits
+KEY_CHARACTERS: Final = 32  # of a given key, at least; what it should be is random
+FLEET: Final = 50_000  # carts added at once: all in one transaction, for which a running server has to wait
+
+_RANGE: Final = re.compile(r"([1-9][0-9]{0,8})(?:-([1-9][0-9]{0,8}))?")
+_KEY: Final = re.compile(rf"[!-~]{{{KEY_CHARACTERS},200}}")  # it travels in a header
+
+app = typer.Typer(no_args_is_help=True, help="Add carts, give them keys, switch them off.")
+
+CartArgument = Annotated[str, typer.Argument(metavar="ID", help="The cart's number.", show_default=False)]
+KeyOption = Annotated[
+    str | None,
+    typer.Option(
+        "--key",
+        help=f"A key of your own, at least {KEY_CHARACTERS} random characters. Better left out: a key is then made, "
+        "and no other user of this machine can read it in the list of processes.",
+        show_default=False,
+    ),
+]
+
+
+@app.command()
+def add(
+    carts: Annotated[
+        str, typer.Argument(metavar="ID|FROM-TO", help="A number, or a range for a fleet.", show_default=False)
+    ],
+    key: KeyOption = None,
+    database: DatabaseOption = DEFAULT_DATABASE,
+    as_json: JsonOption = False,
+) -> None:
+    """Add a cart, or a whole fleet, and print each key. A key is shown this once: only its hash is kept.
+
+    One cart: duckycart carts add 7
+
+    A fleet: duckycart carts add 1-50 --json > keys.json
+    """
+    from duckycart.admin.fleet import add_carts, hash_of
+
+    with Shell(database, as_json) as shell:
+        ids = _ids(carts)
+        if key is not None and len(ids) > 1:
+            raise BadRequest("key_for_range", "Every cart needs a key of its own: give --key with a single cart only.")
+        keys = {cart_id: _checked(key) for cart_id in ids}
+        hashes = {cart_id: hash_of(given) for cart_id, given in keys.items()}
+        shell.write(lambda tx: add_carts(tx, hashes), create=True)
+        added = [{"id": cart_id, "key": given} for cart_id, given in keys.items()]
+        shell.answer({"carts": added}, table(("CART", "KEY"), *keys.items()))
+        shell.hint("Keys are shown this once. Give each cart its own: DUCKYCART_KEY=… duckycart cart ID")
+
+
+@app.command("list")
+def list_(database: DatabaseOption = DEFAULT_DATABASE, as_json: JsonOption = False) -> None:
+    """List all carts: what each does, and which server holds its connection.
+
+    For a program: duckycart carts list --json
+    """
+    from duckycart.admin.fleet import list_carts
+
+    with Shell(database, as_json) as shell:
+        with shell.open().connect() as connection:
+            listed = list_carts(connection)
+        rows = [
+            (
+                cart["id"],
+                "disabled" if cart["disabled"] else "out of service" if cart["out_of_service"] else cart["status"],
+                cart["session_id"] or "-",
+                cart["node"] or "-",
+                cart["link_changed_at"] or "never",
+            )
+            for cart in listed
+        ]
+        shell.answer({"carts": listed}, table(("CART", "STATE", "SESSION", "CONNECTED TO", "SINCE"), *rows))
+
+
+@app.command("rotate-key")
+def rotate_key(
+    cart: CartArgument,
+    key: KeyOption = None,
+    database: DatabaseOption = DEFAULT_DATABASE,
+    as_json: JsonOption = False,
+) -> None:
+    """Give a cart another key and print it once. The old key is void at once.
+
+    A connection made with the old key is closed within seconds. A session
+    goes on: the cart continues it when it is back with the new key.
+
+    Example: duckycart carts rotate-key 7
+    """
+    from duckycart.admin import fleet
+
+    with Shell(database, as_json) as shell:
+        cart_id, new_key = _id(cart), _checked(key)
+        shell.write(lambda tx: fleet.rotate_key(tx, cart_id, fleet.hash_of(new_key)))
+        shell.answer({"id": cart_id, "key": new_key}, table(("CART", "KEY"), (cart_id, new_key)))
+        shell.hint("The key is shown this once. The old one is void; a connection made with it closes within seconds.")
+
+
+@app.command()
+def disable(cart: CartArgument, database: DatabaseOption = DEFAULT_DATABASE, as_json: JsonOption = False) -> None:
+    """Let a cart in no more, for one that is lost or stolen. Its connection is closed within seconds.
+
+    A session that is active stays so: an operator ends it.
+    `enable` undoes this; the key stays the same.
+
+    Example: duckycart carts disable 7
+    """
+    from duckycart.admin import fleet
+
+    with Shell(database, as_json) as shell:
+        cart_id = _id(cart)
+        shell.write(lambda tx: fleet.disable(tx, cart_id))
+        shell.answer({"id": cart_id, "disabled": True}, f"Cart {cart_id} is disabled.")
+
+
+@app.command()
+def enable(cart: CartArgument, database: DatabaseOption = DEFAULT_DATABASE, as_json: JsonOption = False) -> None:
+    """Let a disabled cart in again, with the key it had.
+
+    Example: duckycart carts enable 7
+    """
+    from duckycart.admin import fleet
+
+    with Shell(database, as_json) as shell:
+        cart_id = _id(cart)
+        shell.write(lambda tx: fleet.enable(tx, cart_id))
+        shell.answer({"id": cart_id, "disabled": False}, f"Cart {cart_id} is enabled.")
+
+
+def _ids(given: str) -> range:
+    match = _RANGE.fullmatch(given)
+    if match is None:
+        raise BadRequest(
+            "bad_cart_id", f"{quoted(given)} is no cart: give a number from 1 to 999999999, or a range like 1-50."
+        )
+    first, last = int(match[1]), int(match[2] or match[1])
+    if last < first:
+        raise BadRequest("bad_cart_id", f"The range {given} ends before it begins.")
+    if last - first >= FLEET:
+        raise BadRequest("range_too_large", f"At most {FLEET} carts can be added at once; split the range.")
+    return range(first, last + 1)
+
+
+def _id(given: str) -> int:
+    ids = _ids(given)
+    if len(ids) != 1:
+        raise BadRequest("bad_cart_id", f"{given} is a range; this works on one cart at a time.")
+    return ids[0]
+
+
+def _checked(key: str | None) -> str:
+    """The key that was given, or a new one."""
+    if key is None:
+        return secrets.token_urlsafe(KEY_BYTES)
+    if _KEY.fullmatch(key) is None:
+        raise BadRequest(
+            "bad_key", f"A key has {KEY_CHARACTERS} to 200 visible ASCII characters without spaces; leave --key out."
+        )
+    return key

@@ -1,0 +1,106 @@
+"""Carts as rows that people administer: added, given another key, withdrawn, listed."""
+
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Any, Final
+
+from sqlalchemy import Connection, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from duckycart.clock import iso
+from duckycart.errors import Conflict, NotFound
+from duckycart.store.engine import Transaction
+from duckycart.store.tables import carts
+
+NAMED_IN_ERROR: Final = 5  # ids that a sentence lists before it only counts
+
+
+_LISTED: Final = select(
+    carts.c.id,
+    carts.c.status,
+    carts.c.session_id,
+    carts.c.disabled,
+    carts.c.out_of_service,
+    carts.c.link_node.label("node"),
+    carts.c.link_changed_at,
+    carts.c.created_at,
+).order_by(carts.c.id)
+
+
+def hash_of(key: str) -> bytes:
+    """What is stored of a cart's key. A key is random enough that a plain SHA-256 cannot be searched."""
+    return sha256(key.encode()).digest()
+
+
+def add_carts(tx: Transaction, key_hashes: Mapping[int, bytes]) -> None:
+    """New carts with their keys; all or none. `link_changed_at` stays 0: offline until they first connect.
+
+    Raises Conflict when one of the ids, or one of the keys, is there already.
+    """
+    between = carts.c.id.between(min(key_hashes), max(key_hashes))
+    present = sorted(key_hashes.keys() & set(tx.connection.scalars(select(carts.c.id).where(between))))
+    if present:
+        named = ", ".join(map(str, present[:NAMED_IN_ERROR]))
+        more = f" and {len(present) - NAMED_IN_ERROR} more" if len(present) > NAMED_IN_ERROR else ""
+        raise Conflict(
+            "cart_exists",
+            f"There is already a cart {named}{more}; none was added. `duckycart carts rotate-key` gives a new key.",
+        )
+    rows = [{"id": cart, "key_hash": key_hash, "created_at": tx.now} for cart, key_hash in key_hashes.items()]
+    try:
+        tx.connection.execute(insert(carts), rows)
+    except IntegrityError as error:
+        raise _key_taken() from error
+
+
+def rotate_key(tx: Transaction, cart_id: int, key_hash: bytes) -> None:
+    """From the commit on only the new key opens the cart; the link made with the old one is withdrawn.
+
+    Raises NotFound; Conflict when another cart has this key.
+    """
+    try:
+        _withdraw(tx, cart_id, {"key_hash": key_hash})
+    except IntegrityError as error:
+        raise _key_taken() from error
+
+
+def disable(tx: Transaction, cart_id: int) -> None:
+    """No key opens the cart any more and its link is withdrawn. A session goes on as it is. Raises NotFound."""
+    _withdraw(tx, cart_id, {"disabled": True})
+
+
+def enable(tx: Transaction, cart_id: int) -> None:
+    """The cart's key opens it again. Raises NotFound."""
+    _change(tx, cart_id, {"disabled": False})
+
+
+def list_carts(connection: Connection) -> list[dict[str, Any]]:
+    """All carts in the order of their ids, ready for JSON.
+
+    `node` is the server that holds the cart's link, null while it is offline; `link_changed_at` null until its first
+    connection; `session_id` null while it is available.
+    """
+    return [
+        {
+            **row._mapping,
+            "link_changed_at": iso(row.link_changed_at) if row.link_changed_at else None,
+            "created_at": iso(row.created_at),
+        }
+        for row in connection.execute(_LISTED)
+    ]
+
+
+def _withdraw(tx: Transaction, cart_id: int, changes: dict[str, Any]) -> None:
+    # With a newer epoch and no node, the sweep of the server that holds the link closes it with 1008; in the same
+    # UPDATE as the change, so that no claim with the old credential fits in between.
+    link = {"link_epoch": carts.c.link_epoch + 1, "link_node": None, "link_changed_at": tx.now}
+    _change(tx, cart_id, {**changes, **link})
+
+
+def _change(tx: Transaction, cart_id: int, changes: dict[str, Any]) -> None:
+    if tx.connection.execute(update(carts).where(carts.c.id == cart_id).values(**changes)).rowcount == 0:
+        raise NotFound("unknown_cart", f"There is no cart {cart_id}; `duckycart carts list` shows all.")
+
+
+def _key_taken() -> Conflict:
+    return Conflict("key_taken", "Another cart has this key already; every cart needs a key of its own.")

@@ -1,0 +1,77 @@
+"""`duckycart products`: what the shop sells."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from duckycart.admin.shell import DEFAULT_DATABASE, DatabaseOption, JsonOption, Shell
+from duckycart.errors import BadRequest
+
+app = typer.Typer(no_args_is_help=True, help="Bring in the shop's products.")
+
+
+@app.callback()
+def _group() -> None:
+    # Without a callback Typer would leave out the name of an only command.
+    pass
+
+
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(metavar="FILE.csv", help="The products, in UTF-8.", show_default=False)],
+    database: DatabaseOption = DEFAULT_DATABASE,
+    as_json: JsonOption = False,
+) -> None:
+    """Add the products of a CSV file, and update those that are there. All of the file or, if a line is bad, nothing.
+
+    The first line names the columns, in any order: barcode, description,
+    description_ar, product_size, unit_price, weight_grams, image_url.
+    The last two, description_ar and product_size may be empty in a line.
+
+    unit_price is written like 12.50, without thousands separators.
+    weight_grams is a whole number. barcode is digits; leading zeros do not
+    tell two products apart, since carts lose them.
+
+    Products that are missing in the file stay as they are, and so do the
+    prices of what is in a basket already.
+
+    Example: duckycart products import products.csv
+    """
+    with Shell(database, as_json) as shell:
+        from duckycart.admin.catalogue import bring_in, read_products
+
+        digits = _currency_digits()
+        shell.path(create=True)
+        with open(file, "rb") as lines:
+            products = read_products(lines, digits, _progress)
+        count = bring_in(shell.open(create=True), products)
+        shell.answer(
+            {"added": count.added, "updated": count.updated, "unchanged": count.unchanged},
+            f"{count.added} added, {count.updated} updated, {count.unchanged} unchanged.",
+        )
+
+
+def _currency_digits() -> int:
+    from pydantic import ValidationError
+
+    from duckycart.settings import Settings
+
+    from_environment: dict[str, Any] = {}
+    try:
+        return Settings(**from_environment).currency_digits
+    except ValidationError as error:
+        names = ", ".join(
+            sorted({f"DUCKYCART_{str(part['loc'][0]).upper()}" for part in error.errors() if part["loc"]})
+        )
+        raise BadRequest("bad_setting", f"A setting in the environment has a wrong value: {names}.") from None
+
+
+def _progress(lines: int) -> None:
+    if at_terminal():
+        typer.echo(f"{lines} lines read", err=True)
+
+
+def at_terminal() -> bool:
+    return sys.stderr.isatty()

@@ -1,0 +1,179 @@
+"""What every administration command shares: the database it opens, how it answers, how it fails."""
+
+import json
+import sqlite3
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Annotated, Any, Final, Self, TypeVar
+
+import typer
+
+from duckycart.clock import SystemClock
+from duckycart.errors import BadRequest, Conflict, DuckyCartError, NotFound, Unavailable
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from duckycart.store.engine import Transaction
+
+T = TypeVar("T")
+
+DEFAULT_DATABASE: Final = "sqlite:///duckycart.db"
+
+DatabaseOption = Annotated[
+    str,
+    typer.Option("--database", envvar="DUCKYCART_DATABASE", metavar="URL", help="The database of the server."),
+]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="One JSON object on standard output, for the result and for an error alike.")
+]
+
+
+class BadLines(BadRequest):
+    """Lines of a file that cannot be used: (line number, what is wrong), and how many more there are."""
+
+    def __init__(self, code: str, detail: str, lines: Sequence[tuple[int, str]], more: int) -> None:
+        super().__init__(code, detail)
+        self.lines = lines
+        self.more = more
+
+
+class Shell:
+    """One command: `with Shell(database, as_json) as shell`.
+
+    Whatever can go wrong for reasons outside the program leaves the block as one plain sentence on standard error, or
+    with --json as `{"error": code, "detail": sentence}` on standard output, and exit code 1.
+    """
+
+    def __init__(self, database: str, as_json: bool) -> None:
+        self._database = database
+        self._as_json = as_json
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is None or isinstance(error, BrokenPipeError):  # Typer ends quietly when nobody reads any more
+            return
+        failure = _in_plain_words(error)
+        if failure is None:
+            return
+        self._fail(failure)
+        raise typer.Exit(1) from error
+
+    def path(self, *, create: bool = False) -> Path:
+        """The database file. Raises BadRequest for a URL that is none of SQLite, NotFound unless it may be made."""
+        path = sqlite_path(self._database)
+        if not create and not path.exists():
+            raise NotFound(
+                "no_database",
+                f"There is no database {path}. Name the server's with --database; `duckycart carts add 1` makes one.",
+            )
+        return path
+
+    def open(self, *, create: bool = False) -> "Engine":
+        """The database, with the schema of this version. A file that is not there is made only with `create`."""
+        from duckycart.store.migrate import NewerSchema, migrate_sqlite
+        from duckycart.store.sqlite import engine_for
+
+        path = self.path(create=create)
+        if not path.exists():
+            self.hint(f"Making a new database, {path.absolute()}: give the server the same --database.")
+        try:
+            copy = migrate_sqlite(path)
+        except NewerSchema as error:
+            raise Conflict("newer_schema", str(error)) from error
+        if copy is not None:
+            self.hint(f"{path} had the schema of an older version; a copy of it as it was is in {copy}.")
+        return engine_for(path)
+
+    def write(self, work: "Callable[[Transaction], T]", *, create: bool = False) -> T:
+        """Open the database and run `work` as one transaction; waits while the server writes."""
+        from duckycart.store.sqlite import transact
+
+        return transact(self.open(create=create), SystemClock(), work)
+
+    def answer(self, result: dict[str, Any], text: str) -> None:
+        """The result: as JSON if that was asked for, else `text`."""
+        _print(json.dumps(result) if self._as_json else text)
+
+    def hint(self, sentence: str) -> None:
+        """Something a person should know beside the result; kept out of standard output."""
+        if not self._as_json:
+            typer.echo(sentence, err=True)
+
+    def _fail(self, failure: DuckyCartError) -> None:
+        if self._as_json:
+            body: dict[str, Any] = {"error": failure.code, "detail": failure.detail}
+            if isinstance(failure, BadLines):
+                body["lines"] = [{"line": number, "detail": wrong} for number, wrong in failure.lines]
+                body["lines_not_shown"] = failure.more
+            _print(json.dumps(body))
+            return
+        if isinstance(failure, BadLines):
+            for number, wrong in failure.lines:
+                typer.echo(f"line {number}: {wrong}", err=True)
+            if failure.more:
+                typer.echo(f"… and {failure.more} more", err=True)
+        typer.echo(failure.detail, err=True)
+
+
+def sqlite_path(database: str) -> Path:
+    """The file that an sqlite:/// URL names. Raises BadRequest for any other URL."""
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    if database.startswith("postgres"):
+        raise BadRequest("unsupported_database", "PostgreSQL is not supported yet; use sqlite:///FILE.")
+    try:
+        url = make_url(database)
+    except (ArgumentError, ValueError):
+        url = None
+    named = url.database if url is not None and url.get_backend_name() == "sqlite" and not url.query else None
+    if not named or named == ":memory:" or "\0" in named:
+        raise BadRequest(
+            "unsupported_database",
+            f"{quoted(database)} is no database that can be used here; name a file, like sqlite:///duckycart.db.",
+        )
+    return Path(named)
+
+
+def table(*rows: Iterable[object]) -> str:
+    """Rows of cells as aligned columns, two spaces between them."""
+    cells = [[str(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in cells)
+
+
+def quoted(given: str) -> str:
+    """What somebody gave, for a sentence: shortened, nothing in it that a terminal would obey."""
+    return repr(given if len(given) <= 60 else given[:57] + "…")
+
+
+def _in_plain_words(error: BaseException) -> DuckyCartError | None:
+    """The error as a person is told of it; None for a fault of the program, which must stay visible as one."""
+    cause = getattr(error, "orig", error)  # SQLAlchemy wraps what sqlite3 raised; its own text shows the SQL
+    match cause:
+        case DuckyCartError():
+            return cause
+        case sqlite3.Error() if getattr(cause, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY:
+            return Unavailable(
+                "database_busy", "The database was locked by others for too long; nothing was changed. Try again."
+            )
+        case sqlite3.Error():
+            return Unavailable("database_unavailable", f"The database cannot be used: {cause}. Nothing was changed.")
+        case OSError(filename=filename, strerror=strerror):
+            name = "" if filename is None else f" {filename}"
+            return Unavailable("cannot_read_or_write", f"Cannot read or write{name}: {strerror or cause}.")
+        case _:
+            return None
+
+
+def _print(text: str) -> None:
+    # A path may hold bytes that are no text; escaped they are still printed.
+    encoding = sys.stdout.encoding or "utf-8"
+    typer.echo(text.encode(encoding, "backslashreplace").decode(encoding))

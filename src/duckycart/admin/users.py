@@ -1,0 +1,100 @@
+"""`duckycart users`: accounts made by hand, above all the first operator."""
+
+import re
+import sys
+from typing import Annotated, Final
+
+import typer
+
+from duckycart.admin.shell import DEFAULT_DATABASE, DatabaseOption, JsonOption, Shell, quoted
+from duckycart.errors import BadRequest
+
+PASSWORD: Final = range(10, 201)  # characters; signing in takes no longer ones
+
+_EMAIL: Final = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
+
+app = typer.Typer(no_args_is_help=True, help="Make accounts for operators and shoppers.")
+
+
+@app.callback()
+def _group() -> None:
+    # Without a callback Typer would leave out the name of an only command.
+    pass
+
+
+@app.command()
+def add(
+    email: Annotated[str, typer.Argument(help="What they sign in with.", show_default=False)],
+    operator: Annotated[bool, typer.Option("--operator", help="May use the console and /admin.")] = False,
+    name: Annotated[
+        str | None, typer.Option("--name", help="Full name. Without it: the e-mail up to the @.", show_default=False)
+    ] = None,
+    database: DatabaseOption = DEFAULT_DATABASE,
+    as_json: JsonOption = False,
+) -> None:
+    """Make an account. Asks for the password twice; when a program calls, it is the first line of standard input.
+
+    The first operator: duckycart users add boss@example.com --operator
+
+    From a program: duckycart users add boss@example.com --operator < password.txt
+    """
+    with Shell(database, as_json) as shell:
+        email, full_name = _email(email), _name(name, email)
+        shell.path(create=True)  # a wrong --database is told before anybody types a password
+        password = _password()
+
+        from sqlalchemy import update
+
+        from duckycart.lifecycle.accounts import User, sign_up
+        from duckycart.passwords import hash_password
+        from duckycart.store.engine import Transaction
+        from duckycart.store.tables import users
+
+        password_hash = hash_password(password)  # takes long on purpose, so before the transaction
+
+        def make(tx: Transaction) -> User:
+            user = sign_up(
+                tx, email=email, password_hash=password_hash, full_name=full_name, username=None, mobile_number=None
+            )
+            tx.connection.execute(update(users).where(users.c.id == user.id).values(is_operator=operator))
+            return user
+
+        user = shell.write(make, create=True)
+        shell.answer(
+            {"id": user.id, "email": user.email, "full_name": user.full_name, "is_operator": operator},
+            f"{email} can sign in{' as an operator' if operator else ''}.",
+        )
+
+
+def _email(given: str) -> str:
+    email = given.strip().lower()
+    if len(email) > 254 or not email.isprintable() or _EMAIL.fullmatch(email) is None:
+        raise BadRequest("bad_email", f"{quoted(given)} is no e-mail address; give one like ann@example.com.")
+    return email
+
+
+def _name(given: str | None, email: str) -> str:
+    name = email.partition("@")[0] if given is None else given.strip()
+    if not name or not name.isprintable():
+        raise BadRequest("bad_name", f"{quoted(name)} is no name; give at least one character, on one line.")
+    if given is not None and len(name) > 120:
+        raise BadRequest("bad_name", "A name has at most 120 characters.")
+    return name[:120]
+
+
+def _password() -> str:
+    if at_terminal():
+        password: str = typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
+    else:
+        try:
+            password = sys.stdin.readline(PASSWORD.stop + 2).rstrip("\r\n")
+            password.encode()
+        except UnicodeError:
+            raise BadRequest("bad_password", "The password on standard input is not UTF-8.") from None
+    if len(password) not in PASSWORD:
+        raise BadRequest("bad_password", f"A password has {PASSWORD.start} to {PASSWORD.stop - 1} characters.")
+    return password
+
+
+def at_terminal() -> bool:
+    return sys.stdin.isatty()

@@ -1,0 +1,163 @@
+"""Carts and their keys."""
+
+import pytest
+
+from duckycart.admin import carts
+from duckycart.admin.fleet import hash_of
+from duckycart.clock import SystemClock
+from duckycart.hardware.catchup import Filled, changed_hands, claim
+from duckycart.store.sqlite import engine_for, transact
+from tests.admin.conftest import Shell
+
+KEY = "k" * 32
+
+
+def connect(shell: Shell, cart_id: int, key: str) -> Filled | None:
+    """The cart claims its row with this key, as the server does it."""
+    engine = engine_for(shell.database)
+    return transact(engine, SystemClock(), lambda tx: claim(tx, cart_id, hash_of(key), "node-1", None))
+
+
+def test_a_key_is_shown_once_and_only_its_hash_is_kept(shell: Shell) -> None:
+    (added,) = shell.json("carts", "add", "7")["carts"]
+    assert added["id"] == 7
+    assert len(added["key"]) == 43  # 256 bits, six to a character
+    (row,) = shell.rows("SELECT * FROM carts")
+    assert row["key_hash"] == hash_of(added["key"])
+    assert added["key"].encode() not in shell.database.read_bytes()
+    assert added["key"] not in shell.run("carts", "list", "--json")
+    assert isinstance(connect(shell, 7, added["key"]), Filled)
+
+
+def test_a_new_cart_counts_as_offline(shell: Shell) -> None:
+    shell.run("carts", "add", "7")
+    (row,) = shell.rows("SELECT * FROM carts")
+    assert (row["link_changed_at"], row["link_node"], row["link_epoch"]) == (0, None, 0)
+    assert row["created_at"] > 0
+
+
+def test_people_get_a_table_and_the_hint_beside_it(shell: Shell) -> None:
+    result = shell.invoke("carts", "add", "9-10", "--database", f"sqlite:///{shell.database}")
+    head, first, second = result.stdout.splitlines()
+    assert head.split() == ["CART", "KEY"]
+    assert first.startswith("9     ")
+    assert second.startswith("10    ")
+    assert "shown this once" in result.stderr
+
+
+def test_a_range_makes_a_fleet_with_a_key_each(shell: Shell) -> None:
+    added = shell.json("carts", "add", "3-12")["carts"]
+    assert [cart["id"] for cart in added] == list(range(3, 13))
+    assert len({cart["key"] for cart in added}) == 10
+
+
+def test_a_given_key_is_taken(shell: Shell) -> None:
+    shell.run("carts", "add", "7", "--key", KEY)
+    assert connect(shell, 7, KEY) is not None
+
+
+def test_ids_that_are_there_add_nothing_at_all(shell: Shell) -> None:
+    shell.run("carts", "add", "5-11")
+    assert "already a cart 7;" in shell.fails("carts", "add", "7")
+    error = shell.json_error("carts", "add", "1-20")
+    assert error["error"] == "cart_exists"
+    assert "5, 6, 7, 8, 9 and 2 more" in error["detail"]
+    assert [row["id"] for row in shell.rows("SELECT id FROM carts ORDER BY id")] == list(range(5, 12))
+
+
+def test_two_carts_cannot_have_one_key(shell: Shell) -> None:
+    shell.run("carts", "add", "1", "--key", KEY)
+    assert shell.json_error("carts", "add", "2", "--key", KEY)["error"] == "key_taken"
+    shell.run("carts", "add", "2")
+    assert shell.json_error("carts", "rotate-key", "2", "--key", KEY)["error"] == "key_taken"
+    assert shell.rows("SELECT link_epoch FROM carts WHERE id = 2")[0]["link_epoch"] == 0
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["0", "-", "1-", "-1", "abc", "", " 7", "7 ", "1.0", "007", "1000000000", "9-1", "1-1000000000", "1-2-3",
+     "\N{ARABIC-INDIC DIGIT SEVEN}", "7\n", "1\x00"],
+)  # fmt: skip
+def test_what_is_no_cart_id_is_refused_before_anything_is_made(shell: Shell, given: str) -> None:
+    assert shell.json_error("carts", "add", "--", given)["error"] == "bad_cart_id"
+    assert not shell.database.exists()
+
+
+def test_a_range_is_bounded(shell: Shell) -> None:
+    assert shell.json_error("carts", "add", f"1-{carts.FLEET + 1}")["error"] == "range_too_large"
+
+
+@pytest.mark.parametrize("key", ["", "k" * 31, "k" * 201, "k" * 31 + " ", "k" * 31 + "\n", "ك" * 32, "k" * 32 + "\x00"])
+def test_a_weak_or_unsendable_key_is_refused(shell: Shell, key: str) -> None:
+    assert shell.json_error("carts", "add", "7", "--key", key)["error"] == "bad_key"
+    assert not shell.database.exists()
+
+
+def test_a_fleet_takes_no_key(shell: Shell) -> None:
+    assert shell.json_error("carts", "add", "1-2", "--key", KEY)["error"] == "key_for_range"
+
+
+def test_rotating_voids_the_old_key_and_withdraws_its_link(shell: Shell) -> None:
+    (added,) = shell.json("carts", "add", "7")["carts"]
+    connect(shell, 7, added["key"])
+    rotated = shell.json("carts", "rotate-key", "7")
+    with engine_for(shell.database).connect() as connection:
+        assert changed_hands(connection, 1) == [(7, 2, None)]  # what makes the sweep close the link of epoch 1
+    assert connect(shell, 7, added["key"]) is None
+    assert connect(shell, 7, rotated["key"]) is not None
+
+
+def test_disabling_withdraws_the_link_and_lets_nobody_in(shell: Shell) -> None:
+    (added,) = shell.json("carts", "add", "7")["carts"]
+    connect(shell, 7, added["key"])
+    assert shell.json("carts", "disable", "7") == {"id": 7, "disabled": True}
+    with engine_for(shell.database).connect() as connection:
+        assert changed_hands(connection, 1) == [(7, 2, None)]
+    assert connect(shell, 7, added["key"]) is None
+    assert shell.json("carts", "enable", "7") == {"id": 7, "disabled": False}
+    assert connect(shell, 7, added["key"]) is not None
+
+
+def test_disabling_leaves_the_session_alone(shell: Shell) -> None:
+    shell.run("carts", "add", "7")
+    engine = engine_for(shell.database)
+    with engine.connect() as connection:
+        connection.exec_driver_sql("UPDATE carts SET status = 'in_use', session_id = 41")
+    shell.run("carts", "disable", "7")
+    (listed,) = shell.json("carts", "list")["carts"]
+    assert (listed["status"], listed["session_id"], listed["disabled"]) == ("in_use", 41, True)
+
+
+@pytest.mark.parametrize("command", ["rotate-key", "disable", "enable"])
+def test_a_cart_that_is_not_there(shell: Shell, command: str) -> None:
+    shell.run("carts", "add", "7")
+    assert shell.json_error("carts", command, "8")["error"] == "unknown_cart"
+    assert "no cart 8" in shell.fails("carts", command, "8")
+    assert shell.json_error("carts", command, "7-8")["error"] == "bad_cart_id"
+    assert shell.json_error("carts", command, "x")["error"] == "bad_cart_id"
+
+
+def test_the_list_says_what_each_cart_does(shell: Shell) -> None:
+    shell.run("carts", "add", "1-2")
+    shell.run("carts", "add", "3", "--key", KEY)
+    shell.run("carts", "disable", "2")
+    connect(shell, 3, KEY)
+    first, second, third = shell.json("carts", "list")["carts"]
+    assert first.keys() == {
+        "id", "status", "session_id", "disabled", "out_of_service", "node", "link_changed_at", "created_at",
+    }  # fmt: skip
+    assert (first["node"], first["link_changed_at"], first["disabled"]) == (None, None, False)
+    assert second["disabled"] is True
+    assert (third["node"], third["status"]) == ("node-1", "available")
+    head, *lines = shell.run("carts", "list").splitlines()
+    assert head.split()[:3] == ["CART", "STATE", "SESSION"]
+    assert [line.split()[1] for line in lines] == ["available", "disabled", "available"]
+    assert lines[0].endswith("never")
+
+
+def test_an_empty_list_is_a_list(shell: Shell) -> None:
+    shell.run("carts", "add", "1")
+    with engine_for(shell.database).connect() as connection:
+        connection.exec_driver_sql("DELETE FROM carts")
+    assert shell.json("carts", "list") == {"carts": []}
+    assert len(shell.run("carts", "list").splitlines()) == 1
