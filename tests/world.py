@@ -222,11 +222,12 @@ class Shop:
 
     async def settled(self, cart_id: int = 1) -> list[str]:
         """The states once no command of the cart is on its way any more."""
-        return await until(lambda: self._no_more_on_the_way(cart_id))  # type: ignore[no-any-return]
+        (states,) = await until(lambda: self._no_more_on_the_way(cart_id))
+        return states  # type: ignore[no-any-return]
 
-    async def _no_more_on_the_way(self, cart_id: int) -> list[str] | None:
+    async def _no_more_on_the_way(self, cart_id: int) -> tuple[list[str]] | None:
         states = await self.states(cart_id)
-        return None if {"queued", "sent"} & set(states) else states
+        return None if {"queued", "sent"} & set(states) else (states,)
 
     async def cart_row(self, cart_id: int = 1) -> Any:
         return (await self.rows(select(carts).where(carts.c.id == cart_id)))[0]
@@ -302,11 +303,14 @@ class RawCart:
         self._reading: asyncio.Task[None] | None = None
 
     @classmethod
-    async def open(cls, port: int, path: str, headers: dict[str, str] | None = None) -> "RawCart":
+    async def open(
+        cls, port: int, path: str, headers: dict[str, str] | None = None, *, answer_pings: bool = True
+    ) -> "RawCart":
         """Connect and wait for the answer to the handshake, whichever it is (`response`)."""
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         protocol = ClientProtocol(parse_uri(f"ws://127.0.0.1:{port}{path}"))
         cart = cls(reader, writer, protocol)
+        cart.answer_pings = answer_pings
         request = protocol.connect()
         for name, value in (headers or {}).items():
             request.headers[name] = value
@@ -345,6 +349,10 @@ class RawCart:
         assert self._reading is not None
         async with asyncio.timeout(PATIENCE):
             await asyncio.wait([self._reading])
+
+    def end_of_stream(self) -> None:
+        """This side says no more, in the words of TCP."""
+        self._writer.write_eof()
 
     def cut(self) -> None:
         """The network is gone, without a word."""

@@ -1,0 +1,65 @@
+"""The documents say what the code does."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from duckycart.lifecycle.transitions import TABLE, Phase, Refused
+from duckycart.settings import Settings
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+
+
+def transition_table() -> str:
+    """The table as docs/transitions.md must have it."""
+    lines = ["| event | " + " | ".join(Phase) + " |", "|---|" + "---|" * len(Phase)]
+    for event, row in TABLE.items():
+        cells = []
+        for phase in Phase:
+            entry = row[phase]
+            if isinstance(entry, Refused):
+                cells.append(f"409 `{entry.code}`")
+            else:
+                command = f", **{entry.command}**" if entry.command else ""
+                cells.append(f"→ {entry.phase}{command}")
+        lines.append(f"| `{event}` | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def test_the_transition_table_in_the_docs_is_the_one_the_code_asks() -> None:
+    assert transition_table() in (DOCS / "transitions.md").read_text()
+
+
+def test_every_setting_is_documented_with_its_default() -> None:
+    text = (DOCS / "settings.md").read_text()
+    rows = dict(re.findall(r"^\| `DUCKYCART_(\w+)` \| `?([^`|]*)`? \|", text, re.MULTILINE))
+    assert {name.lower() for name in rows} == set(Settings.model_fields)
+    for name, field in Settings.model_fields.items():
+        shown = rows[name.upper()].strip()
+        if isinstance(field.default, int | float):
+            assert float(shown) == field.default, name
+        elif isinstance(field.default, str) and field.default:
+            assert shown == field.default, name
+
+
+FAULTS = re.findall(r"^\| (F\d\d) \|", (DOCS / "faults.md").read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_every_fault_has_a_test_named_after_it(fault: str) -> None:
+    named = re.compile(rf"def test_(?:\w+_)?{fault.lower()}_")
+    assert any(named.search(path.read_text()) for path in (ROOT / "tests").rglob("test_*.py"))
+
+
+def test_every_fault_is_either_tested_or_said_to_be_for_later() -> None:
+    later = re.findall(r"F\d\d", (DOCS / "faults.md").read_text().rsplit("Not yet possible", 1)[1])
+    assert sorted(FAULTS + later) == [f"F{number:02}" for number in range(1, 41)]
+
+
+@pytest.mark.parametrize("page", ["README.md", *(f"docs/{path.name}" for path in sorted(DOCS.glob("*.md")))])
+def test_every_link_of_a_page_leads_somewhere(page: str) -> None:
+    path = ROOT / page
+    for target in re.findall(r"\]\(([^)#]+)\)", path.read_text()):
+        assert (path.parent / target).exists(), target
