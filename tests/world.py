@@ -215,7 +215,7 @@ class Shop:
         """(seq, type, session, state), in order."""
         columns = commands.c.seq, commands.c.type, commands.c.session_id, commands.c.state
         rows = await self.rows(select(*columns).where(commands.c.cart_id == cart_id).order_by(commands.c.seq))
-        return [tuple(row) for row in rows]  # type: ignore[misc]
+        return [tuple(row) for row in rows]
 
     async def states(self, cart_id: int = 1) -> list[str]:
         return [state for *_, state in await self.commands(cart_id)]

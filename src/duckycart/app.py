@@ -11,7 +11,6 @@ from typing import Any
 
 import structlog
 from fastapi import FastAPI
-from sqlalchemy import make_url
 from starlette.middleware.cors import CORSMiddleware
 
 from duckycart.api import auth, carts, errors, health, items, pay_page, payments, sessions
@@ -29,26 +28,12 @@ from duckycart.payments.checkout import Checkout
 from duckycart.payments.provider import Provider
 from duckycart.payments.sandbox import Sandbox
 from duckycart.settings import Settings
+from duckycart.store.address import sqlite_path
 from duckycart.store.keys import read_or_make_signing_keys
 from duckycart.store.migrate import migrate_sqlite
 from duckycart.store.sqlite import FileLock, SqliteStore
 
 log = structlog.get_logger()
-
-
-class UnsupportedDatabase(Exception):
-    """The database URL names something this version cannot use."""
-
-
-def sqlite_path(database: str) -> Path:
-    """The file of an `sqlite:///` URL. Raises UnsupportedDatabase with a sentence for anything else."""
-    try:
-        url = make_url(database)
-    except Exception as error:
-        raise UnsupportedDatabase(f"{database!r} is no database URL; try sqlite:///duckycart.db") from error
-    if url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
-        raise UnsupportedDatabase("This version keeps its data in an SQLite file: --database sqlite:///duckycart.db")
-    return Path(url.database)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +47,7 @@ class Database:
 def open_database(settings: Settings) -> Database:
     """Lock the file, create or migrate it.
 
-    Raises UnsupportedDatabase, FileInUse, NewerSchema, each a plain sentence.
+    Raises BadRequest, FileInUse, NewerSchema, each a plain sentence.
     """
     path = sqlite_path(settings.database)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -74,7 +74,8 @@ def serve(
 
     Everything else is set by DUCKYCART_… variables; see docs/settings.md. Stop it with Ctrl-C or SIGTERM.
     """
-    from duckycart.app import UnsupportedDatabase, build_app, open_database
+    from duckycart.app import build_app, open_database
+    from duckycart.errors import BadRequest
     from duckycart.server import raise_file_limit, run
     from duckycart.store.migrate import NewerSchema
     from duckycart.store.sqlite import FileInUse
@@ -88,7 +89,7 @@ def serve(
             _stop(f"{file} is not there or not a file.")
     try:
         opened = open_database(settings)
-    except (UnsupportedDatabase, NewerSchema, FileInUse) as error:
+    except (BadRequest, NewerSchema, FileInUse) as error:
         _stop(str(error))
     except OSError as error:
         _stop(f"The database cannot be opened: {error.strerror}: {error.filename}")

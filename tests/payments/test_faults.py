@@ -2,10 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
+from duckycart.hardware.dispatch import Dispatch
 from duckycart.lifecycle import payments, sessions
+from duckycart.lifecycle.effects import Queued
 from duckycart.lifecycle.sessions import force_end
 from duckycart.lifecycle.who import ByOperator
 from duckycart.payments import checkout
@@ -365,11 +368,18 @@ async def test_f13_the_client_is_answered_after_the_commit_and_after_the_command
     shop: Shop, acquirer: Acquirer, shopper: dict[str, str], session_id: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order: list[str] = []
-    record, queued = payments.record_event, shop.house.dispatch.queued
-    monkeypatch.setattr(checkout, "record_event", lambda *a: (order.append("transaction"), record(*a))[1])
-    monkeypatch.setattr(
-        type(shop.house.dispatch), "queued", lambda _, effect: (order.append("command"), queued(effect))[1]
-    )
+    queued = Dispatch.queued
+
+    def recording(*arguments: Any) -> str:
+        order.append("transaction")
+        return payments.record_event(*arguments)
+
+    def dispatching(dispatch: Dispatch, effect: Queued) -> None:
+        order.append("command")
+        queued(dispatch, effect)
+
+    monkeypatch.setattr(checkout, "record_event", recording)
+    monkeypatch.setattr(Dispatch, "queued", dispatching)
     await shop.create_payment(session_id, shopper)
     order.clear()
     answer = await acquirer.say(shop, "succeeded", ref=acquirer.ref, amount=MILK_PRICE)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any, Final
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, case, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from duckycart.clock import iso
@@ -92,8 +92,10 @@ def list_carts(connection: Connection) -> list[dict[str, Any]]:
 
 def _withdraw(tx: Transaction, cart_id: int, changes: dict[str, Any]) -> None:
     # With a newer epoch and no node, the sweep of the server that holds the link closes it with 1008; in the same
-    # UPDATE as the change, so that no claim with the old credential fits in between.
-    link = {"link_epoch": carts.c.link_epoch + 1, "link_node": None, "link_changed_at": tx.now}
+    # UPDATE as the change, so that no claim with the old credential fits in between. A cart that was away stays away
+    # since then: nothing was heard of it now.
+    went_away = case((carts.c.link_node.is_(None), carts.c.link_changed_at), else_=tx.now)
+    link = {"link_epoch": carts.c.link_epoch + 1, "link_node": None, "link_changed_at": went_away}
     _change(tx, cart_id, {**changes, **link})
 
 

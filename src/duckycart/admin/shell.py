@@ -67,6 +67,8 @@ class Shell:
 
     def path(self, *, create: bool = False) -> Path:
         """The database file. Raises BadRequest for a URL that is none of SQLite, NotFound unless it may be made."""
+        from duckycart.store.address import sqlite_path
+
         path = sqlite_path(self._database)
         if not create and not path.exists():
             raise NotFound(
@@ -120,26 +122,6 @@ class Shell:
             if failure.more:
                 typer.echo(f"… and {failure.more} more", err=True)
         typer.echo(failure.detail, err=True)
-
-
-def sqlite_path(database: str) -> Path:
-    """The file that an sqlite:/// URL names. Raises BadRequest for any other URL."""
-    from sqlalchemy import make_url
-    from sqlalchemy.exc import ArgumentError
-
-    if database.startswith("postgres"):
-        raise BadRequest("unsupported_database", "PostgreSQL is not supported yet; use sqlite:///FILE.")
-    try:
-        url = make_url(database)
-    except (ArgumentError, ValueError):
-        url = None
-    named = url.database if url is not None and url.get_backend_name() == "sqlite" and not url.query else None
-    if not named or named == ":memory:" or "\0" in named:
-        raise BadRequest(
-            "unsupported_database",
-            f"{quoted(database)} is no database that can be used here; name a file, like sqlite:///duckycart.db.",
-        )
-    return Path(named)
 
 
 def table(*rows: Iterable[object]) -> str:
