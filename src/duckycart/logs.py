@@ -10,7 +10,8 @@ from structlog.typing import EventDict, WrappedLogger
 
 _SECRETS: Final = (
     (re.compile(r"(?i)([?&](?:key|token|boot)=)[^&\s\"']+"), r"\1***"),
-    (re.compile(r"(?i)((?:bearer|x-api-key:?|cookie:?)\s+)[^\s\"',]+"), r"\1***"),
+    # As a header line, or as Python or JSON would write one.
+    (re.compile(r"(?i)((?:bearer|x-api-key|cookie)\b[\"']?[:=,]?\s*b?[\"']?)[^\s\"',;)]{8,}"), r"\1***"),
     (re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]*"), "***"),  # a JWT, wherever it stands
     (re.compile(r"(/pay/)[0-9a-f]{32}"), r"\1***"),
 )

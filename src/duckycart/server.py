@@ -18,18 +18,21 @@ from duckycart.settings import Settings
 log = structlog.get_logger()
 
 MAX_HEAD: Final = 32_768  # bytes of request line and headers
-HEAD_SECONDS: Final = 15.0  # for the first request's head to arrive
+HEAD_SECONDS: Final = 15.0  # for a request's head to arrive, the first one's from the connection on
+BODY_SECONDS: Final = 30.0  # for its body to arrive after that
+CLOSE_SECONDS: Final = 1.0  # for an idle connection to close when the server stops, for a body to be complete
 STOP_SECONDS: Final = 10  # for requests in flight when the server stops
+BACKLOG: Final = 4096  # connections the kernel takes in ahead of us: carts come all at once after a restart
 SPARE_FILES: Final = 64  # database, log, listeners
 
 
 class BoundedHttp(HttpToolsProtocol):
-    """uvicorn's HTTP, which by itself waits for ever for a request head of any size."""
+    """uvicorn's HTTP, which by itself waits for ever for a request, and for a head of any size."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(cast(asyncio.Transport, transport))
         self._head = 0  # bytes of the head so far, -1 while none is expected
-        self._head_timer = self.loop.call_later(HEAD_SECONDS, self.transport.close)
+        self._timer = self.loop.call_later(HEAD_SECONDS, self.transport.close)  # for the head, then for the body
 
     def data_received(self, data: bytes) -> None:
         if self._head >= 0:
@@ -42,19 +45,36 @@ class BoundedHttp(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._head = max(self._head, 0)
+        self._expect(HEAD_SECONDS)
 
     def on_headers_complete(self) -> None:
         self._head = -1
-        self._head_timer.cancel()
+        self._timer.cancel()
         super().on_headers_complete()
+        if self.cycle is not None and self.cycle.more_body:  # not so for a WebSocket, which has a class of its own
+            self._expect(BODY_SECONDS)
 
     def on_message_complete(self) -> None:
         super().on_message_complete()
+        self._timer.cancel()
         self._head = 0
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._head_timer.cancel()
+        self._timer.cancel()
         super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        self.loop.call_later(CLOSE_SECONDS, self._give_up)
+
+    def _give_up(self) -> None:
+        """Wait no longer for a client that may be gone: to end TLS, to read an answer, to send the rest of a body."""
+        if self.transport.is_closing() or (self.cycle is not None and self.cycle.more_body):
+            self.transport.abort()
+
+    def _expect(self, seconds: float) -> None:
+        self._timer.cancel()
+        self._timer = self.loop.call_later(seconds, self.transport.close)
 
 
 class Server(uvicorn.Server):
@@ -86,7 +106,7 @@ def make_server(app: FastAPI, settings: Settings, *, loop: Any = "uvloop") -> Se
             ssl_certfile=settings.tls_cert,
             ssl_keyfile=settings.tls_key,
             timeout_graceful_shutdown=STOP_SECONDS,
-            backlog=4096,
+            backlog=BACKLOG,
         )
     )
 
@@ -102,14 +122,36 @@ def raise_file_limit() -> int:
     return max(0, wanted - SPARE_FILES)
 
 
+class CannotListen(SystemExit):
+    """The process ends with this sentence on standard error and exit code 1."""
+
+
+def listen(server: Server) -> list[socket.socket]:
+    """The server's sockets, one for each address of its host. Raises CannotListen with a sentence."""
+    config = server.config
+    try:
+        config.load()
+    except OSError as error:  # ssl.SSLError is one
+        raise CannotListen(f"The certificate or its key cannot be used: {error.strerror or error}") from error
+    listeners: list[socket.socket] = []
+    try:
+        for family, *_, address in socket.getaddrinfo(config.host, config.port, type=socket.SOCK_STREAM):
+            listeners.append(socket.create_server(address, family=family, backlog=BACKLOG))
+    except OSError as error:
+        raise CannotListen(f"Cannot listen on {config.host}, port {config.port}: {error.strerror}") from error
+    return listeners
+
+
 def run(app: FastAPI, settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT, then stop tidily and return."""
-    # uvicorn raises the signal again when all is closed; for us that is the end of the work, not a death.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)
     # A full collection takes 100 ms with thousands of carts. What is loaded now stays for ever, and links leave no
     # cycles, so the collector is asked seldom.
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
-    make_server(app, settings).run()
+    server = make_server(app, settings)
+    # uvicorn takes signals while it serves, and raises them again when all is closed. For us that is the end of the
+    # work, not a death; and one that comes before it serves must not be lost.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, server.handle_exit)
+    server.run(listen(server))

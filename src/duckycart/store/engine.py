@@ -6,8 +6,8 @@ touch nothing but the database and `tx.effects`. Whatever has to be known after 
 handed out, in the order of the commits, in the event loop, before the caller itself is answered.
 """
 
+from asyncio import CancelledError
 from collections.abc import Awaitable, Callable
-from concurrent.futures import CancelledError
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 

@@ -1,5 +1,6 @@
 """Bring a database to the schema of this version, with Alembic."""
 
+import errno
 import sqlite3
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
 from duckycart.store.sqlite import driver_of, engine_for
 
@@ -27,9 +29,18 @@ def _config(connection: Connection) -> Config:
 def migrate_sqlite(path: Path) -> Path | None:
     """Create or migrate the file. An older schema is copied first; returns the copy's path, or None.
 
-    Raises NewerSchema, with a sentence that says what to do, for a file of a newer version.
+    Raises NewerSchema, with a sentence that says what to do, for a file of a newer version; OSError, with the file's
+    name, for one that cannot be used or is no database.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        return _migrate(path)
+    except (sqlite3.Error, DBAPIError) as error:
+        reason = error.orig if isinstance(error, DBAPIError) else error
+        raise OSError(errno.EIO, str(reason), str(path)) from error
+
+
+def _migrate(path: Path) -> Path | None:
     engine = engine_for(path)
     try:
         with engine.connect() as connection:

@@ -15,6 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Final, TypeVar, cast
 
@@ -118,6 +119,7 @@ class SqliteStore:
         self._local = threading.local()  # each reader thread's own connection
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
         self._reader_connections: list[Connection] = []
+        self._writing = self._engine.connect()  # the writer thread's; opened here, where a failure is heard
         self._writer = threading.Thread(target=self._write_groups, name="writer", daemon=True)
         self._writer.start()
 
@@ -135,6 +137,8 @@ class SqliteStore:
                 return
             if job.error is None:
                 future.set_result(job.result)
+            elif isinstance(job.error, asyncio.CancelledError):
+                future.cancel(*job.error.args)
             else:
                 future.set_exception(job.error)
 
@@ -151,6 +155,8 @@ class SqliteStore:
         return future
 
     async def read(self, look: Callable[[Connection], T]) -> T:
+        if self._closing:
+            raise Unavailable("stopping", "The server is stopping.", retry_after=2)
         return await self._loop.run_in_executor(self._readers, self._read, look)
 
     async def close(self) -> None:
@@ -165,25 +171,31 @@ class SqliteStore:
         self._engine.dispose()
 
     def _read(self, look: Callable[[Connection], T]) -> T:
-        connection: Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = self._local.connection = self._engine.connect()
-            driver_of(connection).execute("PRAGMA query_only = ON")
-            self._reader_connections.append(connection)
-        driver = driver_of(connection)
         try:
+            connection = self._reader_connection()
+            driver = driver_of(connection)
             driver.execute("BEGIN")
-            return look(connection)
+            try:
+                return look(connection)
+            finally:
+                if driver.in_transaction:
+                    driver.execute("ROLLBACK")
         except (DBAPIError, sqlite3.Error) as error:
             raise database_failed(error) from error
-        finally:
-            if driver.in_transaction:
-                driver.execute("ROLLBACK")
+
+    def _reader_connection(self) -> Connection:
+        connection: Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self._engine.connect()
+            driver_of(connection).execute("PRAGMA query_only = ON")
+            self._local.connection = connection
+            self._reader_connections.append(connection)
+        return connection
 
     # The writer thread
 
     def _write_groups(self) -> None:
-        with self._engine.connect() as connection:
+        with self._writing as connection:
             while (first := self._next(wait=True)) is not None:
                 members = self._write_group(connection, first)
                 try:
@@ -221,7 +233,8 @@ class SqliteStore:
         except Exception as error:
             log.error("group failed", members=len(members) or 1, error=type(error).__name__, reason=str(error)[:200])
             if driver.in_transaction:
-                driver.execute("ROLLBACK")
+                with suppress(sqlite3.Error):  # one that fails here is tried again by the next group
+                    driver.execute("ROLLBACK")
             for member in members or [first]:
                 member.fail(database_failed(error))
             return members or [first]
@@ -235,9 +248,10 @@ class SqliteStore:
                 job.run(connection, self._clock.now())
                 driver.execute("RELEASE member")
             except BaseException as error:
-                if driver.in_transaction:
-                    driver.execute("ROLLBACK TO member")
-                    driver.execute("RELEASE member")
+                if not driver.in_transaction:  # a SAVEPOINT now would begin, and its RELEASE commit, one of its own
+                    return
+                driver.execute("ROLLBACK TO member")
+                driver.execute("RELEASE member")
                 if isinstance(error, IntegrityError):
                     if not last_try:
                         continue  # somebody else was first: run again, the checks now see it
@@ -253,5 +267,8 @@ class SqliteStore:
     def _deliver(self, members: list[Job]) -> None:
         for job in members:
             if job.effects:
-                self._on_effects(job.effects)
+                try:
+                    self._on_effects(job.effects)
+                except Exception:  # effects are hints; nobody may be left without an answer for one
+                    log.exception("effects not handed out")
             job.answer(job)

@@ -197,6 +197,7 @@ payments = Table(
     UniqueConstraint("provider", "provider_ref", name="uq_payments_provider_ref"),
     UniqueConstraint("token", name="uq_payments_token"),
     Index("ix_payments_session_id", "session_id"),
+    Index("ix_payments_state", "state"),  # the reconciler asks for the open ones
     # One open payment per session. `creating` counts: the provider may already know of it.
     Index("uq_payments_open_session", "session_id", unique=True, sqlite_where=text("state IN ('creating', 'open')"),
           postgresql_where=text("state IN ('creating', 'open')")),

@@ -242,6 +242,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("payments", schema=None) as batch_op:
         batch_op.create_index("ix_payments_session_id", ["session_id"], unique=False)
+        batch_op.create_index("ix_payments_state", ["state"], unique=False)
         batch_op.create_index(
             "uq_payments_open_session",
             ["session_id"],

@@ -1,0 +1,180 @@
+"""A database is brought to the schema of this version, or left as it was."""
+
+import os
+import shutil
+import sqlite3
+import threading
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy.schema import CreateTable
+
+from duckycart.store import migrate
+from duckycart.store.migrate import NewerSchema, backup_sqlite, migrate_sqlite
+from duckycart.store.sqlite import engine_for, transact
+from duckycart.store.tables import metadata
+from tests.store.world import note, notes
+from tests.world import FakeClock
+
+SECOND = """
+import os
+from alembic import op
+from sqlalchemy import Column, Integer
+
+revision, down_revision, branch_labels, depends_on = "0002", "0001", None, None
+
+def upgrade():
+    op.add_column("alarms", Column("weight", Integer))
+    op.execute("UPDATE alarms SET detail = 'migrated'")
+    {more}
+"""
+
+
+def query(path: Path, sql: str) -> list[tuple[object, ...]]:
+    connection = sqlite3.connect(path)
+    try:
+        return connection.execute(sql).fetchall()
+    finally:
+        connection.close()
+
+
+def columns(path: Path, table: str) -> list[object]:
+    return [row[1] for row in query(path, f"PRAGMA table_info({table})")]
+
+
+@pytest.fixture
+def older(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A database of the first schema, with one row, for a version that has a second one (`write_second`)."""
+    package = tmp_path / "package"
+    shutil.copytree(Path(migrate.__file__).parent / "migrations", package / "migrations")
+    monkeypatch.setattr(migrate, "__file__", str(package / "migrate.py"))
+    path = tmp_path / "older.db"
+    shutil.copy(template, path)
+    transact(engine_for(path), FakeClock(), note("as it was"))
+    return path
+
+
+def write_second(more: str = "pass") -> None:
+    versions = Path(migrate.__file__).parent / "migrations" / "versions"
+    (versions / "0002_weights.py").write_text(SECOND.format(more=more))
+
+
+def test_a_new_file_has_the_schema_of_the_tables(tmp_path: Path) -> None:
+    path = tmp_path / "in" / "a" / "new" / "folder" / "new.db"
+    assert migrate_sqlite(path) is None
+    engine = engine_for(path)
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_the_migrations_say_word_for_word_what_the_tables_say(template: Path) -> None:
+    """What `compare_metadata` does not look at: CHECKs, the conditions of partial indexes, autoincrement."""
+
+    def normal(sql: str) -> list[str]:
+        lines = (line.strip(" \t,").replace('"', "") for line in sql.strip().splitlines())
+        return sorted(line for line in lines if line.strip(")"))
+
+    engine = engine_for(template)
+    for table in metadata.sorted_tables:
+        ((made,),) = query(template, f"SELECT sql FROM sqlite_master WHERE type = 'table' AND name = '{table.name}'")
+        assert normal(str(made)) == normal(str(CreateTable(table).compile(engine)))
+        for index in table.indexes:
+            ((sql,),) = query(template, f"SELECT sql FROM sqlite_master WHERE type = 'index' AND name = '{index.name}'")
+            where = index.dialect_options["sqlite"]["where"]
+            assert str(sql).partition(" WHERE ")[2] == ("" if where is None else str(where))
+            assert ("UNIQUE" in str(sql)) == index.unique
+
+
+def test_a_database_of_this_version_is_left_alone(template: Path, tmp_path: Path) -> None:
+    path = tmp_path / "present.db"
+    shutil.copy(template, path)
+    before = path.read_bytes()
+    assert migrate_sqlite(path) is None
+    assert path.read_bytes() == before
+    assert [found.name for found in tmp_path.iterdir() if "before" in found.name] == []
+
+
+def test_an_older_database_is_copied_then_migrated(older: Path) -> None:
+    write_second()
+    copy = migrate_sqlite(older)
+    assert copy == Path(f"{older}.before-0002")
+    assert query(older, "SELECT version_num FROM alembic_version") == [("0002",)]
+    assert query(older, "SELECT detail FROM alarms") == [("migrated",)]
+    assert "weight" in columns(older, "alarms")
+    assert query(copy, "SELECT version_num FROM alembic_version") == [("0001",)]
+    assert query(copy, "SELECT detail FROM alarms") == [("as it was",)]
+
+
+@pytest.mark.parametrize("more", ["raise RuntimeError('half way')", "op.execute('SELECT * FROM nowhere')"])
+def test_a_migration_that_fails_half_way_never_happened(older: Path, more: str) -> None:
+    write_second(more)
+    with pytest.raises((RuntimeError, OSError)):
+        migrate_sqlite(older)
+    assert query(older, "SELECT version_num FROM alembic_version") == [("0001",)]
+    assert query(older, "SELECT detail FROM alarms") == [("as it was",)]
+    assert "weight" not in columns(older, "alarms")
+    write_second()
+    migrate_sqlite(older)
+    assert query(older, "SELECT detail FROM alarms") == [("migrated",)]
+
+
+def test_a_migration_that_is_killed_half_way_never_happened(older: Path) -> None:
+    write_second("os.kill(os.getpid(), 9)")
+    child = os.fork()
+    if child == 0:
+        try:
+            migrate_sqlite(older)
+        finally:
+            os._exit(1)
+    assert os.waitpid(child, 0) == (child, 9)
+    assert query(older, "SELECT version_num FROM alembic_version") == [("0001",)]
+    assert query(older, "SELECT detail FROM alarms") == [("as it was",)]
+    write_second()
+    assert migrate_sqlite(older) is not None
+    assert query(older, "SELECT detail FROM alarms") == [("migrated",)]
+
+
+def test_a_newer_database_is_refused_with_a_sentence_and_left_alone(older: Path) -> None:
+    connection = sqlite3.connect(older)
+    connection.execute("UPDATE alembic_version SET version_num = '0099'")
+    connection.commit()
+    connection.close()
+    with pytest.raises(NewerSchema, match=r"newer DuckyCart \(schema 0099, this one knows 0001\)\. Install that"):
+        migrate_sqlite(older)
+    assert query(older, "SELECT version_num FROM alembic_version") == [("0099",)]
+    assert [found for found in older.parent.iterdir() if "before" in found.name] == []
+
+
+def test_what_is_no_database_is_refused_by_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "shop.db"
+    path.write_text("milk, bread, tea\n" * 500)
+    with pytest.raises(OSError, match="not a database") as refusal:
+        migrate_sqlite(path)
+    assert refusal.value.filename == str(path)
+
+
+def test_a_backup_of_a_database_in_use_is_complete_and_stands_alone(template: Path, tmp_path: Path) -> None:
+    path, copy = tmp_path / "live.db", tmp_path / "copy.db"
+    shutil.copy(template, path)
+    engine = engine_for(path)
+    stop = threading.Event()
+
+    def keep_writing() -> None:
+        while not stop.is_set():
+            transact(engine, FakeClock(), note("while it is copied"))
+
+    with engine.connect():  # so that what was committed stays in the journal beside the file
+        for number in range(50):
+            transact(engine, FakeClock(), note(str(number)))
+        writer = threading.Thread(target=keep_writing)
+        writer.start()
+        try:
+            backup_sqlite(path, copy)
+        finally:
+            stop.set()
+            writer.join()
+    assert query(copy, "PRAGMA integrity_check") == [("ok",)]
+    with engine_for(copy).connect() as connection:
+        assert notes(connection)[:50] == [str(number) for number in range(50)]

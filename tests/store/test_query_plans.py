@@ -1,0 +1,101 @@
+"""What is asked often finds its rows by an index, however long the history is."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, event, insert
+
+from duckycart.api.writes import forget_old_keys
+from duckycart.hardware import catchup
+from duckycart.lifecycle import basket, payments, qr, sessions
+from duckycart.lifecycle.rules import Rules
+from duckycart.lifecycle.who import ByCart, ByShopper
+from duckycart.payments.provider import OpenedPayment, Outcome, ProviderEvent
+from duckycart.store.engine import Transaction
+from duckycart.store.sqlite import driver_of, engine_for
+from duckycart.store.tables import carts, products, users
+
+RULES = Rules()
+PAID = ProviderEvent("e", "t", Outcome.SUCCEEDED, "r", 100, "EGP")
+
+
+def shop(tx: Transaction) -> None:
+    """A whole session: everything that a command, a claim, a basket and a payment ask."""
+    catchup.claim(tx, 1, b"k", "node", "boot 1")
+    qr.get_qr(tx, 1, RULES)
+    sessions.create_session(tx, 1, 1, tx.now + 1, 1, RULES)
+    catchup.claim(tx, 1, b"k", "node", "boot 2")
+    catchup.fill(tx, 1, 2, 0)
+    basket.add_item(tx, ByCart(1), 1, 1, None, RULES)
+    payment = payments.create_payment(tx, ByShopper(1), 1, "sandbox", None, RULES)
+    payments.open_payment(tx, payment.id, OpenedPayment("r", "u"))
+    payments.record_event(tx, "sandbox", PAID, "", RULES)
+    catchup.release(tx, 1, 2)
+
+
+def plans(template: Path, path: Path, *asks: Callable[[Transaction], Any]) -> dict[str, list[str]]:
+    """Every statement of these, with how SQLite goes about it."""
+    shutil.copy(template, path)
+    seen: dict[str, Any] = {}
+    with engine_for(path).connect() as connection:
+        tx = Transaction(connection, 1_000_000)
+        connection.execute(insert(carts).values(id=1, key_hash=b"k", created_at=0))
+        connection.execute(insert(users).values(id=1, email="a", full_name="", is_active=True, is_operator=False,
+                                                created_at=0))  # fmt: skip
+        connection.execute(insert(products).values(barcode="1", barcode_number="1", description="", description_ar="",
+                                                   product_size="", unit_price=100))  # fmt: skip
+
+        @event.listens_for(connection, "before_cursor_execute")
+        def _(_: Connection, __: object, statement: str, parameters: Any, ___: object, many: bool) -> None:
+            seen[statement] = parameters[0] if many else parameters
+
+        for ask in asks:
+            ask(tx)
+        driver = driver_of(connection)
+        return {
+            statement: [row[3] for row in driver.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)]
+            for statement, parameters in seen.items()
+        }
+
+
+def test_nothing_in_a_session_scans(template: Path, tmp_path: Path) -> None:
+    found = plans(template, tmp_path / "plans.db", shop)
+    assert len(found) > 25
+    assert {statement: plan for statement, plan in found.items() if any("SCAN" in step for step in plan)} == {}
+
+
+@pytest.mark.parametrize(
+    ("ask", "index"),
+    [
+        pytest.param(lambda tx: catchup.behind(tx.connection, "node"), "ix_commands_outstanding", id="sweep: behind"),
+        pytest.param(lambda tx: catchup.behind(tx.connection, "node"), "ix_carts_link_node", id="sweep: own carts"),
+        pytest.param(
+            lambda tx: catchup.changed_hands(tx.connection, 1), "ix_carts_link_changed_at", id="sweep: changed hands"
+        ),
+        pytest.param(catchup.release_all, "ix_carts_link_node", id="start: links of the last run"),
+        pytest.param(lambda tx: catchup.fill(tx, 1, 0, 0), "ix_commands_outstanding", id="claim: outstanding"),
+        pytest.param(
+            lambda tx: payments.unsettled_payments(tx.connection, tx.now, RULES, 60),
+            "ix_payments_state",
+            id="reconciler: unsettled payments",
+        ),
+        pytest.param(forget_old_keys, "ix_idempotency_keys_created_at", id="housekeeping: old idempotency keys"),
+    ],
+)
+def test_a_round_asks_by_its_index(
+    template: Path, tmp_path: Path, ask: Callable[[Transaction], Any], index: str
+) -> None:
+    found = plans(template, tmp_path / "plans.db", ask)
+    steps = [step for plan in found.values() for step in plan]
+    assert any(step.startswith("SEARCH") and index in step for step in steps), steps
+    assert not any(step.startswith("SCAN") for step in steps), steps
+
+
+def test_idle_sessions_are_looked_for_among_the_active_ones_only(template: Path, tmp_path: Path) -> None:
+    """At most one row per cart. An index on `touched_at` would be written with every item instead."""
+    ask = plans(template, tmp_path / "plans.db", lambda tx: sessions.idle_sessions(tx.connection, tx.now, RULES))
+    (steps,) = ask.values()
+    assert any("uq_sessions_active" in step for step in steps), steps

@@ -1,0 +1,77 @@
+"""Reading: one consistent state, never waiting for writers, never writing."""
+
+import asyncio
+import sqlite3
+import threading
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection
+
+from duckycart.errors import NotFound, Unavailable
+from duckycart.store.engine import Transaction
+from duckycart.store.sqlite import SqliteStore, driver_of, engine_for, transact
+from tests.store.world import note, notes, open_store
+from tests.world import PATIENCE, FakeClock
+
+
+async def test_a_read_sees_one_state_whatever_is_committed_meanwhile(store: SqliteStore) -> None:
+    await store.write(note("before"))
+    looked, committed = threading.Event(), threading.Event()
+
+    def look_twice(connection: Connection) -> tuple[list[str], list[str]]:
+        first = notes(connection)
+        looked.set()
+        assert committed.wait(PATIENCE)
+        return first, notes(connection)
+
+    reading = store.read(look_twice)
+
+    async def commit() -> None:
+        await store.read(lambda connection: looked.wait(PATIENCE))
+        await store.write(note("meanwhile"))
+        committed.set()
+
+    (first, second), _ = await asyncio.gather(reading, commit())
+    assert first == second == ["before"]
+    assert await store.read(notes) == ["before", "meanwhile"]
+
+
+async def test_a_read_cannot_write(store: SqliteStore) -> None:
+    with pytest.raises(Unavailable):
+        await store.read(lambda connection: note("no")(Transaction(connection, 0)))
+    assert await store.read(notes) == []
+
+
+async def test_an_error_in_a_read_reaches_its_caller_and_the_next_read_sees_the_present(store: SqliteStore) -> None:
+    def refuse(connection: Connection) -> None:
+        notes(connection)
+        raise NotFound("unknown_cart", "There is no cart 7.")
+
+    for _ in range(4):  # on each of the readers' connections
+        with pytest.raises(NotFound):
+            await store.read(refuse)
+    await store.write(note("new"))
+    for _ in range(4):
+        assert await store.read(notes) == ["new"]
+
+
+async def test_the_administrations_transactions_are_all_or_nothing(template: Path, tmp_path: Path) -> None:
+    async with open_store(template, tmp_path / "store.db") as store:
+
+        def half_done(tx: Transaction) -> None:
+            note("half")(tx)
+            raise NotFound("unknown_cart", "There is no cart 7.")
+
+        with pytest.raises(NotFound):
+            transact(store._engine, FakeClock(), half_done)
+        assert transact(store._engine, FakeClock(), note("whole")) == "whole"
+        assert await store.read(notes) == ["whole"]
+
+
+def test_a_commit_is_on_the_disk_when_it_returns(template: Path) -> None:
+    with engine_for(template).connect() as connection:
+        driver: sqlite3.Connection = driver_of(connection)
+        assert driver.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert driver.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
+        assert driver.execute("PRAGMA foreign_keys").fetchone() == (1,)

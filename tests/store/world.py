@@ -1,0 +1,69 @@
+"""A store by itself, with a gate that holds its writer until the test has handed over the rest of a group."""
+
+import shutil
+import threading
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from sqlalchemy import Connection, insert, select
+
+from duckycart.store.engine import Transaction
+from duckycart.store.sqlite import SqliteStore, driver_of
+from duckycart.store.tables import alarms
+from tests.world import PATIENCE, FakeClock
+
+
+class Effects(list[object]):
+    """What was handed out, in order."""
+
+    def __call__(self, effects: Iterable[object]) -> None:
+        self.extend(effects)
+
+
+@asynccontextmanager
+async def open_store(
+    template: Path, path: Path, on_effects: Callable[[list[object]], None] | None = None
+) -> AsyncIterator[SqliteStore]:
+    if not path.exists():  # noqa: ASYNC240 - a test may block
+        shutil.copy(template, path)
+    store = SqliteStore(path, FakeClock(), Effects() if on_effects is None else on_effects)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+class Gate:
+    """A transaction that stays open, and the writer with it, until the test lets it go on."""
+
+    def __init__(self) -> None:
+        self.open = threading.Event()
+
+    def __call__(self, tx: Transaction) -> None:
+        assert self.open.wait(PATIENCE)
+
+
+def note(text: str) -> Callable[[Transaction], str]:
+    """A transaction that leaves one row and one effect."""
+
+    def work(tx: Transaction) -> str:
+        tx.connection.execute(insert(alarms).values(at=tx.now, kind="note", detail=text))
+        tx.effects.append(text)
+        return text
+
+    return work
+
+
+def notes(connection: Connection) -> list[str]:
+    """What `note` left, in order."""
+    return list(connection.execute(select(alarms.c.detail).order_by(alarms.c.id)).scalars())
+
+
+def pragma(statement: str) -> Callable[[Transaction], None]:
+    """A transaction that only tells the writer's connection something."""
+
+    def work(tx: Transaction) -> None:
+        driver_of(tx.connection).execute(f"PRAGMA {statement}")
+
+    return work
