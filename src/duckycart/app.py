@@ -47,7 +47,7 @@ class Database:
 def open_database(settings: Settings) -> Database:
     """Lock the file, create or migrate it.
 
-    Raises BadRequest, FileInUse, NewerSchema, each a plain sentence.
+    Raises BadRequest, FileInUse, NewerSchema, ForeignDatabase, each a plain sentence.
     """
     path = sqlite_path(settings.database)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -77,7 +77,7 @@ def serve(
     from duckycart.app import build_app, open_database
     from duckycart.errors import BadRequest
     from duckycart.server import raise_file_limit, run
-    from duckycart.store.migrate import NewerSchema
+    from duckycart.store.migrate import ForeignDatabase, NewerSchema
     from duckycart.store.sqlite import FileInUse
 
     settings = _settings(host=host, port=port, database=database, tls_cert=tls_cert, tls_key=tls_key)
@@ -89,7 +89,7 @@ def serve(
             _stop(f"{file} is not there or not a file.")
     try:
         opened = open_database(settings)
-    except (BadRequest, NewerSchema, FileInUse) as error:
+    except (BadRequest, NewerSchema, ForeignDatabase, FileInUse) as error:
         _stop(str(error))
     except OSError as error:
         _stop(f"The database cannot be opened: {error.strerror}: {error.filename}")

@@ -79,7 +79,7 @@ class Shell:
 
     def open(self, *, create: bool = False) -> "Engine":
         """The database, with the schema of this version. A file that is not there is made only with `create`."""
-        from duckycart.store.migrate import NewerSchema, migrate_sqlite
+        from duckycart.store.migrate import ForeignDatabase, NewerSchema, migrate_sqlite
         from duckycart.store.sqlite import engine_for
 
         path = self.path(create=create)
@@ -89,6 +89,8 @@ class Shell:
             copy = migrate_sqlite(path)
         except NewerSchema as error:
             raise Conflict("newer_schema", str(error)) from error
+        except ForeignDatabase as error:
+            raise BadRequest("foreign_database", str(error)) from error
         if copy is not None:
             self.hint(f"{path} had the schema of an older version; a copy of it as it was is in {copy}.")
         return engine_for(path)

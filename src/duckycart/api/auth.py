@@ -5,21 +5,23 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Form, Request
 from pydantic import BaseModel, Field
 
+from duckycart.api.errors import PROBLEMS
+from duckycart.api.inputs import ONE_LINE
 from duckycart.api.tokens import AccessToken
 from duckycart.api.who import HouseOf, address
 from duckycart.api.writes import write
 from duckycart.errors import Forbidden, Unauthenticated
 from duckycart.lifecycle.accounts import User, begin_guest, find_account, sign_up
 
-router = APIRouter(prefix="/auth", tags=["shoppers"])
+router = APIRouter(prefix="/auth", tags=["shoppers"], responses=PROBLEMS)
 
 
 class SignUp(BaseModel):
     email: str = Field(max_length=254, pattern=r"^[^@\s\x00-\x1f]+@[^@\s\x00-\x1f]+\.[^@\s\x00-\x1f]+$")
     password: str = Field(min_length=8, max_length=200)
-    full_name: str = Field(min_length=1, max_length=120)
+    full_name: str = Field(min_length=1, max_length=120, pattern=ONE_LINE)
     username: str | None = Field(None, min_length=3, max_length=80, pattern=r"^[\w.-]+$")
-    mobile_number: str | None = Field(None, max_length=32)
+    mobile_number: str | None = Field(None, max_length=32, pattern=ONE_LINE)
 
 
 class GuestQr(BaseModel):
@@ -54,6 +56,7 @@ async def signup(request: Request, house: HouseOf, form: SignUp) -> dict[str, An
             username=form.username,
             mobile_number=form.mobile_number,
         ),
+        body=form.model_dump_json(exclude={"password"}).encode(),  # no quick hash of a password is kept
     )
     return user_json(user)
 

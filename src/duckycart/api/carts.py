@@ -7,6 +7,7 @@ import segno
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
+from duckycart.api.errors import PROBLEMS
 from duckycart.api.tokens import QrToken
 from duckycart.api.views import SessionJson, session_json
 from duckycart.api.who import Anyone, HouseOf, Id, require_cart
@@ -14,7 +15,7 @@ from duckycart.api.writes import tell_delivery
 from duckycart.lifecycle.qr import get_qr
 from duckycart.lifecycle.sessions import active_session, cart_status
 
-router = APIRouter(prefix="/customer-session", tags=["carts"])
+router = APIRouter(prefix="/customer-session", tags=["carts"], responses=PROBLEMS)
 
 _QR_ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {
@@ -40,18 +41,12 @@ async def qr(request: Request, house: HouseOf, caller: Anyone, cart_id: Id) -> R
 
 
 def _picture(accept: str, url: str) -> Response | None:
-    if "image/svg+xml" in accept:
-        picture = segno.make(url, error="m").svg_inline(scale=8, border=4, xmldecl=True, svgns=True, nl=False)
-        return Response(picture, media_type="image/svg+xml")
-    if "image/png" in accept:
-        return Response(_png(url), media_type="image/png")
+    for media_type, kind in (("image/svg+xml", "svg"), ("image/png", "png")):
+        if media_type in accept:
+            out = BytesIO()
+            segno.make(url, error="m").save(out, kind=kind, scale=8, border=4)
+            return Response(out.getvalue(), media_type=media_type)
     return None
-
-
-def _png(url: str) -> bytes:
-    out = BytesIO()
-    segno.make(url, error="m").save(out, kind="png", scale=8, border=4)
-    return out.getvalue()
 
 
 @router.get("/cart/{cart_id}")

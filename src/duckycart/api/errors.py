@@ -21,11 +21,42 @@ _TITLES: Final = {
     409: "Conflict",
     410: "Gone",
     413: "Content Too Large",
+    414: "URI Too Long",
     422: "Unprocessable Content",
     429: "Too Many Requests",
     500: "Internal Server Error",
     502: "Bad Gateway",
     503: "Service Unavailable",
+}
+
+# What Starlette and FastAPI raise by themselves, in our words.
+_HTTP: Final[dict[int, tuple[str, str | None]]] = {
+    400: ("bad_request", "The body cannot be read."),
+    404: ("not_found", "There is nothing at this address."),
+    405: ("method_not_allowed", "This address does not take that method."),
+    413: ("body_too_large", None),
+}
+
+# For OpenAPI: how every refusal looks.
+_PROBLEM: Final = {
+    "type": "object",
+    "required": ["type", "title", "status", "detail", "code", "message"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string", "description": "a plain sentence"},
+        "code": {"type": "string", "description": "for programs; stable"},
+        "message": {"type": "string", "description": "the same as detail, for older clients"},
+        "errors": {"type": "array", "items": {"type": "object"}, "description": "what is wrong with which field"},
+    },
+}
+PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
+    kind: {"description": description, "content": {"application/problem+json": {"schema": _PROBLEM}}}
+    for kind, description in (
+        ("4XX", "Refused; nothing was changed. 401 only for a missing, malformed or expired credential."),
+        ("5XX", "Failed; nothing was changed. Retry-After says when to try again."),
+    )
 }
 
 
@@ -57,6 +88,8 @@ def _ours(request: Request, error: Exception) -> JSONResponse:
 
 def _invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
+    if any(one["type"] == "json_invalid" for one in error.errors()):
+        return problem(422, "invalid_json", "The body is not valid JSON.")
     fields = [
         {"field": ".".join(str(part) for part in one["loc"] if part != "body") or "body", "problem": one["msg"]}
         for one in error.errors()
@@ -68,11 +101,8 @@ def _invalid(request: Request, error: Exception) -> JSONResponse:
 
 def _http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    detail = {404: "There is nothing at this address.", 405: "This address does not take that method."}.get(
-        error.status_code, str(error.detail)
-    )
-    code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
-    return problem(error.status_code, code, detail, headers=dict(error.headers or {}))
+    code, detail = _HTTP.get(error.status_code, ("http_error", None))
+    return problem(error.status_code, code, detail or str(error.detail), headers=dict(error.headers or {}))
 
 
 def _unexpected(request: Request, error: Exception) -> JSONResponse:

@@ -3,10 +3,11 @@
 from fastapi import APIRouter
 from sqlalchemy import text
 
+from duckycart.api.errors import PROBLEMS
 from duckycart.api.who import HouseOf
 from duckycart.errors import Unavailable
 
-router = APIRouter(tags=["health"])
+router = APIRouter(tags=["health"], responses=PROBLEMS)
 
 
 @router.get("/healthz")

@@ -5,6 +5,8 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, ConfigDict, Field
 
+from duckycart.api.errors import PROBLEMS
+from duckycart.api.inputs import Whole
 from duckycart.api.views import LineView, ProductView, line_view, major, product_view
 from duckycart.api.who import MAX_ID, Anyone, HouseOf, Id, TheCart
 from duckycart.api.writes import write
@@ -18,21 +20,21 @@ from duckycart.lifecycle.basket import (
     remove_item,
 )
 
-router = APIRouter(tags=["carts"])
+router = APIRouter(tags=["carts"], responses=PROBLEMS)
 
 MAX_BARCODE = 10**40 - 1
-Barcode = Annotated[int, Field(ge=0, le=MAX_BARCODE, strict=False, description="leading zeros do not count")]
+Barcode = Annotated[Whole, Field(ge=0, le=MAX_BARCODE, description="leading zeros do not count")]
 
 
 class ItemOfSession(BaseModel):
     model_config = ConfigDict(populate_by_name=True)
 
-    session_id: int = Field(alias="sessionID", ge=1, le=MAX_ID)
+    session_id: Whole = Field(alias="sessionID", ge=1, le=MAX_ID)
     barcode: Barcode
 
 
 class NewItem(ItemOfSession):
-    weight: int | None = Field(None, ge=0, le=1_000_000, description="grams")
+    weight: Whole | None = Field(None, ge=0, le=1_000_000, description="grams")
 
 
 class Removed(BaseModel):
@@ -58,7 +60,7 @@ async def read(request: Request, house: HouseOf, caller: TheCart, item: ItemOfSe
 
 
 @router.get("/items/read/{barcode}", tags=["shoppers"])
-async def look_up(house: HouseOf, caller: Anyone, barcode: Annotated[int, Path(ge=0, le=MAX_BARCODE)]) -> ProductView:
+async def look_up(house: HouseOf, caller: Anyone, barcode: Annotated[Whole, Path(ge=0, le=MAX_BARCODE)]) -> ProductView:
     return product_view(house, await house.store.read(lambda connection: find_product(connection, barcode)))
 
 

@@ -5,13 +5,16 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
 
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from duckycart.api.errors import problem
-from duckycart.errors import TooLarge, TooManyRequests
+from duckycart.errors import TooManyRequests
 
 MAX_BODY: Final = 64 * 1024  # bytes; the largest honest body is a provider's webhook
 MAX_QUERY: Final = 4096
+_TOO_LARGE: Final = f"The body is over {MAX_BODY} bytes."
+_CLOSE: Final = {"Connection": "close"}  # or the rest of the body would still be read
 
 
 class BodyLimit:
@@ -30,9 +33,7 @@ class BodyLimit:
             return
         declared = dict(scope["headers"]).get(b"content-length", b"0")
         if declared.isdigit() and int(declared) > MAX_BODY:
-            refusal = problem(
-                413, "body_too_large", f"The body is over {MAX_BODY} bytes.", headers={"Connection": "close"}
-            )
+            refusal = problem(413, "body_too_large", _TOO_LARGE, headers=_CLOSE)
             await refusal(scope, receive, send)
             return
         received = 0
@@ -42,7 +43,7 @@ class BodyLimit:
             message = await receive()
             received += len(message.get("body", b""))
             if received > MAX_BODY:
-                raise TooLarge("body_too_large", f"The body is over {MAX_BODY} bytes.")
+                raise HTTPException(413, _TOO_LARGE, _CLOSE)  # the one kind that FastAPI lets through while it reads
             return message
 
         await self._app(scope, bounded, send)

@@ -3,17 +3,19 @@
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
+from duckycart.api.errors import PROBLEMS
+from duckycart.api.inputs import ONE_LINE
 from duckycart.api.views import PaymentView, payment_view
 from duckycart.api.who import Anyone, HouseOf, Id
-from duckycart.api.writes import tell_delivery
+from duckycart.api.writes import recall, tell_delivery, write
 from duckycart.errors import NotFound
-from duckycart.lifecycle.payments import Opened, read_payment
+from duckycart.lifecycle.payments import Opened, Payment, read_payment
 
-router = APIRouter(prefix="/payment", tags=["shoppers"])
+router = APIRouter(prefix="/payment", tags=["shoppers"], responses=PROBLEMS)
 
 
 class PaymentRequest(BaseModel):
-    payment_method: str | None = Field(None, max_length=40)
+    payment_method: str | None = Field(None, max_length=40, pattern=ONE_LINE)
 
 
 class PaymentState(BaseModel):
@@ -32,7 +34,10 @@ async def create(
     wanted: PaymentRequest | None = None,
 ) -> PaymentView:
     """A payment of the basket. Repeating it while one is open gives the same one and sends nothing new."""
-    created = await house.checkout.create(caller, session_id, wanted.payment_method if wanted else None)
+    created: Opened | Payment | None = await recall(request, caller, Opened | Payment)
+    if created is None:
+        made = await house.checkout.create(caller, session_id, wanted.payment_method if wanted else None)
+        created = await write(request, caller, Opened | Payment, lambda tx: made)
     if isinstance(created, Opened):
         await tell_delivery(request, response, created.cart_id, created.seq)
         created = created.payment

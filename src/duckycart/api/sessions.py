@@ -3,13 +3,14 @@
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
+from duckycart.api.errors import PROBLEMS
 from duckycart.api.views import SessionJson, session_json
 from duckycart.api.who import Anyone, HouseOf, Id, TheShopper, address
 from duckycart.api.writes import tell_delivery, write
 from duckycart.lifecycle.sessions import Ended, Started, create_session, end_session
 from duckycart.lifecycle.who import find_session
 
-router = APIRouter(prefix="/customer-session", tags=["shoppers"])
+router = APIRouter(prefix="/customer-session", tags=["shoppers"], responses=PROBLEMS)
 
 
 class Scan(BaseModel):

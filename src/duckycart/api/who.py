@@ -1,5 +1,6 @@
 """Reads the credential of a request: 401 for a missing, malformed or expired one, 403 for one without the right."""
 
+import re
 from hashlib import sha256
 from typing import Annotated, Any, Final, cast
 
@@ -7,13 +8,15 @@ from fastapi import Depends, Path, Request
 from sqlalchemy import Connection, select
 
 from duckycart.addresses import client_address
+from duckycart.api.inputs import IdText
 from duckycart.errors import Forbidden, Unauthenticated
 from duckycart.house import House
 from duckycart.lifecycle.who import ByCart, ByOperator, ByShopper, Who
 from duckycart.store.tables import carts
 
 MAX_ID: Final = 999_999_999
-Id = Annotated[int, Path(ge=1, le=MAX_ID)]
+Id = Annotated[IdText, Path(ge=1, le=MAX_ID)]
+_KEY: Final = re.compile(r"[A-Za-z0-9_-]{32,200}")  # 256 random bits as text
 
 
 def house(request: Request) -> House:
@@ -35,10 +38,10 @@ async def who(request: Request) -> Who:
 
     Raises Unauthenticated without a credential or with a bad one; Forbidden for a key that opens no cart.
     """
-    key = request.headers.get("x-api-key")
+    key = request.headers.get("x-api-key") or None
     bearer = _bearer(request)
-    if key is None and bearer is not None and bearer.count(".") != 2:
-        key = bearer  # not the form of a token, so it is a cart's key
+    if key is None and bearer is not None and _KEY.fullmatch(bearer):
+        key = bearer  # the form of a cart's key; a token has dots
     if key is not None:
         return await _by_key(house(request), key)
     if bearer is None:

@@ -3,11 +3,11 @@
 import re
 from collections.abc import Callable
 from hashlib import sha256
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from fastapi import Request, Response
 from pydantic import TypeAdapter
-from sqlalchemy import delete, insert, select
+from sqlalchemy import Connection, and_, delete, insert, select
 
 from duckycart.api.who import address, house
 from duckycart.errors import BadRequest, Mismatch
@@ -23,49 +23,86 @@ _KEY: Final = re.compile(r"[\x21-\x7e]{1,200}")
 _WAIT: Final = re.compile(r"(?:^|[,;\s])wait=(\d{1,4})(?:$|[,;\s])")
 
 
-async def write(request: Request, caller: Who | None, result_type: Any, work: Callable[[Transaction], T]) -> T:
+class _Kept(Generic[T]):
+    """What an Idempotency-Key stands for: a request of one caller, and its result once there is one."""
+
+    def __init__(self, scope: str, key: str, fingerprint: bytes, result_type: Any) -> None:
+        self._this = and_(idempotency_keys.c.scope == scope, idempotency_keys.c.key == key)
+        self._row = {"scope": scope, "key": key, "fingerprint": fingerprint}
+        self._adapter: TypeAdapter[T] = TypeAdapter(result_type)
+
+    def find(self, connection: Connection, now: int) -> tuple[T] | None:
+        """The result in a tuple, since None is one too. Raises Mismatch when the key was used for another body."""
+        row = connection.execute(
+            select(idempotency_keys.c.fingerprint, idempotency_keys.c.result).where(
+                self._this, idempotency_keys.c.created_at > now - KEEP_SECONDS * 1000
+            )
+        ).one_or_none()
+        if row is None:
+            return None
+        if row.fingerprint != self._row["fingerprint"]:
+            raise Mismatch("idempotency_key_reused", "This Idempotency-Key was used for another request.")
+        return (self._adapter.validate_json(row.result),)
+
+    def keep(self, tx: Transaction, result: T) -> None:
+        tx.connection.execute(delete(idempotency_keys).where(self._this))  # one older than promised
+        kept = {**self._row, "result": self._adapter.dump_json(result).decode(), "created_at": tx.now}
+        tx.connection.execute(insert(idempotency_keys).values(kept))
+
+
+async def _kept(request: Request, caller: Who | None, result_type: Any, body: bytes | None) -> _Kept[Any] | None:
+    """Of this request; None without an Idempotency-Key. Raises BadRequest for a malformed one."""
+    key = request.headers.get("idempotency-key")
+    if key is None:
+        return None
+    if _KEY.fullmatch(key) is None:
+        raise BadRequest("bad_idempotency_key", "Idempotency-Key must be 1 to 200 visible ASCII characters.")
+    scope = sha256(f"{caller or address(request)} {request.method} {request.url.path}".encode()).hexdigest()
+    fingerprint = sha256(await request.body() if body is None else body).digest()
+    return _Kept(scope, key, fingerprint, result_type)
+
+
+async def write(
+    request: Request,
+    caller: Who | None,
+    result_type: Any,
+    work: Callable[[Transaction], T],
+    *,
+    body: bytes | None = None,
+) -> T:
     """Run `work` as one transaction and return its result, which is of `result_type`.
 
     With an Idempotency-Key the result is kept for 24 h in the same transaction, and a repetition of the request gets it
     without running `work` again. Scope: who asks, method and path. Only successes are kept: what was refused changed
-    nothing and may be tried again. Raises BadRequest for a malformed key, Mismatch for one of another body.
+    nothing and may be tried again. `body` stands for the request's body where its hash must not be kept. Raises
+    BadRequest for a malformed key, Mismatch for one of another body.
     """
-    key = request.headers.get("idempotency-key")
-    if key is None:
+    kept: _Kept[T] | None = await _kept(request, caller, result_type, body)
+    if kept is None:
         return await house(request).store.write(work)
-    if _KEY.fullmatch(key) is None:
-        raise BadRequest("bad_idempotency_key", "Idempotency-Key must be 1 to 200 visible ASCII characters.")
-    scope = sha256(f"{caller or address(request)} {request.method} {request.url.path}".encode()).hexdigest()
-    fingerprint = sha256(await request.body()).digest()
-    adapter: TypeAdapter[T] = TypeAdapter(result_type)
 
     def once(tx: Transaction) -> T:
-        kept = tx.connection.execute(
-            select(idempotency_keys.c.fingerprint, idempotency_keys.c.result, idempotency_keys.c.created_at).where(
-                idempotency_keys.c.scope == scope, idempotency_keys.c.key == key
-            )
-        ).one_or_none()
-        if kept is not None and kept.created_at > tx.now - KEEP_SECONDS * 1000:
-            if kept.fingerprint != fingerprint:
-                raise Mismatch("idempotency_key_reused", "This Idempotency-Key was used for another request.")
-            return adapter.validate_json(kept.result)
-        if kept is not None:
-            tx.connection.execute(
-                delete(idempotency_keys).where(idempotency_keys.c.scope == scope, idempotency_keys.c.key == key)
-            )
+        found = kept.find(tx.connection, tx.now)
+        if found is not None:
+            return found[0]
         result = work(tx)
-        tx.connection.execute(
-            insert(idempotency_keys).values(
-                scope=scope,
-                key=key,
-                fingerprint=fingerprint,
-                result=adapter.dump_json(result).decode(),
-                created_at=tx.now,
-            )
-        )
+        kept.keep(tx, result)
         return result
 
     return await house(request).store.write(once)
+
+
+async def recall(request: Request, caller: Who, result_type: Any) -> Any:
+    """The result kept for this request, else None; for work that is more than one transaction.
+
+    Such work must repeat safely by itself: of two requests at once both do it. Raises what `write` raises.
+    """
+    kept: _Kept[Any] | None = await _kept(request, caller, result_type, None)
+    if kept is None:
+        return None
+    now = house(request).clock.now()
+    found = await house(request).store.read(lambda connection: kept.find(connection, now))
+    return None if found is None else found[0]
 
 
 def forget_old_keys(tx: Transaction) -> None:

@@ -35,7 +35,7 @@ class Brake:
         return max(1, round(recent[0] + WINDOW_SECONDS - now))
 
     def accepted(self, cart_id: int) -> None:
-        self._accepted[cart_id] = (*self._accepted.get(cart_id, ())[-self.connects + 1 :], self.monotonic())
+        self._accepted[cart_id] = (*self._accepted.get(cart_id, ()), self.monotonic())[-self.connects :]
 
     def forget_old(self) -> None:
         """Drop the carts whose last connect is past; called now and then, so that churn leaves nothing behind (F06)."""

@@ -37,13 +37,19 @@ class Dispatch:
         self.brake = Brake(connects, clock.monotonic)
         self.draining = False
         self._handshakes = handshakes
-        self._in_flight = 0
+        self.handshaking = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._waiters: defaultdict[tuple[int, int], set[asyncio.Future[None]]] = defaultdict(set)
-        self._probes: defaultdict[int, set[asyncio.Future[None]]] = defaultdict(set)
+        self._probes: dict[Link, set[asyncio.Future[None]]] = {}
+        self._unreleased: set[tuple[int, int]] = set()  # (cart, epoch) that the database could not release yet
 
     def monotonic(self) -> float:
         return self._clock.monotonic()
+
+    @property
+    def working(self) -> int:
+        """Pieces of work under way that nobody waits for."""
+        return len(self._tasks)
 
     def silence(self) -> float:
         """Each link's own, so that carts that came at once are not pinged at once for ever."""
@@ -58,14 +64,14 @@ class Dispatch:
         """
         if self.draining:
             raise Refusal(503, "The server is stopping.", retry_after=2)
-        if self._in_flight >= self._handshakes:
+        if self.handshaking >= self._handshakes:
             raise Refusal(503, "Too many carts are connecting; come back shortly.", retry_after=2)
-        self._in_flight += 1
+        self.handshaking += 1
         try:
             await self._pass_brake(connection.link.cart_id)
             return await self._claim(connection, key_hash, boot_id)
         finally:
-            self._in_flight -= 1
+            self.handshaking -= 1
 
     async def _pass_brake(self, cart_id: int) -> None:
         retry_after = self.brake.retry_after(cart_id)
@@ -77,32 +83,35 @@ class Dispatch:
         raise Refusal(429, "This cart connects too often; do two carts use one key?", retry_after=retry_after)
 
     async def _answers(self, incumbent: Connection) -> bool:
-        cart_id = incumbent.link.cart_id
+        link = incumbent.link
         answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._probes[cart_id].add(answered)
-        try:
+        if link not in self._probes:  # one ping serves all who ask meanwhile
+            self._probes[link] = set()
             incumbent.probe()
+        self._probes[link].add(answered)
+        try:
             async with asyncio.timeout(PROBE_SECONDS):
                 await answered
             return True
         except TimeoutError:
             return False
         finally:
-            self._probes[cart_id].discard(answered)
-            if not self._probes[cart_id]:
-                del self._probes[cart_id]
+            self._probes[link].discard(answered)
+            if not self._probes[link]:
+                del self._probes[link]
 
     async def _claim(self, connection: Connection, key_hash: bytes | None, boot_id: str | None) -> Filled:
         link = connection.link
         wanted = [True]
         self.links.claiming(connection)
         self.receipts.flush()  # what the old link heard must not be sent again by the new one
-        claiming = self._store.write(
-            lambda tx: claim(tx, link.cart_id, key_hash, self.node, boot_id),
-            hurry=False,
-            wanted=lambda: wanted[0] and not connection.gone,
+        done = asyncio.ensure_future(
+            self._store.write(
+                lambda tx: claim(tx, link.cart_id, key_hash, self.node, boot_id),
+                hurry=False,
+                wanted=lambda: wanted[0] and not connection.gone,
+            )
         )
-        done = asyncio.ensure_future(claiming)
         try:
             async with asyncio.timeout(CLAIM_SECONDS):
                 filled = await asyncio.shield(done)
@@ -128,7 +137,7 @@ class Dispatch:
             raise Refusal(503, "A newer connection of this cart was quicker.", retry_after=1)
         if loser is not None:
             loser.close(TAKEN_OVER, "a newer connection of this cart took over")
-        self.links.watch(connection)
+        self.links.watch(connection, self.monotonic())
         return filled
 
     async def _release_late(self, cart_id: int, done: "asyncio.Future[Filled | None]") -> None:
@@ -187,16 +196,17 @@ class Dispatch:
 
     def answered(self, link: Link) -> None:
         """A pong came."""
-        for probe in self._probes.get(link.cart_id, ()):
+        for probe in self._probes.get(link, ()):
             if not probe.done():
                 probe.set_result(None)
 
     def tick(self) -> None:
         """Once a second: heartbeats, and links whose pong did not come."""
-        for connection in self.links.due(self._clock.monotonic()):
+        now = self.monotonic()
+        for connection in self.links.due(now):
             connection.tick()
             if not connection.gone:
-                self.links.watch(connection)
+                self.links.watch(connection, now)
         self.brake.forget_old()
 
     # A cart is gone
@@ -216,7 +226,14 @@ class Dispatch:
             await self._store.write(lambda tx: release(tx, cart_id, epoch), hurry=False)
         except DuckyCartError as error:
             if error.code != "stopping":  # the next start releases every link
-                log.error("link not released", cart=cart_id, epoch=epoch, reason=error.code)
+                log.error("link not released, trying again", cart=cart_id, epoch=epoch, reason=error.code)
+                self._unreleased.add((cart_id, epoch))
+
+    def release_again(self) -> None:
+        """What the database could not do when the connection was lost, or the cart would count as online for ever."""
+        unreleased, self._unreleased = self._unreleased, set()
+        for cart_id, epoch in unreleased:
+            self._spawn(self._release(cart_id, epoch))
 
     # What became of a command
 
@@ -242,14 +259,16 @@ class Dispatch:
 
     async def _state(self, cart_id: int, seq: int) -> str:
         connection = self.links.current(cart_id)
-        if connection is not None and connection.link.unread_through(seq):
-            return "sent"  # known here before it is in the row
+        known = None if connection is None else self.receipts.state(connection.link, seq)
+        if known == "received":
+            return known
         row = await self._store.read(
             lambda connection: connection.execute(
                 command_rows.select().where(command_rows.c.cart_id == cart_id, command_rows.c.seq == seq)
             ).one_or_none()
         )
-        return "queued" if row is None else str(row.state)
+        state = "queued" if row is None else str(row.state)
+        return known if known is not None and state == "queued" else state
 
     def _wake(self, cart_id: int, seq: int) -> None:
         for waiter in self._waiters.get((cart_id, seq), ()):

@@ -155,8 +155,11 @@ class Link:
         return [] if self._closed else [self._ping(now)]
 
     def pong(self, payload: bytes, now: float) -> Outputs:
-        """An answer to one of our pings, or nothing of ours (RFC 6455 allows unsolicited pongs)."""
-        if self._closed or payload not in self._pinged:
+        """An answer to one of our pings, or nothing of ours (RFC 6455 allows unsolicited pongs).
+
+        One that comes after `close` is a fact all the same: what was read must not be sent again (F30).
+        """
+        if payload not in self._pinged:
             return []
         # Only the latest ping need be answered (RFC 6455, 5.5.3), so this one answers all before it.
         newest = len(self._pinged) - self._pinged[::-1].index(payload)
@@ -191,7 +194,7 @@ class Link:
         return [self._ping(now)]
 
     def close(self, code: int, reason: str) -> Outputs:
-        """This side ends it. Nothing is sent or believed afterwards."""
+        """This side ends it. Nothing is sent afterwards."""
         if self._closed:
             return []
         self._closed = True
@@ -206,10 +209,6 @@ class Link:
         """When `tick` has to be called next."""
         return self._pinged_at + PONG_SECONDS if self._pinged else self._heard_at + self._silence
 
-    @property
-    def heard_at(self) -> float:
-        return self._heard_at
-
-    def unread_through(self, seq: int) -> bool:
-        """Whether `seq` was sent on this link and still lacks its pong."""
-        return any(sent.seq == seq for sent in self._unread)
+    def look_again_at(self, now: float) -> float:
+        """No `deadline` comes before this, whatever happens from now on: a pong only makes room for a heartbeat."""
+        return min(self.deadline, now + self._silence)

@@ -46,6 +46,11 @@ class Links:
         """Entries waiting for a deadline."""
         return sum(map(len, self._buckets.values()))
 
+    @property
+    def claiming_count(self) -> int:
+        """Connections whose claim is under way."""
+        return sum(map(len, self._claiming.values()))
+
     def current(self, cart_id: int) -> Connection | None:
         return self._current.get(cart_id)
 
@@ -86,13 +91,15 @@ class Links:
         self.unclaim(connection)
         if self._current.get(cart_id) is connection:
             del self._current[cart_id]
-        if connection.bucket in self._buckets:
-            self._buckets[connection.bucket].discard(connection)
+        if (bucket := self._buckets.get(connection.bucket)) is not None:
+            bucket.discard(connection)
+            if not bucket:
+                del self._buckets[connection.bucket]
 
-    def watch(self, connection: Connection) -> None:
-        """Look at it again in the second of its deadline. Deadlines move on with every frame, buckets do not: a
+    def watch(self, connection: Connection, now: float) -> None:
+        """Look at it again when its deadline may have come. Deadlines move on with every frame, buckets do not: a
         connection that turns out not to be due is simply watched again."""
-        connection.bucket = int(connection.link.deadline) + 1
+        connection.bucket = int(connection.link.look_again_at(now)) + 1
         self._buckets[connection.bucket].add(connection)
 
     def due(self, now: float) -> list[Connection]:

@@ -48,10 +48,10 @@ class Receipts:
         self._clock = clock
         self._pending: Pending = {}
         self._timer: asyncio.TimerHandle | None = None
-        self._writes: set[asyncio.Task[None]] = set()
+        self._writes: dict[asyncio.Task[None], Pending] = {}  # handed over, not committed yet
 
     def sent(self, link: Link, send: Send) -> None:
-        self._pending[link.cart_id, send.seq, link.generation] = (self._clock.now(), None)
+        self._add(self._pending, {(link.cart_id, send.seq, link.generation): (self._clock.now(), None)})
         log.info(
             "command sent",
             cart=link.cart_id,
@@ -65,8 +65,7 @@ class Receipts:
         now = self._clock.now()
         at_once = False
         for send in read:
-            key = (link.cart_id, send.seq, link.generation)
-            self._pending[key] = (self._pending.get(key, (now, None))[0], now)
+            self._add(self._pending, {(link.cart_id, send.seq, link.generation): (now, now)})
             at_once |= send.command.type is CommandType.SESSION_STARTED
             log.info(
                 "command received",
@@ -90,8 +89,16 @@ class Receipts:
             # Handed over now, not when the task first runs: a claim that follows must find these receipts written.
             writing = self._store.write(lambda tx: _write_rows(tx, pending), hurry=False)
             write = asyncio.get_running_loop().create_task(self._watch(writing, pending))
-            self._writes.add(write)
+            self._writes[write] = pending
             write.add_done_callback(self._written)
+
+    def state(self, link: Link, seq: int) -> str | None:
+        """`sent` or `received` as far as it is known here before it is in the row; None when the row knows all."""
+        key = (link.cart_id, seq, link.generation)
+        known = [pending[key] for pending in (self._pending, *self._writes.values()) if key in pending]
+        if not known:
+            return None
+        return "sent" if all(received_at is None for _, received_at in known) else "received"
 
     async def finish(self) -> None:
         """Write what is left; for the end of the server."""
@@ -99,9 +106,16 @@ class Receipts:
         await asyncio.gather(*self._writes)
 
     def _written(self, write: asyncio.Task[None]) -> None:
-        self._writes.discard(write)
+        del self._writes[write]
         if not write.cancelled() and (error := write.exception()) is not None:
             log.error("receipts lost", exc_info=error)
+
+    @staticmethod
+    def _add(pending: Pending, more: Pending) -> None:
+        """The first time of each stays, and what was received stays received: one command may be sent on two links."""
+        for key, (sent_at, received_at) in more.items():
+            sent_before, received_before = pending.get(key, (sent_at, None))
+            pending[key] = sent_before, received_at if received_before is None else received_before
 
     def _later(self) -> None:
         if self._timer is None:
@@ -113,8 +127,7 @@ class Receipts:
         except DuckyCartError as error:
             # The commands stay outstanding: the cart hears them again on its next connection, unless this succeeds.
             log.error("receipts not written, trying again", count=len(pending), reason=error.code)
-            for key, times in pending.items():
-                self._pending.setdefault(key, times)
+            self._add(self._pending, pending)
             if error.code != "stopping":
                 self._later()
 

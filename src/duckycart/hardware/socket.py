@@ -22,7 +22,7 @@ from websockets.server import ServerProtocol
 
 from duckycart.addresses import client_address, within
 from duckycart.hardware.admission import Refusal
-from duckycart.hardware.link import DEAD, RESTART, Close, Link, NeedRows, Outputs, Ping, Read, Send
+from duckycart.hardware.link import RESTART, Close, Link, NeedRows, Outputs, Ping, Read, Send
 from duckycart.settings import Settings
 from duckycart.wire import Command, encode
 
@@ -99,16 +99,17 @@ class HardwareSocket(asyncio.Protocol):
             self._frames_received(data)
 
     def eof_received(self) -> None:
-        return None  # close the transport too
+        self._abort_after()  # the transport closes itself now, but only once its buffer is read
 
     def pause_writing(self) -> None:
-        log.warning("cart does not read", cart=self.link.cart_id, code=DEAD)
-        self._abort("outbound buffer full")
+        self._abort("the cart does not read")
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._server_state.connections.discard(self)
         self._transport = None
-        self._protocol = None
+        if self._protocol is not None:
+            self._protocol.parser.close()  # a generator that holds the protocol that holds it
+            self._protocol = None
         if self._abort_timer is not None:
             self._abort_timer.cancel()
             self._abort_timer = None
@@ -155,9 +156,10 @@ class HardwareSocket(asyncio.Protocol):
         transport, self._transport = self._transport, None
         self._server_state.connections.discard(self)
         inner.connection_made(transport)
-        inner.data_received(data)
-        # uvicorn itself makes this object the transport's protocol as soon as we return.
+        # uvicorn itself makes this object the transport's protocol as soon as we return. Asked for before `inner` can
+        # close the transport: it is `inner` that has to hear of the end.
         self._loop.call_soon(transport.set_protocol, inner)
+        inner.data_received(data)
 
     async def _handshake(self, request: Request, response: Response) -> None:
         assert self._protocol is not None
@@ -172,9 +174,14 @@ class HardwareSocket(asyncio.Protocol):
                     rejection.headers["Retry-After"] = str(refusal.retry_after)
                 self._refuse(rejection, request)
             return
+        except Exception:
+            log.exception("handshake failed")
+            self._abort("an error in the handshake")
+            return
         finally:
             self._task = None
         if self.gone:
+            self.link.lost()
             return
         log.info(
             "cart connected",
@@ -202,10 +209,10 @@ class HardwareSocket(asyncio.Protocol):
             query = parse_qs(url.query, max_num_fields=10)
         except ValueError:
             raise Refusal(400, "Too many fields in the query string.") from None
-        boot_id = request.headers.get("Cart-Boot-Id") or query.get("boot", [None])[0]
+        boot_id = _header(request, "Cart-Boot-Id") or query.get("boot", [None])[0]
         if boot_id is not None and _BOOT_ID.fullmatch(boot_id) is None:
             raise Refusal(400, "Cart-Boot-Id must be 1 to 64 visible ASCII characters.")
-        key = request.headers.get("X-API-Key") or _bearer(request.headers.get("Authorization"))
+        key = _header(request, "X-API-Key") or _bearer(_header(request, "Authorization"))
         key = key or query.get("key", [None])[0]
         if key is not None:
             return int(match[1]), sha256(key.encode()).digest(), boot_id
@@ -258,27 +265,31 @@ class HardwareSocket(asyncio.Protocol):
         self._abort_after()
 
     def offer(self, seq: int, command: Command) -> None:
-        self._do(self.link.offer(seq, command, self._dispatch.monotonic()))
-        self._flush()
+        self._act(self.link.offer(seq, command, self._dispatch.monotonic()))
 
     def behind(self, seq: int) -> None:
-        self._do(self.link.behind(seq))
+        self._act(self.link.behind(seq))
 
     def fill(self, rows: tuple[Send, ...], through: int) -> None:
-        self._do(self.link.fill(rows, through, self._dispatch.monotonic()))
-        self._flush()
+        self._act(self.link.fill(rows, through, self._dispatch.monotonic()))
 
     def probe(self) -> None:
-        self._do(self.link.probe(self._dispatch.monotonic()))
-        self._flush()
+        self._act(self.link.probe(self._dispatch.monotonic()))
 
     def tick(self) -> None:
-        self._do(self.link.tick(self._dispatch.monotonic()))
-        self._flush()
+        self._act(self.link.tick(self._dispatch.monotonic()))
 
     def close(self, code: int, reason: str) -> None:
-        self._do(self.link.close(code, reason))
-        self._flush()
+        self._act(self.link.close(code, reason))
+
+    def _act(self, outputs: Outputs) -> None:
+        """Do what the link says. An error ends this connection only: whoever calls has others to serve as well."""
+        try:
+            self._do(outputs)
+            self._flush()
+        except Exception:
+            log.exception("connection failed", cart=self.link.cart_id)
+            self._abort("an error")
 
     def _do(self, outputs: Outputs) -> None:
         protocol = self._protocol
@@ -319,7 +330,11 @@ class HardwareSocket(asyncio.Protocol):
             self._abort_timer = self._loop.call_later(CLOSE_SECONDS, self._transport.abort)
 
     def _abort(self, reason: str) -> None:
-        log.info("connection aborted", reason=reason)
+        cart_id = None
+        if hasattr(self, "link"):
+            self.link.lost()
+            cart_id = self.link.cart_id
+        log.warning("connection aborted", cart=cart_id, reason=reason)
         if self._transport is not None:
             self._transport.abort()
 
@@ -329,6 +344,13 @@ def _is_ours(request: bytes) -> bool:
     target = request.split(b"\r\n", 1)[0].split(b" ")[1:2]
     path = target[0].split(b"?", 1)[0] if target else b""
     return path == PATH or path.startswith(PATH + b"/")
+
+
+def _header(request: Request, name: str) -> str | None:
+    values = request.headers.get_all(name)
+    if len(values) > 1:
+        raise Refusal(400, f"{name} may be given only once.")
+    return values[0] if values else None
 
 
 def _bearer(authorization: str | None) -> str | None:

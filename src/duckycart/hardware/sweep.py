@@ -31,8 +31,9 @@ class Sweep:
 
     async def __call__(self) -> None:
         started = self._clock.now()
+        since = min(self._since, started) - OVERLAP_MS  # the machine's clock may have been set back
         try:
-            changed = await self._store.read(lambda connection: changed_hands(connection, self._since - OVERLAP_MS))
+            changed = await self._store.read(lambda connection: changed_hands(connection, since))
             lagging = await self._store.read(lambda connection: behind(connection, self._dispatch.node))
         except DuckyCartError as error:
             log.warning("sweep failed", reason=error.code)
@@ -49,3 +50,4 @@ class Sweep:
             connection = self._dispatch.links.current(cart_id)
             if connection is not None:
                 connection.behind(seq)
+        self._dispatch.release_again()

@@ -2,13 +2,14 @@
 
 import errno
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
+from sqlalchemy import Connection, inspect
 from sqlalchemy.exc import DBAPIError
 
 from duckycart.store.sqlite import driver_of, engine_for
@@ -16,6 +17,10 @@ from duckycart.store.sqlite import driver_of, engine_for
 
 class NewerSchema(Exception):
     """The database was written by a newer version of this program."""
+
+
+class ForeignDatabase(Exception):
+    """The file holds tables that are none of ours."""
 
 
 def _config(connection: Connection) -> Config:
@@ -29,8 +34,8 @@ def _config(connection: Connection) -> Config:
 def migrate_sqlite(path: Path) -> Path | None:
     """Create or migrate the file. An older schema is copied first; returns the copy's path, or None.
 
-    Raises NewerSchema, with a sentence that says what to do, for a file of a newer version; OSError, with the file's
-    name, for one that cannot be used or is no database.
+    Raises NewerSchema or ForeignDatabase, each a sentence that says what to do, for a file of a newer version or of
+    something else; OSError, with the file's name, for one that cannot be used or is no database.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -50,6 +55,8 @@ def _migrate(path: Path) -> Path | None:
             newest = scripts.get_current_head()
             if present == newest:
                 return None
+            if present is None and inspect(connection).get_table_names():
+                raise ForeignDatabase(f"{path} is a database of something else. Name another file with --database.")
             if present is not None and present not in {script.revision for script in scripts.walk_revisions()}:
                 raise NewerSchema(
                     f"{path} was written by a newer DuckyCart (schema {present}, this one knows {newest}). "
@@ -61,7 +68,7 @@ def _migrate(path: Path) -> Path | None:
                 backup_sqlite(path, copy)
             driver = driver_of(connection)
             driver.execute("BEGIN IMMEDIATE")  # a migration that is killed half way never happened
-            command.upgrade(config, "head")
+            command.upgrade(config, "head")  # does nothing when another process has done it meanwhile
             driver.execute("COMMIT")
             return copy
     finally:
@@ -70,7 +77,8 @@ def _migrate(path: Path) -> Path | None:
 
 def backup_sqlite(source: Path, target: Path) -> None:
     """Copy a database that may be in use; the copy is one consistent state and a complete database by itself."""
-    with sqlite3.connect(f"file:{source}?mode=ro", uri=True) as reading, sqlite3.connect(target) as writing:
+    with (
+        closing(sqlite3.connect(source.absolute().as_uri() + "?mode=ro", uri=True)) as reading,
+        closing(sqlite3.connect(target)) as writing,
+    ):
         reading.backup(writing)
-    reading.close()
-    writing.close()

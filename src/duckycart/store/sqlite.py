@@ -34,7 +34,8 @@ GROUP: Final = 64
 GROUP_SECONDS: Final = 0.010
 READERS: Final = 2
 WAITING: Final = 20_000  # jobs; beyond it the answer is 503 at once instead of late
-BUSY_SECONDS: Final = 5.0  # how long to wait for the administration's own short transactions
+BUSY_SECONDS: Final = 5.0  # how long the server waits for the administration's short transactions
+PATIENT_SECONDS: Final = 30.0  # how long the administration waits for the server
 
 
 class FileInUse(Exception):
@@ -90,10 +91,10 @@ def driver_of(connection: Connection) -> sqlite3.Connection:
 
 
 def transact(engine: Engine, clock: Clock, work: Callable[[Transaction], T]) -> T:
-    """One transaction by itself, for the administration from the shell; waits while a server writes."""
+    """One transaction by itself, for the administration from the shell; waits up to PATIENT_SECONDS for a server."""
     with engine.connect() as connection:
         driver = driver_of(connection)
-        driver.execute("BEGIN IMMEDIATE")
+        _begin_between_groups(driver)
         try:
             result = work(Transaction(connection, clock.now()))
             driver.execute("COMMIT")
@@ -102,6 +103,25 @@ def transact(engine: Engine, clock: Clock, work: Callable[[Transaction], T]) -> 
                 driver.execute("ROLLBACK")
             raise
         return result
+
+
+def _begin_between_groups(driver: sqlite3.Connection) -> None:
+    """BEGIN IMMEDIATE beside a server that commits group after group.
+
+    SQLite's own busy handler sleeps up to 100 ms between two looks and never meets the moment between two groups; so
+    look every half millisecond. Raises sqlite3.OperationalError when it stays locked.
+    """
+    driver.execute("PRAGMA busy_timeout = 0")
+    until = time.monotonic() + PATIENT_SECONDS
+    while True:
+        try:
+            driver.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(0.0005)
+        else:
+            return
 
 
 class SqliteStore:
@@ -220,7 +240,7 @@ class SqliteStore:
         members: list[Job] = []
         job: Job | None = first
         try:
-            driver.execute("BEGIN IMMEDIATE")
+            self._begin(driver, members, first)
             until = time.monotonic() + GROUP_SECONDS
             while job is not None:
                 members.append(job)
@@ -231,14 +251,24 @@ class SqliteStore:
                 job = None if full else self._next(wait=False)
             driver.execute("COMMIT")
         except Exception as error:
-            log.error("group failed", members=len(members) or 1, error=type(error).__name__, reason=str(error)[:200])
+            log.error("group failed", members=len(members), error=type(error).__name__, reason=str(error)[:200])
             if driver.in_transaction:
                 with suppress(sqlite3.Error):  # one that fails here is tried again by the next group
                     driver.execute("ROLLBACK")
-            for member in members or [first]:
+            for member in members:
                 member.fail(database_failed(error))
-            return members or [first]
         return members
+
+    def _begin(self, driver: sqlite3.Connection, members: list[Job], first: Job) -> None:
+        """Begin a group. When the database stays locked, all who waited with `first` fail with it: it was their wait
+        too, and each waiting in turn would be answered a minute late."""
+        try:
+            driver.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error:
+            members.append(first)
+            while (job := self._next(wait=False)) is not None:
+                members.append(job)
+            raise
 
     def _run_member(self, connection: Connection, driver: sqlite3.Connection, job: Job) -> None:
         """One member in its savepoint. Leaves its error in the job; the caller looks whether the group survived."""

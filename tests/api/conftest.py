@@ -1,0 +1,23 @@
+"""A shop for the doors: two carts that need no socket, and limits that only their own tests reach."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.api.doors import Session, begin
+from tests.conftest import OpenShop
+from tests.world import Shop
+
+
+@pytest.fixture
+async def shop(opening: OpenShop) -> AsyncIterator[Shop]:
+    async with opening(offline_carts="accept", sign_in_per_minute=10_000, scans_per_minute=10_000) as shop:
+        await shop.furnish()
+        await shop.add_cart(2)
+        yield shop
+
+
+@pytest.fixture
+async def session(shop: Shop) -> Session:
+    """Mona shops with cart 1; milk is in her basket."""
+    return await begin(shop)

@@ -1,0 +1,111 @@
+"""Small set-ups that several of these tests share."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+
+from sqlalchemy import update
+
+from duckycart.lifecycle.sessions import force_end
+from duckycart.lifecycle.who import ByOperator
+from duckycart.store.engine import Transaction
+from duckycart.store.tables import carts
+from tests.world import RawCart, Shop, until
+
+GENERATE_QR = '{"type": "generate_qr", "data": null}'
+PATH = "/ws/hardware/1"
+
+
+def said(kind: str, session_id: int) -> str:
+    return f'{{"type": "{kind}", "data": {session_id}}}'
+
+
+_opened: list[RawCart] = []
+
+
+async def connect(
+    shop: Shop, path: str = PATH, headers: dict[str, str] | None = None, *, answers: bool = True
+) -> RawCart:
+    """A connection whose handshake was answered, whichever way; cart 1 with its key unless told otherwise."""
+    cart = await RawCart.open(
+        shop.port, path, shop.cart_headers() if headers is None else headers, answer_pings=answers
+    )
+    _opened.append(cart)
+    return cart
+
+
+async def cut_all(shop: Shop) -> None:
+    """Every connection made with `connect` is gone, on both sides."""
+    while _opened:
+        _opened.pop().cut()
+    await until(lambda: not shop.house.dispatch.links)
+
+
+async def raw(shop: Shop, cart_id: int = 1, *, answers: bool = True, boot: str | None = None) -> RawCart:
+    """A cart's connection that was taken in; without `answers` one whose pongs never come."""
+    headers = shop.cart_headers(cart_id) | ({} if boot is None else {"Cart-Boot-Id": boot})
+    cart = await connect(shop, f"/ws/hardware/{cart_id}", headers, answers=answers)
+    assert status(cart) == 101
+    return cart
+
+
+def status(cart: RawCart) -> int:
+    assert cart.response is not None
+    return cart.response.status_code
+
+
+async def refused(shop: Shop, path: str = PATH, headers: dict[str, str] | None = None) -> tuple[int, str | None]:
+    """(status, Retry-After) of a connection that was answered with an HTTP status and closed."""
+    cart = await connect(shop, path, headers)
+    await cart.gone()
+    assert cart.response is not None
+    return status(cart), cart.response.headers.get("Retry-After")
+
+
+async def heard(cart: RawCart, *texts: str) -> None:
+    """Until the cart heard these, which must be all it ever heard."""
+    await until(lambda: len(cart.texts) >= len(texts))
+    assert cart.texts == list(texts)
+
+
+async def end_by_force(shop: Shop, session_id: int) -> None:
+    await shop.house.store.write(lambda tx: force_end(tx, ByOperator(0), session_id, shop.house.rules))
+
+
+async def rotate_key(shop: Shop, key: str, cart_id: int = 1, *, disabled: bool = False) -> None:
+    """What another process does: the row changes, and nobody here is told."""
+
+    def change(tx: Transaction) -> None:
+        tx.connection.execute(
+            update(carts)
+            .where(carts.c.id == cart_id)
+            .values(
+                key_hash=sha256(key.encode()).digest(),
+                disabled=disabled,
+                link_epoch=carts.c.link_epoch + 1,
+                link_node=None,
+                link_changed_at=tx.now,
+            )
+        )
+
+    await shop.house.store.write(change)
+
+
+@contextmanager
+def writer_blocked(shop: Shop) -> Iterator[None]:
+    """The one writer is busy until the end of the block; what is handed over meanwhile waits behind."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def busy(tx: Transaction) -> None:
+        begun.set()
+        go_on.wait(30)
+
+    busy_until = asyncio.ensure_future(shop.house.store.write(busy))
+    assert begun.wait(30)
+    try:
+        yield
+    finally:
+        go_on.set()
+        del busy_until

@@ -1,0 +1,203 @@
+"""Claims that race: with each other, with commands, with the end of their own connection."""
+
+import asyncio
+from collections.abc import Callable
+from typing import cast
+
+import pytest
+
+from duckycart.errors import Unavailable
+from duckycart.hardware import catchup, dispatch
+from duckycart.hardware.link import Link
+from duckycart.hardware.links import Connection, Links
+from duckycart.store.engine import Transaction
+from tests.hardware.helpers import GENERATE_QR, connect, heard, raw, refused, status, writer_blocked
+from tests.world import RawCart, Shop, until
+
+
+async def connecting(shop: Shop, answers: bool = True) -> "asyncio.Task[RawCart]":
+    """A connection whose claim waits for the writer."""
+    before = shop.house.dispatch.links.claiming_count
+    task = asyncio.create_task(connect(shop, answers=answers))
+    await until(lambda: shop.house.dispatch.links.claiming_count > before)
+    return task
+
+
+async def at_rest(shop: Shop) -> None:
+    await until(lambda: not shop.house.dispatch.working and not shop.house.dispatch.handshaking)
+
+
+async def test_a_connection_that_goes_away_while_its_claim_waits_never_claims(shop: Shop) -> None:
+    with writer_blocked(shop):
+        leave = await _leave(shop)
+        leave()
+        await until(lambda: not shop.server.server_state.connections)
+    await at_rest(shop)
+    row = await shop.cart_row()
+    assert (row.link_epoch, row.link_node) == (0, None)
+    assert shop.house.dispatch.links.claiming_count == 0
+
+
+async def _leave(shop: Shop) -> Callable[[], None]:
+    """Connect; what is returned breaks the connection."""
+    _, writer = await asyncio.open_connection("127.0.0.1", shop.port)
+    key = shop.keys[1]
+    writer.write(
+        f"GET /ws/hardware/1?key={key} HTTP/1.1\r\nHost: shop\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
+    )
+    await until(lambda: shop.house.dispatch.links.claiming_count)
+    return lambda: writer.transport.abort()
+
+
+async def test_a_connection_that_goes_away_during_its_claim_leaves_the_cart_offline(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The writer has begun the claim when the connection breaks: it is released by its epoch."""
+    really = catchup.claim
+    loop = asyncio.get_running_loop()
+    abort: list[Callable[[], None]] = []
+
+    def claim(tx: Transaction, *rest: object) -> object:
+        filled = really(tx, *rest)  # type: ignore[arg-type]
+        asyncio.run_coroutine_threadsafe(_break(), loop).result(20)
+        return filled
+
+    async def _break() -> None:
+        abort[0]()
+        await until(lambda: not shop.server.server_state.connections)
+
+    monkeypatch.setattr(dispatch, "claim", claim)
+    with writer_blocked(shop):
+        abort.append(await _leave(shop))
+    await at_rest(shop)
+    await shop.offline()
+    assert (await shop.cart_row()).link_epoch == 1
+    assert len(shop.house.dispatch.links) == 0
+
+
+async def test_a_claim_that_came_too_late_is_released_by_its_epoch(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    really = catchup.claim
+    loop = asyncio.get_running_loop()
+
+    def claim(tx: Transaction, *rest: object) -> object:
+        filled = really(tx, *rest)  # type: ignore[arg-type]
+        asyncio.run_coroutine_threadsafe(until(lambda: not shop.house.dispatch.handshaking), loop).result(20)
+        return filled
+
+    monkeypatch.setattr(dispatch, "CLAIM_SECONDS", 0.05)
+    monkeypatch.setattr(dispatch, "claim", claim)
+    assert await refused(shop) == (503, "2")
+    await at_rest(shop)
+    row = await shop.cart_row()
+    assert (row.link_epoch, row.link_node) == (1, None)
+
+
+async def test_two_connections_that_claim_at_once_leave_one_and_all_agree_which(shop: Shop) -> None:
+    with writer_blocked(shop):
+        first, second = await connecting(shop), await connecting(shop)
+    carts = [await first, await second]
+    await until(lambda: len(shop.house.dispatch.links) == 1)
+    current = shop.house.dispatch.links.current(1)
+    assert current is not None
+    row = await shop.cart_row()
+    assert (row.link_epoch, row.link_node) == (current.link.epoch, shop.house.dispatch.node) == (2, row.link_node)
+    await until(lambda: [cart for cart in carts if cart.closed or status(cart) != 101])
+    await shop.qr()
+    await until(lambda: [cart.texts for cart in carts if cart.texts])
+    assert sorted(len(cart.texts) for cart in carts) == [0, 1]
+    assert await shop.settled() == ["received"]
+
+
+async def test_a_command_committed_while_the_claim_waits_is_delivered_once(shop: Shop) -> None:
+    """Committed before the claim (it hurries past it), offered while the connection holds, found by the claim."""
+    (await raw(shop)).cut()
+    await shop.offline()
+    with writer_blocked(shop):
+        opening = await connecting(shop)
+        asking = asyncio.create_task(shop.qr())
+        await until(lambda: shop.house.store._hurry)  # type: ignore[attr-defined]
+    await asking
+    cart = await opening
+    await heard(cart, GENERATE_QR)
+    await shop.sweep()
+    assert await shop.settled() == ["received"]
+    assert cart.texts == [GENERATE_QR]
+
+
+async def test_a_command_committed_after_the_claim_but_before_its_answer_is_delivered_once(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (await raw(shop)).cut()
+    await shop.offline()
+    loop = asyncio.get_running_loop()
+    asking: list[asyncio.Task[str]] = []
+    really = catchup.claim
+
+    async def ask() -> None:
+        asking.append(asyncio.create_task(shop.qr()))
+        await until(lambda: shop.house.store._hurry)  # type: ignore[attr-defined]
+
+    def claim(tx: Transaction, *rest: object) -> object:
+        filled = really(tx, *rest)  # type: ignore[arg-type]
+        asyncio.run_coroutine_threadsafe(ask(), loop).result(20)
+        return filled
+
+    monkeypatch.setattr(dispatch, "claim", claim)
+    cart = await raw(shop)
+    await asking[0]
+    await heard(cart, GENERATE_QR)
+    assert await shop.settled() == ["received"]
+    assert cart.texts == [GENERATE_QR]
+
+
+async def test_when_a_newer_claim_was_quicker_the_older_one_is_refused(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    winner = await raw(shop)
+    current = shop.house.dispatch.links.current(1)
+    assert current is not None
+    current.link.epoch = 99
+    assert await refused(shop) == (503, "1")
+    assert shop.house.dispatch.links.current(1) is current
+    assert winner.closed is None
+
+
+class Fake:
+    """A connection of cart 1 as the registry sees it."""
+
+    bucket = -1
+
+    def __init__(self, epoch: int) -> None:
+        self.link = Link(1, 0.0)
+        self.link.claimed(epoch, 0)
+
+
+def test_f02_the_registry_keeps_the_newest_and_removes_by_identity() -> None:
+    older, newer = cast(Connection, Fake(1)), cast(Connection, Fake(2))
+    links = Links()
+    links.claiming(older)
+    assert links.take(newer) is None
+    assert links.take(older) is older
+    links.remove(older)
+    assert links.current(1) is newer
+    assert links.take(cast(Connection, Fake(3))) is newer
+    assert links.claiming_count == 0
+
+
+async def test_a_release_the_database_refused_is_done_by_a_later_sweep(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really = catchup.release
+
+    def fail(*_: object) -> None:
+        raise Unavailable("database_unavailable", "full")
+
+    monkeypatch.setattr(dispatch, "release", fail)
+    cart = await raw(shop)
+    cart.cut()
+    await until(lambda: shop.house.dispatch._unreleased)
+    monkeypatch.setattr(dispatch, "release", really)
+    assert (await shop.cart_row()).link_node is not None
+    await shop.sweep()
+    await shop.offline()

@@ -1,0 +1,188 @@
+"""Sent is not received: what counts as a receipt, and what a cart hears again (F03, F30)."""
+
+import asyncio
+
+import pytest
+from sqlalchemy import event
+
+from duckycart.errors import Unavailable
+from duckycart.hardware import receipts
+from duckycart.store.tables import commands
+from tests.hardware.helpers import GENERATE_QR, heard, raw, said, writer_blocked
+from tests.world import RawCart, Shop, until
+
+
+async def session_on_deaf_cart(shop: Shop) -> tuple[int, RawCart]:
+    cart = await raw(shop, answers=False)
+    session_id = await shop.start(await shop.shopper())
+    await heard(cart, GENERATE_QR, said("session_started", session_id))
+    return session_id, cart
+
+
+async def test_f03_sent_until_the_pong_and_received_after_it(shop: Shop) -> None:
+    cart = await raw(shop, answers=False)
+    answer = await shop.http.get("/customer-session/qr/1", headers=shop.cart_headers())
+    assert answer.headers["Hardware-Delivery"] == "sent"
+    await heard(cart, GENERATE_QR)
+    await until(lambda: _states_are(shop, "sent"))
+    cart.pong(b"1")
+    assert await shop.settled() == ["received"]
+
+
+async def _states_are(shop: Shop, *states: str) -> bool:
+    return await shop.states() == list(states)
+
+
+async def test_f03_queued_while_the_cart_is_away(shop: Shop) -> None:
+    answer = await shop.http.get("/customer-session/qr/1", headers=shop.cart_headers())
+    assert answer.status_code == 409  # never connected: away for over 60 s
+    cart = await raw(shop)
+    cart.cut()
+    await shop.offline()
+    answer = await shop.http.get("/customer-session/qr/1", headers=shop.cart_headers())
+    assert answer.headers["Hardware-Delivery"] == "queued"
+
+
+async def test_f03_a_pong_on_another_link_proves_nothing(shop: Shop) -> None:
+    await shop.add_cart(2)
+    cart, other = await raw(shop, answers=False), await raw(shop, 2)
+    await shop.qr()
+    await heard(cart, GENERATE_QR)
+    other.pong(b"1")
+    await shop.qr(2)
+    assert await shop.settled(2) == ["received"]
+    await until(lambda: _states_are(shop, "sent"))
+
+
+async def test_prefer_wait_is_answered_by_the_pong(shop: Shop) -> None:
+    cart = await raw(shop, answers=False)
+    asking = asyncio.create_task(
+        shop.http.get("/customer-session/qr/1", headers={**shop.cart_headers(), "Prefer": "wait=5"})
+    )
+    await heard(cart, GENERATE_QR)
+    cart.pong(b"1")
+    assert (await asking).headers["Hardware-Delivery"] == "received"
+
+
+async def test_a_receipt_is_known_before_it_is_written(shop: Shop) -> None:
+    cart = await raw(shop, answers=False)
+    await shop.qr()
+    await heard(cart, GENERATE_QR)
+    with writer_blocked(shop):
+        assert await shop.house.dispatch.delivery(1, 1, 0) == "sent"
+        cart.pong(b"1")
+        await until(lambda: _delivery_is(shop, "received"))
+        assert await shop.house.dispatch.delivery(1, 1, 5) == "received"
+
+
+async def _delivery_is(shop: Shop, state: str) -> bool:
+    return await shop.house.dispatch.delivery(1, 1, 0) == state
+
+
+async def test_f30_the_receipt_of_session_started_is_written_at_once(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(receipts, "BATCH_SECONDS", 3600.0)
+    _, cart = await session_on_deaf_cart(shop)
+    cart.pong(b"2")
+    assert await shop.settled() == ["received", "received"]
+
+
+async def test_f30_receipts_not_written_yet_come_before_the_next_claim(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(receipts, "BATCH_SECONDS", 3600.0)
+    cart = await raw(shop)
+    await shop.qr()
+    await heard(cart, GENERATE_QR)
+    await until(lambda: _delivery_is(shop, "received"))
+    assert await shop.states() == ["queued"]
+    again = await raw(shop)
+    assert await shop.states() == ["received"]
+    assert again.texts == []
+
+
+async def test_f30_a_late_receipt_on_the_old_link_counts(shop: Shop) -> None:
+    session_id, old = await session_on_deaf_cart(shop)
+    new = await raw(shop, answers=False)
+    await until(lambda: old.closed)
+    old.pong(b"2")
+    assert (await shop.settled())[1] == "received"
+    await heard(new, said("session_started", session_id))
+    await heard(await raw(shop))
+
+
+async def test_f30_a_receipt_between_a_claim_and_its_rows_is_not_forgotten(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cart = await raw(shop, answers=False)
+    await shop.qr()
+    await heard(cart, GENERATE_QR)
+    await until(lambda: _states_are(shop, "sent"))
+    monkeypatch.setattr(receipts, "BATCH_SECONDS", 3600.0)
+    with writer_blocked(shop):
+        opening = asyncio.create_task(raw(shop, answers=False))
+        await until(lambda: shop.house.dispatch.links.claiming_count)
+        cart.pong(b"1")
+        await until(lambda: _delivery_is(shop, "received"))
+    new = await opening
+    await heard(new, GENERATE_QR)
+    await heard(await raw(shop))
+    assert await shop.states() == ["received"]
+
+
+async def test_f30_a_call_of_the_cart_is_a_receipt(shop: Shop) -> None:
+    session_id, cart = await session_on_deaf_cart(shop)
+    assert (await shop.add(session_id)).status_code == 200
+    assert (await shop.states())[1] == "received"
+    cart.cut()
+    await heard(await raw(shop))
+
+
+async def test_f32_a_receipt_of_the_boot_before_does_not_count(shop: Shop) -> None:
+    old = await raw(shop, answers=False, boot="one")
+    session_id = await shop.start(await shop.shopper())
+    await heard(old, GENERATE_QR, said("session_started", session_id))
+    new = await raw(shop, answers=False, boot="two")
+    old.pong(b"2")
+    await heard(new, said("session_started", session_id))
+    await heard(await raw(shop, boot="two"), said("session_started", session_id))
+
+
+async def test_receipts_the_database_did_not_take_are_written_later(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(receipts, "BATCH_SECONDS", 0.001)
+    cart = await raw(shop, answers=False)
+    await shop.qr()
+    await heard(cart, GENERATE_QR)
+    await until(lambda: _states_are(shop, "sent"))
+    failures = 0
+    really = receipts._write_rows
+
+    def fail(tx: object, pending: object) -> None:
+        nonlocal failures
+        failures += 1
+        raise Unavailable("database_unavailable", "full")
+
+    monkeypatch.setattr(receipts, "_write_rows", fail)
+    cart.pong(b"1")
+    await until(lambda: failures >= 2)
+    monkeypatch.setattr(receipts, "_write_rows", really)
+    assert await shop.settled() == ["received"]
+
+
+async def test_f14_open_sockets_hold_no_database_connection(shop: Shop) -> None:
+    opened = 0
+
+    def count(*_: object) -> None:
+        nonlocal opened
+        opened += 1
+
+    event.listen(shop.house.store._engine, "connect", count)  # type: ignore[attr-defined]
+    for cart_id in range(2, 42):
+        await shop.add_cart(cart_id)
+        await raw(shop, cart_id)
+    assert len(shop.house.dispatch.links) == 40
+    await shop.rows(commands.select())
+    assert opened <= 2  # the readers', whatever the number of carts
