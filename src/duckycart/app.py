@@ -118,6 +118,7 @@ async def open_house(
             passwords=passwords,
             sign_ins=RateLimit(settings.sign_in_per_minute, clock.monotonic),
             scans=RateLimit(settings.scans_per_minute, clock.monotonic),
+            addresses=RateLimit(settings.address_per_minute, clock.monotonic),
         )
         yield house, Sweep(store, clock, dispatch), Housekeeping(store, clock, settings.rules, checkout)
 

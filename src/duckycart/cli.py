@@ -54,17 +54,16 @@ def _refuse_public_sandbox(settings: Settings) -> None:
         )
 
 
+_DEFAULTS = {name: field.default for name, field in Settings.model_fields.items()}
+
+
 @app.command()
 def serve(
-    host: Annotated[
-        str | None, typer.Option(help="Address to listen on. [default: 127.0.0.1]", envvar="DUCKYCART_HOST")
-    ] = None,
-    port: Annotated[
-        int | None, typer.Option(help="Port for HTTP and WebSocket. [default: 8000]", envvar="DUCKYCART_PORT")
-    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.", envvar="DUCKYCART_HOST")] = _DEFAULTS["host"],
+    port: Annotated[int, typer.Option(help="For HTTP and WebSocket.", envvar="DUCKYCART_PORT")] = _DEFAULTS["port"],
     database: Annotated[
-        str | None, typer.Option(help="[default: sqlite:///duckycart.db]", envvar="DUCKYCART_DATABASE")
-    ] = None,
+        str, typer.Option(help="Made and migrated if need be.", envvar="DUCKYCART_DATABASE")
+    ] = _DEFAULTS["database"],
     tls_cert: Annotated[
         Path | None, typer.Option(help="Certificate chain (PEM): serves https and wss.", envvar="DUCKYCART_TLS_CERT")
     ] = None,

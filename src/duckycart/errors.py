@@ -7,7 +7,6 @@
     ├── NotFound            404  not there, or not yours to know of
     ├── Conflict            409  understood, allowed, but not in this state
     ├── Gone                410  it was valid once
-    ├── TooLarge            413  over a limit of size
     ├── Mismatch            422  the same Idempotency-Key for another request
     ├── TooManyRequests     429  come back later
     ├── ProviderFailed      502  the payment provider did not do it; nothing was sent
@@ -54,10 +53,6 @@ class Conflict(DuckyCartError):
 
 class Gone(DuckyCartError):
     status = 410
-
-
-class TooLarge(DuckyCartError):
-    status = 413
 
 
 class Mismatch(DuckyCartError):

@@ -28,3 +28,4 @@ class House:
     passwords: "Passwords"
     sign_ins: "RateLimit"
     scans: "RateLimit"
+    addresses: "RateLimit"

@@ -6,12 +6,12 @@ import sys
 from typing import Any, Final, Literal
 
 import structlog
-from structlog.typing import EventDict, WrappedLogger
+from structlog.typing import WrappedLogger
 
 _SECRETS: Final = (
-    (re.compile(r"(?i)([?&](?:key|token|boot)=)[^&\s\"']+"), r"\1***"),
+    (re.compile(r"(?i)([?&](?:key|token|boot)=)[^&\s\"'\\]+"), r"\1***"),
     # As a header line, or as Python or JSON would write one.
-    (re.compile(r"(?i)((?:bearer|x-api-key|cookie)\b[\"']?[:=,]?\s*b?[\"']?)[^\s\"',;)]{8,}"), r"\1***"),
+    (re.compile(r"(?i)((?:bearer|x-api-key|cookie)\b\\?[\"']?[:=,]?\s*b?\\?[\"']?)[^\s\"',;)\\]{8,}"), r"\1***"),
     (re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]*"), "***"),  # a JWT, wherever it stands
     (re.compile(r"(/pay/)[0-9a-f]{32}"), r"\1***"),
 )
@@ -24,11 +24,8 @@ def mask(text: str) -> str:
     return text
 
 
-def _mask_all(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    for name, value in event.items():
-        if isinstance(value, str):
-            event[name] = mask(value)
-    return event
+def _mask_line(_logger: WrappedLogger, _method: str, line: Any) -> str:
+    return mask(str(line))
 
 
 class _Forward(logging.Handler):
@@ -48,8 +45,8 @@ def configure(log_format: Literal["auto", "text", "json"]) -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
-            _mask_all,
             renderer,
+            _mask_line,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),

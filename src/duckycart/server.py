@@ -42,6 +42,10 @@ class BoundedHttp(HttpToolsProtocol):
             self._head = -1
             self.send_400_response("The request head is too large.")
 
+    def handle_websocket_upgrade(self) -> None:
+        super().handle_websocket_upgrade()
+        self.parser = None  # type: ignore[assignment]  # as uvicorn does at the end; it and we hold each other
+
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._head = max(self._head, 0)

@@ -70,8 +70,9 @@ class Settings(BaseSettings):
     # Limits
     handshakes: int = Field(512, ge=1)  # carts connecting at one moment; the others get 503 and come back
     connects: int = Field(5, ge=1)  # accepted connects of one cart in 10 s; more are two carts with one key
-    sign_in_per_minute: int = Field(20, ge=1)  # per account and per address
-    scans_per_minute: int = Field(60, ge=1)  # per shopper and per address
+    sign_in_per_minute: int = Field(10, ge=1)  # per account; who guesses passwords tries one account often
+    scans_per_minute: int = Field(30, ge=1)  # per shopper
+    address_per_minute: int = Field(300, ge=1)  # sign-ins, sign-ups, guests and scans of one address: a shop's Wi-Fi
 
     log_format: Literal["auto", "text", "json"] = "auto"  # auto: text for a terminal, JSON for a pipe
 

@@ -21,7 +21,7 @@ def attempt(shop: Shop, username: str, address: str) -> Awaitable[Response]:
 
 @pytest.mark.parametrize("door", ["login", "signup", "guest", "scan"])
 async def test_too_many_tries_are_429_until_the_time_that_retry_after_names(opening: OpenShop, door: str) -> None:
-    async with opening(offline_carts="accept", sign_in_per_minute=2, scans_per_minute=2) as shop:
+    async with opening(offline_carts="accept", address_per_minute=2) as shop:
         shopper = await shop.shopper()
         account = {"email": "taken@example.com", "password": PASSWORD, "full_name": "A"}
         knocks: dict[str, Callable[[], Awaitable[Response]]] = {
@@ -53,8 +53,15 @@ async def test_an_account_is_limited_whatever_addresses_ask(opening: OpenShop) -
         assert (await attempt(shop, "other@example.com", "203.0.113.9")).status_code == 401
 
 
+async def test_a_shopper_scans_only_so_often(opening: OpenShop) -> None:
+    async with opening(scans_per_minute=2) as shop:
+        mona, omar = await shop.shopper(), await shop.shopper("omar@example.com")
+        assert [(await shop.scan("no QR", mona)).status_code for _ in range(3)] == [400, 400, 429]
+        assert (await shop.scan("no QR", omar)).status_code == 400
+
+
 async def test_an_address_is_limited_whatever_accounts_it_tries(opening: OpenShop) -> None:
-    async with opening(sign_in_per_minute=2, trusted_proxies="127.0.0.0/8") as shop:
+    async with opening(address_per_minute=2, trusted_proxies="127.0.0.0/8") as shop:
         tries = [(await attempt(shop, f"a{n}@example.com", "203.0.113.1")).status_code for n in range(3)]
         assert tries == [401, 401, 429]
         assert (await attempt(shop, "a9@example.com", "203.0.113.2")).status_code == 401
@@ -64,7 +71,7 @@ async def test_an_address_is_limited_whatever_accounts_it_tries(opening: OpenSho
 
 
 async def test_x_forwarded_for_is_not_believed_from_anyone_else(opening: OpenShop) -> None:
-    async with opening(sign_in_per_minute=2, trusted_proxies="10.0.0.0/8") as shop:
+    async with opening(address_per_minute=2, trusted_proxies="10.0.0.0/8") as shop:
         tries = [(await attempt(shop, f"a{n}@example.com", f"203.0.113.{n}")).status_code for n in range(3)]
         assert tries == [401, 401, 429]
 

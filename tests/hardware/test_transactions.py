@@ -1,5 +1,7 @@
 """claim, fill, release, behind and changed_hands as transactions on the real store."""
 
+from dataclasses import replace
+
 from sqlalchemy import select, update
 
 from duckycart.hardware.catchup import Filled, behind, changed_hands, claim, fill, release, release_all
@@ -20,8 +22,8 @@ async def claimed(shop: Shop, node: str = "here", boot: str | None = None) -> Fi
 
 async def qr(shop: Shop, valid: bool = True) -> int:
     def queue(tx: Transaction) -> int:
-        expires = {"qr_expires_at": tx.now + 1000 if valid else 0}
-        return queue_command(tx, lock_cart(tx, 1), CommandType.GENERATE_QR, None, expires)
+        cart = replace(lock_cart(tx, 1), qr_expires_at=tx.now + 1000 if valid else 0)
+        return queue_command(tx, cart, CommandType.GENERATE_QR, None)
 
     return await shop.house.store.write(queue)
 

@@ -14,7 +14,7 @@ KEY_CHARACTERS: Final = 32  # of a given key, at least; what it should be is ran
 FLEET: Final = 50_000  # carts added at once: all in one transaction, for which a running server has to wait
 
 _RANGE: Final = re.compile(r"([1-9][0-9]{0,8})(?:-([1-9][0-9]{0,8}))?")
-_KEY: Final = re.compile(rf"[!-~]{{{KEY_CHARACTERS},200}}")  # it travels in a header
+_KEY: Final = re.compile(rf"[A-Za-z0-9_-]{{{KEY_CHARACTERS},200}}")  # it travels in headers and URLs
 
 app = typer.Typer(no_args_is_help=True, help="Add carts, give them keys, switch them off.")
 

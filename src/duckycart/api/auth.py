@@ -42,7 +42,7 @@ def user_json(user: User) -> dict[str, Any]:
 @router.post("/signup")
 async def signup(request: Request, house: HouseOf, form: SignUp) -> dict[str, Any]:
     """Make an account. 409 when the e-mail or user name is taken."""
-    house.sign_ins.take(f"address {address(request)}")
+    house.addresses.take(address(request))
     password_hash = await house.passwords.hash(form.password)
     user = await write(
         request,
@@ -69,7 +69,8 @@ async def login(
     password: Annotated[str, Form(max_length=200)],
 ) -> dict[str, Any]:
     """Sign in with e-mail or user name. An unknown one takes as long as a wrong password, and is told the same."""
-    house.sign_ins.take(f"address {address(request)}", f"account {username.lower()}")
+    house.addresses.take(address(request))
+    house.sign_ins.take(username.lower())
     account = await house.store.read(lambda connection: find_account(connection, username))
     if not await house.passwords.check(password, account[1] if account else None) or account is None:
         raise Unauthenticated("wrong_login", "Wrong e-mail, user name or password.")
@@ -82,7 +83,7 @@ async def login(
 @router.post("/guest")
 async def guest(request: Request, house: HouseOf, qr: GuestQr) -> dict[str, Any]:
     """Go on without an account, for the one session this QR can start."""
-    house.sign_ins.take(f"address {address(request)}")
+    house.addresses.take(address(request))
     token = house.tokens.read_qr(qr.token)
     user = await write(request, None, User, lambda tx: begin_guest(tx, token.cart_id, token.round, token.expires_at))
     return _token_json(house, user)

@@ -59,16 +59,15 @@ class RateLimit:
         self._monotonic = monotonic
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # tokens left, and when that was
 
-    def take(self, *keys: str) -> None:
-        """Count one call for each key. Raises TooManyRequests, with the seconds to wait, if any has none left."""
+    def take(self, key: str) -> None:
+        """Count one call. Raises TooManyRequests, with the seconds to wait, if none is left for this key."""
         now = self._monotonic()
-        for key in keys:
-            tokens, at = self._buckets.pop(key, (float(self._per_minute), now))
-            tokens = min(float(self._per_minute), tokens + (now - at) * self._per_minute / 60)
-            if tokens < 1:
-                self._buckets[key] = (tokens, now)
-                wait = math.ceil((1 - tokens) * 60 / self._per_minute)
-                raise TooManyRequests("too_many_requests", "Too many attempts; please wait a moment.", retry_after=wait)
-            self._buckets[key] = (tokens - 1, now)
-            if len(self._buckets) > self.KEYS:
-                self._buckets.popitem(last=False)
+        tokens, at = self._buckets.pop(key, (float(self._per_minute), now))
+        tokens = min(float(self._per_minute), tokens + (now - at) * self._per_minute / 60)
+        if tokens < 1:
+            self._buckets[key] = (tokens, now)
+            wait = math.ceil((1 - tokens) * 60 / self._per_minute)
+            raise TooManyRequests("too_many_requests", "Too many attempts; please wait a moment.", retry_after=wait)
+        self._buckets[key] = (tokens - 1, now)
+        if len(self._buckets) > self.KEYS:
+            self._buckets.popitem(last=False)

@@ -4,8 +4,7 @@ import re
 from html import escape
 from typing import Final
 
-import httpx2
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from duckycart.api.views import major
@@ -70,21 +69,18 @@ async def page(house: HouseOf, token: str, declined: bool = False) -> HTMLRespon
 
 
 @router.post("/{token}/pay")
-async def pay(request: Request, house: HouseOf, token: str) -> Response:
-    return await _press(request, house, token, "payment.succeeded", "")
+async def pay(house: HouseOf, token: str) -> Response:
+    return await _press(house, token, "payment.succeeded", "")
 
 
 @router.post("/{token}/decline")
-async def decline(request: Request, house: HouseOf, token: str) -> Response:
-    return await _press(request, house, token, "payment.declined", "?declined=true")
+async def decline(house: HouseOf, token: str) -> Response:
+    return await _press(house, token, "payment.declined", "?declined=true")
 
 
-async def _press(request: Request, house: HouseOf, token: str, event_type: str, query: str) -> Response:
+async def _press(house: HouseOf, token: str, event_type: str, query: str) -> Response:
     payment, sandbox = await _find(house, token)
     if payment.state == "open":
         headers, body = sandbox.webhook(event_type, payment.token, payment.amount, payment.currency)
-        transport = httpx2.ASGITransport(app=request.app)
-        async with httpx2.AsyncClient(transport=transport, base_url="http://sandbox") as client:
-            answer = await client.post("/payment/webhook/sandbox", content=body, headers=headers)
-            answer.raise_for_status()
+        await house.checkout.record(headers, body)
     return RedirectResponse(f"/pay/{token}{query}", status_code=303)

@@ -27,7 +27,8 @@ class EndedView(BaseModel):
 @router.post("/scan-qr")
 async def scan_qr(request: Request, response: Response, house: HouseOf, caller: TheShopper, scan: Scan) -> SessionJson:
     """Join the cart: its session starts. The same shopper repeating it gets the same session (F38)."""
-    house.scans.take(f"user {caller.user_id}", f"address {address(request)}")
+    house.addresses.take(address(request))
+    house.scans.take(str(caller.user_id))
     token = house.tokens.read_qr(scan.token)
     started = await write(
         request,

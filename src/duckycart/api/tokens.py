@@ -1,6 +1,7 @@
 """Signed tokens (JWT, RFC 7519). Each states its purpose and is accepted for that alone (F23)."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import jwt
@@ -10,6 +11,7 @@ from duckycart.errors import BadRequest, Unauthenticated
 
 ACCESS_SECONDS: Final = 12 * 3600
 MAX_TOKEN: Final = 2000  # characters
+REMEMBERED: Final = 4096  # tokens whose signature was checked
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,7 @@ class Tokens:
     def __init__(self, keys: dict[str, bytes], clock: Clock) -> None:
         self._keys = keys
         self._clock = clock
+        self._read = lru_cache(REMEMBERED)(self._read_anew)  # a shopper shows the same token with every call
 
     def qr(self, token: QrToken) -> str:
         """A JWT with numeric `exp` (seconds) and `cartid`, as fielded screens read it."""
@@ -69,7 +72,7 @@ class Tokens:
         kid = next(reversed(self._keys))
         return jwt.encode(claims, self._keys[kid], algorithm="HS256", headers={"kid": kid})
 
-    def _read(self, text: str, purpose: str) -> dict[str, Any]:
+    def _read_anew(self, text: str, purpose: str) -> dict[str, Any]:
         """The claims, if the signature is ours and the purpose right. Expiry is the caller's, by the injected clock."""
         if len(text) > MAX_TOKEN:
             raise jwt.InvalidTokenError("too long")

@@ -23,7 +23,11 @@ def house(request: Request) -> House:
     return cast(House, request.app.state.house)
 
 
-HouseOf = Annotated[House, Depends(house)]
+async def _house(request: Request) -> House:
+    return house(request)  # async, because FastAPI gives what is not a thread
+
+
+HouseOf = Annotated[House, Depends(_house)]
 
 
 def address(request: Request) -> str:

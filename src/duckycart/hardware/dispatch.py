@@ -7,6 +7,7 @@ from collections.abc import Coroutine
 from typing import Any, Final
 
 import structlog
+from sqlalchemy import bindparam, select
 
 from duckycart.clock import Clock
 from duckycart.errors import DuckyCartError
@@ -21,8 +22,12 @@ from duckycart.store.tables import commands as command_rows
 
 log = structlog.get_logger()
 
-CLAIM_SECONDS: Final = 8.0  # client libraries give up after 10
+CLAIM_SECONDS: Final = 6.0  # with PROBE_SECONDS before it: client libraries give up after 10
 PROBE_SECONDS: Final = 3.0  # for an incumbent to show that it lives, before a newcomer past the brake is refused
+
+_STATE: Final = select(command_rows.c.state).where(
+    command_rows.c.cart_id == bindparam("cart"), command_rows.c.seq == bindparam("of_seq")
+)
 
 
 class Dispatch:
@@ -260,15 +265,12 @@ class Dispatch:
     async def _state(self, cart_id: int, seq: int) -> str:
         connection = self.links.current(cart_id)
         known = None if connection is None else self.receipts.state(connection.link, seq)
-        if known == "received":
-            return known
+        if known is not None:
+            return known  # here before it is in the row
         row = await self._store.read(
-            lambda connection: connection.execute(
-                command_rows.select().where(command_rows.c.cart_id == cart_id, command_rows.c.seq == seq)
-            ).one_or_none()
+            lambda connection: connection.execute(_STATE, {"cart": cart_id, "of_seq": seq}).one_or_none()
         )
-        state = "queued" if row is None else str(row.state)
-        return known if known is not None and state == "queued" else state
+        return "queued" if row is None else str(row.state)
 
     def _wake(self, cart_id: int, seq: int) -> None:
         for waiter in self._waiters.get((cart_id, seq), ()):

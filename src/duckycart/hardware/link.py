@@ -155,12 +155,14 @@ class Link:
         return [] if self._closed else [self._ping(now)]
 
     def pong(self, payload: bytes, now: float) -> Outputs:
-        """An answer to one of our pings, or nothing of ours (RFC 6455 allows unsolicited pongs).
+        """An answer to one of our pings, or a frame like any other (RFC 6455 allows unsolicited pongs).
 
-        One that comes after `close` is a fact all the same: what was read must not be sent again (F30).
+        Answers do not count as a flood: it is we who asked. One that comes after `close` is a fact all the same: what
+        was read must not be sent again (F30).
         """
         if payload not in self._pinged:
-            return []
+            return self.heard(now)
+        self._heard_at = now
         # Only the latest ping need be answered (RFC 6455, 5.5.3), so this one answers all before it.
         newest = len(self._pinged) - self._pinged[::-1].index(payload)
         self._pinged = self._pinged[newest:]
@@ -173,7 +175,7 @@ class Link:
         return [Read(read)]
 
     def heard(self, now: float) -> Outputs:
-        """A frame of any kind arrived."""
+        """A frame arrived that answers nothing of ours."""
         if self._closed:
             return []
         self._heard_at = now

@@ -17,7 +17,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.exceptions import ProtocolError
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
-from websockets.protocol import SEND_EOF
+from websockets.protocol import SEND_EOF, Protocol, Side, State
 from websockets.server import ServerProtocol
 
 from duckycart.addresses import client_address, within
@@ -72,7 +72,7 @@ class HardwareSocket(asyncio.Protocol):
         self._server_state = server_state
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None  # None before the connection and after its end
-        self._protocol: ServerProtocol | None = None  # None until we know that it is for us, and after the end
+        self._protocol: Protocol | None = None  # None until we know that it is for us, and after the end
         self._early: bytearray | None = None  # what arrived while the claim runs; None at other times
         self._task: asyncio.Task[None] | None = None  # the handshake
         self._abort_timer: asyncio.TimerHandle | None = None
@@ -137,19 +137,19 @@ class HardwareSocket(asyncio.Protocol):
         if not _is_ours(data):
             self._hand_over(WebSocketsSansIOProtocol(config, server_state, app_state), data)
             return
-        self._protocol = ServerProtocol(max_size=MAX_FRAME, logger=_quiet)
-        self._protocol.receive_data(data)
-        events = self._protocol.events_received()
+        self._protocol = opening = ServerProtocol(max_size=MAX_FRAME, logger=_quiet)
+        opening.receive_data(data)
+        events = opening.events_received()
         if not events:
             self._finish_refusal()  # the library has answered a malformed request
             return
         request = cast(Request, events[0])
-        response = self._protocol.accept(request)
+        response = opening.accept(request)
         if response.status_code != 101:
-            self._refuse(response, request)
+            self._refuse(opening, response, request)
             return
         self._early = bytearray()
-        self._task = self._loop.create_task(self._handshake(request, response))
+        self._task = self._loop.create_task(self._handshake(opening, request, response))
 
     def _hand_over(self, inner: asyncio.Protocol, data: bytes) -> None:
         assert self._transport is not None
@@ -161,18 +161,17 @@ class HardwareSocket(asyncio.Protocol):
         self._loop.call_soon(transport.set_protocol, inner)
         inner.data_received(data)
 
-    async def _handshake(self, request: Request, response: Response) -> None:
-        assert self._protocol is not None
+    async def _handshake(self, opening: ServerProtocol, request: Request, response: Response) -> None:
         try:
             cart_id, key_hash, boot_id = self._read_request(request)
             self.link = Link(cart_id, self._dispatch.monotonic(), self._dispatch.silence())
             filled = await self._dispatch.connect(self, key_hash, boot_id)
         except Refusal as refusal:
-            rejection = self._protocol.reject(refusal.status, refusal.reason + "\n") if self._protocol else None
-            if rejection is not None:
+            if not self.gone:
+                rejection = opening.reject(refusal.status, refusal.reason + "\n")
                 if refusal.retry_after is not None:
                     rejection.headers["Retry-After"] = str(refusal.retry_after)
-                self._refuse(rejection, request)
+                self._refuse(opening, rejection, request)
             return
         except Exception:
             log.exception("handshake failed")
@@ -193,8 +192,11 @@ class HardwareSocket(asyncio.Protocol):
         )
         assert self._transport is not None
         self._transport.set_write_buffer_limits(high=MAX_UNREAD)
-        self._protocol.send_response(response)
+        opening.send_response(response)
         self._flush()
+        # A new one for the frames: the old one's parser keeps the request and its headers, 2 KiB, to the end.
+        opening.parser.close()
+        self._protocol = Protocol(Side.SERVER, state=State.OPEN, max_size=MAX_FRAME, logger=_quiet)
         early, self._early = self._early, None
         self.fill(filled.rows, filled.through)
         if early:
@@ -225,7 +227,7 @@ class HardwareSocket(asyncio.Protocol):
         forwarded = ",".join(request.headers.get_all("X-Forwarded-For")) or None
         return client_address(peer[0] if peer else None, forwarded, self._settings.trusted_proxies)
 
-    def _refuse(self, response: Response, request: Request) -> None:
+    def _refuse(self, opening: ServerProtocol, response: Response, request: Request) -> None:
         log.info(
             "cart refused",
             path=urlsplit(request.path).path[:100],
@@ -233,8 +235,7 @@ class HardwareSocket(asyncio.Protocol):
             reason=(response.body or b"").decode(errors="replace").strip()[:200],
             address=str(self._address(request)),
         )
-        if self._protocol is not None:
-            self._protocol.send_response(response)
+        opening.send_response(response)
         self._finish_refusal()
 
     def _finish_refusal(self) -> None:
@@ -251,15 +252,16 @@ class HardwareSocket(asyncio.Protocol):
         protocol.receive_data(data)
         now = self._dispatch.monotonic()
         for event in protocol.events_received():
-            self._do(self.link.heard(now))
             if isinstance(event, Frame) and event.opcode is Opcode.PONG:
                 self._dispatch.answered(self.link)
                 self._do(self.link.pong(bytes(event.data), now))
+            else:
+                self._do(self.link.heard(now))
         if protocol.parser_exc is not None or protocol.close_expected():
             self._peer_closes(protocol)
         self._flush()
 
-    def _peer_closes(self, protocol: ServerProtocol) -> None:
+    def _peer_closes(self, protocol: Protocol) -> None:
         if isinstance(protocol.parser_exc, ProtocolError | UnicodeDecodeError) or protocol.close_sent is not None:
             self.link.lost()
         self._abort_after()

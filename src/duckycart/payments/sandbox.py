@@ -2,6 +2,7 @@
 
 import hmac
 import json
+import re
 from hashlib import sha256
 from secrets import token_hex
 from typing import Final
@@ -13,6 +14,7 @@ from duckycart.payments.provider import OpenedPayment, Outcome, ProviderEvent
 SIGNATURE: Final = "sandbox-signature"  # header: t=<seconds>,v1=<hex HMAC-SHA256 of "<t>.<body>">
 TOLERANCE_SECONDS: Final = 300
 
+_NAME: Final = re.compile(r"[!-~]{1,120}")
 _TYPES: Final = {
     "payment.succeeded": Outcome.SUCCEEDED,
     "payment.declined": Outcome.DECLINED,
@@ -55,13 +57,13 @@ class Sandbox:
             ref, amount, currency = event.get("payment"), event.get("amount"), event.get("currency")
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise BadRequest("bad_webhook", "The webhook is not of the form this provider sends.") from error
-        if not all(isinstance(text, str) and 0 < len(text) <= 120 for text in (event_id, event_type)):
+        if not all(isinstance(text, str) and _NAME.fullmatch(text) for text in (event_id, event_type)):
             raise BadRequest("bad_webhook", "The webhook's id and type must be short texts.")
         return ProviderEvent(
             event_id,
             event_type,
             _TYPES.get(event_type, Outcome.UNKNOWN),
-            ref if isinstance(ref, str) and len(ref) <= 120 else None,
+            ref if isinstance(ref, str) and _NAME.fullmatch(ref) else None,
             amount if type(amount) is int else None,
             currency if isinstance(currency, str) else None,
         )

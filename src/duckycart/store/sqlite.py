@@ -302,3 +302,4 @@ class SqliteStore:
                 except Exception:  # effects are hints; nobody may be left without an answer for one
                     log.exception("effects not handed out")
             job.answer(job)
+            job.error = None  # its traceback holds the job, and with it whatever the work was about
