@@ -9,7 +9,7 @@ import typer
 from pydantic import ValidationError
 
 from duckycart import logs
-from duckycart.admin import carts, database, products, users
+from duckycart.admin import carts, database, products, sessions, users
 from duckycart.cart.command import cart
 from duckycart.settings import Settings
 
@@ -125,6 +125,8 @@ app.command()(cart)
 app.add_typer(carts.app, name="carts")
 app.add_typer(products.app, name="products")
 app.add_typer(users.app, name="users")
+app.add_typer(sessions.app, name="sessions")
+app.add_typer(sessions.alarms_app, name="alarms")
 app.add_typer(database.app, name="db")
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Final
 
 from pwdlib import PasswordHash
@@ -14,12 +15,17 @@ def hash_password(password: str) -> str:
     return _argon2.hash(password)
 
 
+@cache
+def _nobody() -> str:
+    """Checked for unknown users, so that they cost the same time."""
+    return hash_password("")
+
+
 class Passwords:
     """Two threads, so that a crowd signing in never takes all cores from the carts."""
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="argon2")
-        self._nobody = hash_password("")  # checked for unknown users, so that they cost the same time
 
     async def hash(self, password: str) -> str:
         return await asyncio.get_running_loop().run_in_executor(self._threads, hash_password, password)
@@ -27,7 +33,7 @@ class Passwords:
     async def check(self, password: str, password_hash: str | None) -> bool:
         """Whether it is the password; `None` (no such user, or one without a password) takes as long and is False."""
         right = await asyncio.get_running_loop().run_in_executor(
-            self._threads, _argon2.verify, password, password_hash or self._nobody
+            self._threads, lambda: _argon2.verify(password, password_hash or _nobody())
         )
         return right and password_hash is not None
 

@@ -8,16 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 from typer.testing import CliRunner
 
-from duckycart.admin import carts, database, products, users
-
-app = typer.Typer()
-app.add_typer(carts.app, name="carts")
-app.add_typer(products.app, name="products")
-app.add_typer(users.app, name="users")
-app.add_typer(database.app, name="db")
+from duckycart.cli import app
 
 
 @dataclass

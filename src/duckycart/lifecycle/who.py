@@ -27,7 +27,7 @@ class ByShopper:
 class ByOperator:
     """An operator: every session."""
 
-    user_id: int
+    user_id: int | None  # None at the server's own shell
 
 
 Who = ByCart | ByShopper | ByOperator
