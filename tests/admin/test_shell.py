@@ -76,7 +76,7 @@ def test_the_database_option_wins_over_the_environment(shell: Shell) -> None:
 
 def test_a_database_locked_for_too_long_is_told_and_unchanged(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     shell.run("carts", "add", "1")
-    monkeypatch.setattr(duckycart.store.sqlite, "BUSY_SECONDS", 0.0)
+    monkeypatch.setattr(duckycart.store.sqlite, "PATIENT_SECONDS", 0.0)
     with closing(sqlite3.connect(shell.database, isolation_level=None)) as server:
         server.execute("BEGIN IMMEDIATE")
         assert shell.json_error("carts", "add", "2")["error"] == "database_busy"

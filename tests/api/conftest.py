@@ -11,7 +11,7 @@ from tests.world import Shop
 
 @pytest.fixture
 async def shop(opening: OpenShop) -> AsyncIterator[Shop]:
-    async with opening(offline_carts="accept", sign_in_per_minute=10_000, scans_per_minute=10_000) as shop:
+    async with opening(offline_carts="accept", sign_in_per_minute=10_000, address_per_minute=10_000) as shop:
         await shop.furnish()
         await shop.add_cart(2)
         yield shop
