@@ -114,7 +114,7 @@ def demo(
 
     from duckycart.demo.run import DemoFailed, run_demo
 
-    with TemporaryDirectory(prefix="duckycart-demo-") as folder, suppress(KeyboardInterrupt):
+    with TemporaryDirectory(prefix="duckycart-demo-") as folder, suppress(asyncio.CancelledError):
         try:
             asyncio.run(run_demo(Path(folder), port, once=once))
         except (DemoFailed, TimeoutError) as error:

@@ -4,6 +4,7 @@ import asyncio
 import csv
 import json
 import os
+import signal
 import socket
 import sys
 from asyncio.subprocess import PIPE, Process
@@ -43,6 +44,10 @@ async def run_demo(folder: Path, port: int, *, once: bool) -> None:
 
     Raises DemoFailed when anything of the session failed.
     """
+    running = asyncio.current_task()
+    assert running is not None
+    for number in (signal.SIGINT, signal.SIGTERM):  # ends the others too, in order
+        asyncio.get_running_loop().add_signal_handler(number, running.cancel)
     demo = _Demo(folder, free_port(port))
     async with AsyncExitStack() as stack:
         demo.say("demo", f"a new shop in {folder}")

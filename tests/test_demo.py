@@ -1,0 +1,78 @@
+"""`duckycart demo`, as somebody sees it for the first time."""
+
+import asyncio
+import json
+import signal
+import sys
+from asyncio.subprocess import PIPE, STDOUT, Process
+from pathlib import Path
+
+import pytest
+
+from duckycart.demo.run import DemoFailed, _Demo
+from duckycart.demo.transcript import Transcript
+from tests.world import PATIENCE
+
+
+async def _start(*arguments: str) -> Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "duckycart", "demo", "--port", "0", *arguments, stdout=PIPE, stderr=STDOUT
+    )
+
+
+async def test_the_demo_shows_a_whole_session_and_says_so_with_its_exit_code() -> None:
+    process = await _start("--once")
+    async with asyncio.timeout(PATIENCE * 3):
+        out, _ = await process.communicate()
+    lines = out.decode().splitlines()
+    assert process.returncode == 0, out.decode()
+    story = [
+        "scans the QR and goes on as a guest",
+        'received  {"type": "session_started", "data": 1}',
+        "puts Full cream milk into the cart, 42.50 EGP",
+        "wants to pay 147.45 EGP",
+        'received  {"type": "payment_created", "data": 1}',
+        "presses Pay on the provider's page",
+        'received  {"type": "end_session", "data": 1}',
+    ]
+    # Three processes tell it, so what happens at one moment may be told in any order.
+    assert [step for step in story if not any(step in line for line in lines)] == []
+
+
+async def test_the_demo_stays_open_until_it_is_asked_to_stop_and_takes_the_others_with_it() -> None:
+    process = await _start()
+    assert process.stdout is not None
+    async with asyncio.timeout(PATIENCE * 3):
+        async for line in process.stdout:
+            if b"another terminal" in line:
+                break
+        process.send_signal(signal.SIGTERM)
+        rest = await process.stdout.read()  # ends only when nobody holds the pipe any more
+        assert await process.wait() == 0
+    assert b"cart disconnected" in rest
+
+
+def _log(seq: int, state: str) -> str:
+    return json.dumps({"event": f"command {state}", "seq": seq, "type": "generate_qr", "session": None})
+
+
+@pytest.mark.parametrize("states", [["queued"], ["queued", "sent", "sent", "received"], ["queued", "superseded"]])
+def test_the_demo_fails_when_a_command_goes_another_way(tmp_path: Path, states: list[str]) -> None:
+    demo = _Demo(tmp_path, 1)
+    for seq in (1, 2, 3, 4):
+        for state in states if seq == 3 else ["queued", "sent", "received"]:
+            demo._transcript.server_line(_log(seq, state))
+    with pytest.raises(DemoFailed, match="Command 3"):
+        demo.judge()
+
+
+def test_the_demo_fails_when_the_server_logs_an_error(tmp_path: Path) -> None:
+    demo = _Demo(tmp_path, 1)
+    transcript: Transcript = demo._transcript
+    for seq in (1, 2, 3, 4):
+        for state in ("queued", "sent", "received"):
+            transcript.server_line(_log(seq, state))
+    demo.judge()
+    transcript.server_line(json.dumps({"event": "group failed", "level": "error"}))
+    with pytest.raises(DemoFailed, match="group failed"):
+        demo.judge()
