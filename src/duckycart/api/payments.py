@@ -7,7 +7,7 @@ from duckycart.api.errors import PROBLEMS
 from duckycart.api.inputs import ONE_LINE
 from duckycart.api.views import PaymentView, payment_view
 from duckycart.api.who import Anyone, HouseOf, Id
-from duckycart.api.writes import recall, tell_delivery, write
+from duckycart.api.writes import keep, recall, tell_delivery
 from duckycart.errors import NotFound
 from duckycart.lifecycle.payments import Opened, Payment, read_payment
 
@@ -36,8 +36,8 @@ async def create(
     """A payment of the basket. Repeating it while one is open gives the same one and sends nothing new."""
     created: Opened | Payment | None = await recall(request, caller, Opened | Payment)
     if created is None:
-        made = await house.checkout.create(caller, session_id, wanted.payment_method if wanted else None)
-        created = await write(request, caller, Opened | Payment, lambda tx: made)
+        created = await house.checkout.create(caller, session_id, wanted.payment_method if wanted else None)
+        await keep(request, caller, Opened | Payment, created)
     if isinstance(created, Opened):
         await tell_delivery(request, response, created.cart_id, created.seq)
         created = created.payment

@@ -105,6 +105,12 @@ async def recall(request: Request, caller: Who, result_type: Any) -> Any:
     return None if found is None else found[0]
 
 
+async def keep(request: Request, caller: Who, result_type: Any, result: Any) -> None:
+    """Keep the result of such work, if the request has an Idempotency-Key; of two at once the first one's stays."""
+    if "idempotency-key" in request.headers:
+        await write(request, caller, result_type, lambda tx: result)
+
+
 def forget_old_keys(tx: Transaction) -> None:
     """Drop what was kept for longer than promised."""
     tx.connection.execute(delete(idempotency_keys).where(idempotency_keys.c.created_at < tx.now - KEEP_SECONDS * 1000))
