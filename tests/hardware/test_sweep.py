@@ -5,6 +5,7 @@ import random
 import pytest
 from sqlalchemy import update
 
+from duckycart.errors import Unavailable
 from duckycart.lifecycle.effects import Queued
 from duckycart.store.engine import Transaction
 from duckycart.store.tables import carts
@@ -129,3 +130,23 @@ async def test_the_sweep_leaves_alone_what_is_in_order(shop: Shop) -> None:
     await until(lambda: not shop.house.dispatch.working)
     assert cart.texts == [GENERATE_QR]
     assert len(cart.pings) == 1
+
+
+@pytest.mark.parametrize("error", [Unavailable("database_unavailable", "The disk is full."), KeyError("a bug")])
+async def test_a_gap_that_could_not_be_read_leaves_no_link_deaf(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    dispatch = shop.house.dispatch
+    cart = await raw(shop)
+
+    def fails(*_: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(dispatch, "queued", lambda effect: None)
+        await shop.qr()
+        patch.setattr("duckycart.hardware.dispatch.fill", fails)
+        await shop.sweep()
+        await until(lambda: not dispatch.working)
+        assert cart.texts == []
+    await swept(shop, cart, GENERATE_QR)

@@ -176,9 +176,11 @@ class Dispatch:
         link = connection.link
         try:
             filled = await self._store.write(lambda tx: fill(tx, link.cart_id, link.epoch, after_seq), hurry=False)
-        except DuckyCartError as error:
+        except Exception as error:
+            link.fill_failed()  # whatever it was: a link that waits for rows for ever would be connected but deaf
+            if not isinstance(error, DuckyCartError):
+                raise
             log.warning("gap not filled, the sweep tries again", cart=link.cart_id, reason=error.code)
-            link.fill_failed()
             return
         if filled is None:
             connection.close(TAKEN_OVER, "a newer connection of this cart took over")
