@@ -9,7 +9,7 @@ BIN := .venv/bin
 help:
 	@echo "make demo          a server, a cart and a shopper go through a whole session; ONCE=1 ends after it"
 	@echo "make test          lint, strict types, every test"
-	@echo "make bench         what a connected cart costs, against a plain FastAPI route in the same run"
+	@echo "make bench         what a cart costs and how many sessions go, against references in the same run"
 	@echo "make format        put the code into its format"
 	@echo "make lock          write the lock files anew from pyproject.toml"
 	@echo "make clean         remove .venv and caches"
@@ -25,6 +25,7 @@ test: .venv/dev
 
 bench: .venv/dev
 	$(BIN)/python -m bench.carts
+	$(BIN)/python -m bench.sessions
 
 format: .venv/dev
 	$(BIN)/ruff check --fix .
