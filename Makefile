@@ -26,6 +26,7 @@ test: .venv/dev
 bench: .venv/dev
 	$(BIN)/python -m bench.carts
 	$(BIN)/python -m bench.sessions
+	$(BIN)/python -m bench.churn
 
 format: .venv/dev
 	$(BIN)/ruff check --fix .
