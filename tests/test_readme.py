@@ -3,29 +3,37 @@
 import asyncio
 import re
 import sys
-from asyncio.subprocess import PIPE
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
-from tests.world import PATIENCE, Shop
+from tests.world import PATIENCE, Shop, until
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 
 
-async def _first_line(shop: Shop, *command: str) -> str:
-    """Start a client, ask for a QR once it is connected, and return the first line that it prints of it."""
+@asynccontextmanager
+async def _client(shop: Shop, *command: str) -> AsyncIterator[Process]:
+    """The client as a process of its own, connected."""
     process = await asyncio.create_subprocess_exec(*command, stdout=PIPE, stdin=PIPE)
-    assert process.stdout is not None
     try:
         await shop.online()
-        await shop.qr()
-        async with asyncio.timeout(PATIENCE):
-            async for line in process.stdout:
-                if b"generate_qr" in line:
-                    return line.decode().strip()
-        raise AssertionError("it ended without printing the command")
+        yield process
     finally:
         process.kill()
         await process.communicate()
+
+
+async def _prints_a_qr(shop: Shop, process: Process) -> str:
+    """Ask for a QR; the line that the client prints of it."""
+    await shop.qr()
+    assert process.stdout is not None
+    async with asyncio.timeout(PATIENCE):
+        async for line in process.stdout:
+            if b"generate_qr" in line:
+                return line.decode().strip()
+    raise AssertionError("it ended without printing the command")
 
 
 async def test_ten_lines_of_python_are_a_cart(shop: Shop) -> None:
@@ -34,12 +42,18 @@ async def test_ten_lines_of_python_are_a_cart(shop: Shop) -> None:
     example = code[1].replace("ws://127.0.0.1:8000", f"ws://127.0.0.1:{shop.port}")
     example = example.replace("the key that carts add printed", shop.keys[1])
     assert len([line for line in example.splitlines() if line.strip()]) <= 10
-    assert await _first_line(shop, sys.executable, "-u", "-c", example) == "generate_qr None"
+    async with _client(shop, sys.executable, "-u", "-c", example) as process:
+        assert await _prints_a_qr(shop, process) == "generate_qr None"
+        connection = shop.house.dispatch.links.current(1)
+        assert connection is not None
+        connection.close(1012, "the server restarts")
+        await until(lambda: shop.house.dispatch.links.current(1) not in (None, connection))
+        assert await _prints_a_qr(shop, process) == "generate_qr None"
 
 
 async def test_a_websocket_command_line_is_a_cart(shop: Shop) -> None:
     shown = re.search(r'^ +websockets "(ws://.*?)"$', README, re.MULTILINE)
     assert shown is not None
     url = shown[1].replace("127.0.0.1:8000", f"127.0.0.1:{shop.port}").replace("KEY", shop.keys[1])
-    line = await _first_line(shop, str(Path(sys.executable).with_name("websockets")), url)
-    assert '{"type": "generate_qr", "data": null}' in line
+    async with _client(shop, str(Path(sys.executable).with_name("websockets")), url) as process:
+        assert '{"type": "generate_qr", "data": null}' in await _prints_a_qr(shop, process)
