@@ -1,6 +1,7 @@
 """Every test here runs with each of the three examples."""
 
 import os
+import platform
 from collections.abc import AsyncIterator
 
 import pytest
@@ -13,11 +14,12 @@ _missing: set[str] = set()
 
 @pytest.fixture(params=["cart.py", "cart.mjs", "cart_micropython.py"])
 def command(request: pytest.FixtureRequest) -> list[str]:
-    """What starts the example. Where its language is missing the test is skipped aloud; in CI it fails."""
+    """What starts the example. Where its language is missing the test is skipped aloud; in CI, where it can be
+    installed, it fails."""
     try:
         return command_of(request.param)
     except NotHere as reason:
-        if os.environ.get("CI") == "true":
+        if os.environ.get("CI") == "true" and platform.machine() == "x86_64":
             pytest.fail(str(reason))
         _missing.add(f"examples/{request.param} was NOT tested: {reason}")
         pytest.skip(str(reason))
