@@ -50,7 +50,7 @@ def configure(log_format: Literal["auto", "text", "json"]) -> None:
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=False,
+        cache_logger_on_first_use=True,
     )
     logging.basicConfig(handlers=[_Forward()], level=logging.WARNING, force=True)
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
