@@ -11,7 +11,6 @@ from duckycart import logs
 from duckycart.store.migrate import migrate_sqlite
 from tests.world import Shop, open_shop
 
-
 logs.configure("text")  # as the server does; structlog's own default draws tracebacks for seconds
 
 

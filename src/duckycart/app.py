@@ -13,9 +13,10 @@ import structlog
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from duckycart.api import auth, carts, errors, health, items, pay_page, payments, sessions
+from duckycart.api import auth, carts, errors, health, items, locations, pay_page, payments, sessions, streams, warnings
 from duckycart.api.limits import BodyLimit, RateLimit
 from duckycart.api.tokens import Tokens
+from duckycart.channels.listeners import Channels
 from duckycart.clock import Clock, SystemClock
 from duckycart.hardware.catchup import release_all
 from duckycart.hardware.dispatch import Dispatch
@@ -23,6 +24,8 @@ from duckycart.hardware.sweep import SWEEP_SECONDS, Sweep
 from duckycart.house import House
 from duckycart.housekeeping import HOUSEKEEPING_SECONDS, Housekeeping, every
 from duckycart.lifecycle.effects import Alarm, Happened, Queued, Received, Superseded
+from duckycart.lifecycle.news import News
+from duckycart.pages import shopper
 from duckycart.passwords import Passwords
 from duckycart.payments.checkout import Checkout
 from duckycart.payments.provider import Provider
@@ -75,6 +78,7 @@ async def open_house(
 ) -> AsyncIterator[tuple[House, Sweep, Housekeeping]]:
     """Everything of a running server but its sockets and timers; closed in the reverse order."""
     dispatch: Dispatch | None = None
+    channels: Channels | None = None
 
     def on_effects(effects: list[object]) -> None:
         for effect in effects:
@@ -85,6 +89,9 @@ async def open_house(
                 case Received():
                     assert dispatch is not None
                     dispatch.received(effect)
+                case News():
+                    assert channels is not None
+                    channels.tell(effect)
                 case Superseded(cart_id, seq):
                     log.info("command superseded", cart=cart_id, seq=seq)
                 case Happened(event, cart_id, session_id, fields):
@@ -99,6 +106,7 @@ async def open_house(
         node = f"{settings.node or gethostname()}/{token_hex(4)}"[:80]
         dispatch = Dispatch(store, clock, node, handshakes=settings.handshakes, connects=settings.connects)
         stack.push_async_callback(dispatch.finish)
+        channels = Channels(store, clock)
         await store.write(release_all)
         keys = await store.write(read_or_make_signing_keys)
         passwords = Passwords()
@@ -113,12 +121,14 @@ async def open_house(
             clock=clock,
             store=store,
             dispatch=dispatch,
+            channels=channels,
             checkout=checkout,
             tokens=Tokens(keys, clock),
             passwords=passwords,
             sign_ins=RateLimit(settings.sign_in_per_minute, clock.monotonic),
             scans=RateLimit(settings.scans_per_minute, clock.monotonic),
             addresses=RateLimit(settings.address_per_minute, clock.monotonic),
+            legacy_screens=RateLimit(settings.legacy_per_minute, clock.monotonic),
         )
         yield house, Sweep(store, clock, dispatch), Housekeeping(store, clock, settings.rules, checkout)
 
@@ -132,12 +142,17 @@ def build_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
         async with open_house(settings, database, clock, provider) as (house, sweep, housekeeping):
+            if settings.legacy_screens:
+                networks = ", ".join(map(str, settings.legacy_screens))
+                log.warning("screens need no credential from some networks", networks=networks)
             app.state.house = house
             app.state.sweep = sweep
             app.state.housekeeping = housekeeping
             timers = [
                 asyncio.create_task(every(1.0, "tick", house.dispatch.tick)),
+                asyncio.create_task(every(1.0, "channels", house.channels.tick)),
                 asyncio.create_task(every(SWEEP_SECONDS, "sweep", sweep)),
+                asyncio.create_task(every(SWEEP_SECONDS, "channels' sweep", house.channels.sweep)),
                 asyncio.create_task(every(HOUSEKEEPING_SECONDS, "housekeeping", housekeeping)),
             ]
             try:
@@ -161,6 +176,6 @@ def build_app(
             expose_headers=["Hardware-Delivery"],
         )
     app.add_middleware(BodyLimit)
-    for resource in (carts, sessions, items, auth, payments, pay_page, health):
+    for resource in (carts, sessions, items, warnings, locations, streams, auth, payments, pay_page, health, shopper):
         app.include_router(resource.router)
     return app

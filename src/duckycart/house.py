@@ -11,6 +11,7 @@ from duckycart.store.engine import Store
 if TYPE_CHECKING:
     from duckycart.api.limits import RateLimit
     from duckycart.api.tokens import Tokens
+    from duckycart.channels.listeners import Channels
     from duckycart.hardware.dispatch import Dispatch
     from duckycart.passwords import Passwords
     from duckycart.payments.checkout import Checkout
@@ -23,9 +24,11 @@ class House:
     clock: Clock
     store: Store
     dispatch: "Dispatch"
+    channels: "Channels"
     checkout: "Checkout"
     tokens: "Tokens"
     passwords: "Passwords"
     sign_ins: "RateLimit"
     scans: "RateLimit"
     addresses: "RateLimit"
+    legacy_screens: "RateLimit"

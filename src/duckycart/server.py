@@ -11,6 +11,7 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from duckycart.hardware.socket import HardwareSocket
 from duckycart.settings import Settings
@@ -20,6 +21,7 @@ log = structlog.get_logger()
 MAX_HEAD: Final = 32_768  # bytes of request line and headers
 HEAD_SECONDS: Final = 15.0  # for a request's head to arrive, the first one's from the connection on
 BODY_SECONDS: Final = 30.0  # for its body to arrive after that
+MAX_TEXT: Final = 4096  # bytes of a message from a screen, which owes nothing
 CLOSE_SECONDS: Final = 1.0  # for an idle connection to close when the server stops, for a body to be complete
 STOP_SECONDS: Final = 10  # for requests in flight when the server stops
 BACKLOG: Final = 4096  # connections the kernel takes in ahead of us: carts come all at once after a restart
@@ -82,14 +84,22 @@ class BoundedHttp(HttpToolsProtocol):
 
 
 class Server(uvicorn.Server):
-    """Tells the carts before it waits for them."""
+    """Tells carts and screens before it waits for them."""
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         app = cast(FastAPI, self.config.app)
         app.state.house.dispatch.draining = True
+        app.state.house.channels.stop()
         log.info("stopping", carts=len(app.state.house.dispatch.links))
+        asyncio.get_running_loop().call_later(CLOSE_SECONDS, self._abort_screens)
         await super().shutdown(sockets)
         log.info("stopped")
+
+    def _abort_screens(self) -> None:
+        """Those that have not read our close frame by now; uvicorn's own class would wait for them."""
+        for connection in tuple(self.server_state.connections):
+            if isinstance(connection, WebSocketsSansIOProtocol):
+                connection.transport.abort()
 
 
 def make_server(app: FastAPI, settings: Settings, *, loop: Any = "uvloop") -> Server:
@@ -101,6 +111,8 @@ def make_server(app: FastAPI, settings: Settings, *, loop: Any = "uvloop") -> Se
             port=settings.port,
             http=BoundedHttp,
             ws=cast(Any, HardwareSocket),
+            ws_max_size=MAX_TEXT,
+            ws_per_message_deflate=False,  # a screen's messages are short; compressing costs 30 KiB for each screen
             loop=loop,
             lifespan="on",
             log_config=None,

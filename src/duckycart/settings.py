@@ -51,6 +51,7 @@ class Settings(BaseSettings):
 
     # Who may come in
     keyless_carts: Networks = ()  # from these networks carts connect without a key, as the protocol document shows it
+    legacy_screens: Networks = ()  # from these, QR, /sse and /ws need no credential: screens that cannot be updated
     trusted_proxies: Networks = ()  # from these, X-Forwarded-For names the client
     cors_origins: Words = ()  # of screens' pages; `*` for any
 
@@ -73,6 +74,8 @@ class Settings(BaseSettings):
     sign_in_per_minute: int = Field(10, ge=1)  # per account; who guesses passwords tries one account often
     scans_per_minute: int = Field(30, ge=1)  # per shopper
     address_per_minute: int = Field(300, ge=1)  # sign-ins, sign-ups, guests and scans of one address: a shop's Wi-Fi
+
+    legacy_per_minute: int = Field(120, ge=1)  # calls without a credential, per address and cart or session
 
     log_format: Literal["auto", "text", "json"] = "auto"  # auto: text for a terminal, JSON for a pipe
 

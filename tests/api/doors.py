@@ -29,6 +29,7 @@ class Door:
     who: Literal["cart", "shopper", "both", "nobody"]
     body: Callable[[Session, str], dict[str, Any]] | None = None
     form: bool = False
+    endless: bool = False  # an answer that does not end by itself
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
@@ -45,6 +46,18 @@ class Door:
 
 def _item(session: Session, qr: str) -> dict[str, Any]:
     return {"sessionID": session.id, "barcode": MILK}
+
+
+def _warning(session: Session, qr: str) -> dict[str, Any]:
+    return {"session_id": session.id, "type_of_warning": "weight increased"}
+
+
+def _notice(session: Session, qr: str) -> dict[str, Any]:
+    return {"session_id": session.id, "barcode": MILK}
+
+
+def _aisle(session: Session, qr: str) -> dict[str, Any]:
+    return {"aisle_id": 4}
 
 
 def _token(session: Session, qr: str) -> dict[str, Any]:
@@ -66,6 +79,11 @@ DOORS = [
     Door("POST", "/items/read", "cart", _item),
     Door("POST", "/cart-items/add", "cart", _item),
     Door("DELETE", "/cart-items/remove", "cart", _item),
+    Door("POST", "/fraud-warnings/", "cart", _warning),
+    Door("POST", "/fraud-warnings/notify-cart-update", "cart", _notice),
+    Door("PUT", "/session-location/{session_id}", "cart", _aisle),
+    Door("GET", "/sse/{cart_id}", "cart", endless=True),
+    Door("GET", "/customer-session/{session_id}/events", "both", endless=True),
     Door("POST", "/auth/signup", "nobody", _sign_up),
     Door("POST", "/auth/login", "nobody", _login, form=True),
     Door("POST", "/auth/guest", "nobody", _token),

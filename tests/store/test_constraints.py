@@ -16,11 +16,13 @@ from duckycart.store.tables import (
     basket_lines,
     carts,
     commands,
+    fraud_warnings,
     idempotency_keys,
     metadata,
     payments,
     products,
     provider_events,
+    session_locations,
     sessions,
     signing_keys,
     users,
@@ -45,6 +47,8 @@ ROWS: dict[Table, dict[str, Any]] = {
     analytics: {"session_id": 1, "cart_id": 1, "user_id": 1, "started_at": 0, "ended_at": 0, "end_reason": "paid",
                 "units": 0, "total": 0, "paid": 0, "currency": "EGP"},
     alarms: {"id": 1, "at": 0, "kind": "", "detail": ""},
+    fraud_warnings: {"id": 1, "session_id": 1, "type_of_warning": "", "held": False, "created_at": 0},
+    session_locations: {"session_id": 1, "aisle_id": 1, "created_at": 0, "updated_at": 0},
     idempotency_keys: {"scope": "s", "key": "k", "fingerprint": b"", "result": "", "created_at": 0},
 }  # fmt: skip
 

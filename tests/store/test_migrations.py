@@ -18,18 +18,21 @@ from duckycart.store.tables import metadata
 from tests.store.world import note, notes
 from tests.world import FakeClock
 
-SECOND = """
+NEXT = """
 import os
 from alembic import op
 from sqlalchemy import Column, Integer
 
-revision, down_revision, branch_labels, depends_on = "0002", "0001", None, None
+revision, down_revision, branch_labels, depends_on = "9999", "{present}", None, None
 
 def upgrade():
     op.add_column("alarms", Column("weight", Integer))
     op.execute("UPDATE alarms SET detail = 'migrated'")
     {more}
 """
+
+
+PRESENT = max(path.name for path in (Path(migrate.__file__).parent / "migrations" / "versions").glob("*.py"))[:4]
 
 
 def query(path: Path, sql: str) -> list[tuple[object, ...]]:
@@ -46,7 +49,7 @@ def columns(path: Path, table: str) -> list[object]:
 
 @pytest.fixture
 def older(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A database of the first schema, with one row, for a version that has a second one (`write_second`)."""
+    """A database of the present schema, with one row, for a version that has a next one (`write_next`)."""
     package = tmp_path / "package"
     shutil.copytree(Path(migrate.__file__).parent / "migrations", package / "migrations")
     monkeypatch.setattr(migrate, "__file__", str(package / "migrate.py"))
@@ -56,9 +59,9 @@ def older(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     return path
 
 
-def write_second(more: str = "pass") -> None:
+def write_next(more: str = "pass") -> None:
     versions = Path(migrate.__file__).parent / "migrations" / "versions"
-    (versions / "0002_weights.py").write_text(SECOND.format(more=more))
+    (versions / "9999_weights.py").write_text(NEXT.format(present=PRESENT, more=more))
 
 
 def test_a_new_file_has_the_schema_of_the_tables(tmp_path: Path) -> None:
@@ -97,31 +100,31 @@ def test_a_database_of_this_version_is_left_alone(template: Path, tmp_path: Path
 
 
 def test_an_older_database_is_copied_then_migrated(older: Path) -> None:
-    write_second()
+    write_next()
     copy = migrate_sqlite(older)
-    assert copy == Path(f"{older}.before-0002")
-    assert query(older, "SELECT version_num FROM alembic_version") == [("0002",)]
+    assert copy == Path(f"{older}.before-9999")
+    assert query(older, "SELECT version_num FROM alembic_version") == [("9999",)]
     assert query(older, "SELECT detail FROM alarms") == [("migrated",)]
     assert "weight" in columns(older, "alarms")
-    assert query(copy, "SELECT version_num FROM alembic_version") == [("0001",)]
+    assert query(copy, "SELECT version_num FROM alembic_version") == [(PRESENT,)]
     assert query(copy, "SELECT detail FROM alarms") == [("as it was",)]
 
 
 @pytest.mark.parametrize("more", ["raise RuntimeError('half way')", "op.execute('SELECT * FROM nowhere')"])
 def test_a_migration_that_fails_half_way_never_happened(older: Path, more: str) -> None:
-    write_second(more)
+    write_next(more)
     with pytest.raises((RuntimeError, OSError)):
         migrate_sqlite(older)
-    assert query(older, "SELECT version_num FROM alembic_version") == [("0001",)]
+    assert query(older, "SELECT version_num FROM alembic_version") == [(PRESENT,)]
     assert query(older, "SELECT detail FROM alarms") == [("as it was",)]
     assert "weight" not in columns(older, "alarms")
-    write_second()
+    write_next()
     migrate_sqlite(older)
     assert query(older, "SELECT detail FROM alarms") == [("migrated",)]
 
 
 def test_a_migration_that_is_killed_half_way_never_happened(older: Path) -> None:
-    write_second("os.kill(os.getpid(), 9)")
+    write_next("os.kill(os.getpid(), 9)")
     child = os.fork()
     if child == 0:
         try:
@@ -129,9 +132,9 @@ def test_a_migration_that_is_killed_half_way_never_happened(older: Path) -> None
         finally:
             os._exit(1)
     assert os.waitpid(child, 0) == (child, 9)
-    assert query(older, "SELECT version_num FROM alembic_version") == [("0001",)]
+    assert query(older, "SELECT version_num FROM alembic_version") == [(PRESENT,)]
     assert query(older, "SELECT detail FROM alarms") == [("as it was",)]
-    write_second()
+    write_next()
     assert migrate_sqlite(older) is not None
     assert query(older, "SELECT detail FROM alarms") == [("migrated",)]
 
@@ -141,7 +144,7 @@ def test_a_newer_database_is_refused_with_a_sentence_and_left_alone(older: Path)
     connection.execute("UPDATE alembic_version SET version_num = '0099'")
     connection.commit()
     connection.close()
-    with pytest.raises(NewerSchema, match=r"newer DuckyCart \(schema 0099, this one knows 0001\)\. Install that"):
+    with pytest.raises(NewerSchema, match=rf"newer DuckyCart \(schema 0099, this one knows {PRESENT}\)\. Install that"):
         migrate_sqlite(older)
     assert query(older, "SELECT version_num FROM alembic_version") == [("0099",)]
     assert [found for found in older.parent.iterdir() if "before" in found.name] == []

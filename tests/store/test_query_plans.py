@@ -10,9 +10,9 @@ from sqlalchemy import Connection, event, insert
 
 from duckycart.api.writes import forget_old_keys
 from duckycart.hardware import catchup
-from duckycart.lifecycle import basket, payments, qr, sessions
+from duckycart.lifecycle import basket, news, payments, qr, reports, sessions
 from duckycart.lifecycle.rules import Rules
-from duckycart.lifecycle.who import ByCart, ByShopper
+from duckycart.lifecycle.who import ByCart, ByScreen, ByShopper, screen_may
 from duckycart.payments.provider import OpenedPayment, Outcome, ProviderEvent
 from duckycart.store.engine import Transaction
 from duckycart.store.sqlite import driver_of, engine_for
@@ -29,7 +29,15 @@ def shop(tx: Transaction) -> None:
     sessions.create_session(tx, 1, 1, tx.now + 1, 1, RULES)
     catchup.claim(tx, 1, b"k", "node", "boot 2")
     catchup.fill(tx, 1, 2, 0)
+    basket.read_item(tx.connection, ByCart(1), 1, 1)
     basket.add_item(tx, ByCart(1), 1, 1, None, RULES)
+    reports.warn(tx, ByCart(1), 1, "weight increased")
+    for aisle in (1, 2):
+        reports.locate(tx, ByCart(1), 1, aisle)
+    news.present_news(tx.connection, ByScreen(1), 1, tx.now)
+    news.start_of_session(tx.connection, 1)
+    news.news_of_ends(tx.connection, [1, 2])
+    screen_may(tx.connection, 1, tx.now)
     payment = payments.create_payment(tx, ByShopper(1), 1, "sandbox", None, RULES)
     payments.open_payment(tx, payment.id, OpenedPayment("r", "u"))
     payments.record_event(tx, "sandbox", PAID, "", RULES)

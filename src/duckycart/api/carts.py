@@ -10,10 +10,11 @@ from fastapi.responses import JSONResponse
 from duckycart.api.errors import PROBLEMS
 from duckycart.api.tokens import QrToken
 from duckycart.api.views import SessionJson, session_json
-from duckycart.api.who import Anyone, HouseOf, Id, require_cart
+from duckycart.api.who import Anyone, HouseOf, Id, TheScreen, limit_legacy, require_cart
 from duckycart.api.writes import tell_delivery
 from duckycart.lifecycle.qr import get_qr
 from duckycart.lifecycle.sessions import active_session, cart_status
+from duckycart.lifecycle.who import ByLegacyScreen
 
 router = APIRouter(prefix="/customer-session", tags=["carts"], responses=PROBLEMS)
 
@@ -26,10 +27,12 @@ _QR_ANSWERS: dict[int | str, dict[str, Any]] = {
 
 
 @router.get("/qr/{cart_id}", responses=_QR_ANSWERS)
-async def qr(request: Request, house: HouseOf, caller: Anyone, cart_id: Id) -> Response:
+async def qr(request: Request, house: HouseOf, caller: TheScreen, cart_id: Id) -> Response:
     """A QR for the cart. `generate_qr` is queued and committed before the QR exists (protocol document)."""
     require_cart(caller, cart_id)
-    queued = await house.store.write(lambda tx: get_qr(tx, cart_id, house.rules))
+    limit_legacy(house, caller, f"cart {cart_id}")
+    legacy = isinstance(caller, ByLegacyScreen)
+    queued = await house.store.write(lambda tx: get_qr(tx, cart_id, house.rules, even_in_use=legacy))
     token = house.tokens.qr(QrToken(queued.cart_id, queued.round, queued.expires_at))
     url = f"{house.settings.url}/s/{token}"
     response = _picture(request.headers.get("accept", ""), url) or JSONResponse(token)

@@ -51,12 +51,11 @@ class Basket(BaseModel):
 @router.post("/items/read")
 async def read(request: Request, house: HouseOf, caller: TheCart, item: ItemOfSession) -> ProductView:
     """What the cart's scanner saw. Naming its session, the cart has received that session's `session_started`."""
-    product, unacknowledged = await house.store.read(
-        lambda connection: read_item(connection, caller, item.session_id, item.barcode)
-    )
-    if unacknowledged:
+    scanned = await house.store.read(lambda connection: read_item(connection, caller, item.session_id, item.barcode))
+    if scanned.unacknowledged:
         await house.store.write(lambda tx: acknowledge_call(tx, caller, item.session_id))
-    return product_view(house, product)
+    house.channels.tell(scanned.news)
+    return product_view(house, scanned.product)
 
 
 @router.get("/items/read/{barcode}", tags=["shoppers"])

@@ -26,9 +26,10 @@ p.amount{{font-size:2.6rem;font-weight:700;margin:.5rem 0}}
 button{{font:inherit;width:100%;padding:1rem;margin:.4rem 0;border:1px solid #777;border-radius:.5rem;background:#fff;
 color:inherit}}
 button.pay{{background:#0a6b3d;color:#fff;border-color:#0a6b3d;font-weight:700}}
-small{{color:#555}}
+small,a{{color:#555}}
 </style>
 <h1>{title}</h1><p class="amount">{amount}</p>{body}
+<p><a href="../s/receipt">Back to your shopping<br><span lang="ar">العودة إلى تسوقك</span></a></p>
 <p><small>Sandbox: no money moves. Payment {id}, session {session}.</small></p></html>
 """
 _FORMS: Final = """<form method="post" action="{url}/pay"><button class="pay">Pay</button></form>

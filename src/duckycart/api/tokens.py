@@ -10,6 +10,7 @@ from duckycart.clock import Clock
 from duckycart.errors import BadRequest, Unauthenticated
 
 ACCESS_SECONDS: Final = 12 * 3600
+SCREEN_SECONDS: Final = 24 * 3600  # the real limit is the session's (lifecycle/who.py)
 MAX_TOKEN: Final = 2000  # characters
 REMEMBERED: Final = 4096  # tokens whose signature was checked
 
@@ -25,6 +26,11 @@ class QrToken:
 class AccessToken:
     user_id: int
     is_operator: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ScreenToken:
+    session_id: int
 
 
 class Tokens:
@@ -47,20 +53,28 @@ class Tokens:
             {"purpose": "access", "sub": str(token.user_id), "operator": token.is_operator, "exp": expires}
         )
 
+    def screen(self, token: ScreenToken) -> str:
+        expires = self._clock.now() // 1000 + SCREEN_SECONDS
+        return self._sign({"purpose": "screen", "session": token.session_id, "exp": expires})
+
     def read_qr(self, text: str) -> QrToken:
         """The token, or the URL that the picture holds. Raises BadRequest for anything but a QR of ours."""
         text = text.strip().rsplit("/s/", 1)[-1]
         try:
-            claims = self._read(text, "qr")
+            claims = self._read(text, ("qr",))
             return QrToken(_whole(claims["cartid"]), _whole(claims["round"]), _whole(claims["exp"]) * 1000)
         except (jwt.InvalidTokenError, KeyError, TypeError) as error:
             raise BadRequest("not_a_qr", "This is not a QR of this shop.") from error
 
-    def read_access(self, text: str) -> AccessToken:
-        """Raises Unauthenticated for a malformed, foreign or expired token."""
+    def read_bearer(self, text: str) -> AccessToken | ScreenToken:
+        """An access token or a screen's. Raises Unauthenticated for a malformed, foreign or expired one."""
+        token: AccessToken | ScreenToken
         try:
-            claims = self._read(text, "access")
-            token = AccessToken(int(claims["sub"]), bool(claims["operator"]))
+            claims = self._read(text, ("access", "screen"))
+            if claims["purpose"] == "screen":
+                token = ScreenToken(_whole(claims["session"]))
+            else:
+                token = AccessToken(int(claims["sub"]), bool(claims["operator"]))
             expires = _whole(claims["exp"])
         except (jwt.InvalidTokenError, KeyError, TypeError, ValueError) as error:
             raise Unauthenticated("bad_token", "The access token is not valid; please sign in again.") from error
@@ -72,8 +86,8 @@ class Tokens:
         kid = next(reversed(self._keys))
         return jwt.encode(claims, self._keys[kid], algorithm="HS256", headers={"kid": kid})
 
-    def _read_anew(self, text: str, purpose: str) -> dict[str, Any]:
-        """The claims, if the signature is ours and the purpose right. Expiry is the caller's, by the injected clock."""
+    def _read_anew(self, text: str, purposes: tuple[str, ...]) -> dict[str, Any]:
+        """The claims, if the signature is ours and the purpose one of these. Expiry is the caller's matter."""
         if len(text) > MAX_TOKEN:
             raise jwt.InvalidTokenError("too long")
         key = self._keys.get(str(jwt.get_unverified_header(text).get("kid")))
@@ -81,7 +95,7 @@ class Tokens:
             raise jwt.InvalidTokenError("unknown key")
         options: Any = {"verify_exp": False, "verify_iat": False, "verify_nbf": False}
         claims: dict[str, Any] = jwt.decode(text, key, algorithms=["HS256"], options=options)
-        if claims.get("purpose") != purpose:
+        if claims.get("purpose") not in purposes:
             raise jwt.InvalidTokenError("another purpose")
         return claims
 

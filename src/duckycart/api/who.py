@@ -4,14 +4,16 @@ import re
 from hashlib import sha256
 from typing import Annotated, Any, Final, cast
 
-from fastapi import Depends, Path, Request
+from fastapi import Depends, Path
 from sqlalchemy import Connection, select
+from starlette.requests import HTTPConnection
 
-from duckycart.addresses import client_address
+from duckycart.addresses import Address, client_address, within
 from duckycart.api.inputs import IdText
+from duckycart.api.tokens import ScreenToken
 from duckycart.errors import Forbidden, Unauthenticated
 from duckycart.house import House
-from duckycart.lifecycle.who import ByCart, ByOperator, ByShopper, Who
+from duckycart.lifecycle.who import ByCart, ByLegacyScreen, ByOperator, ByScreen, ByShopper, Who, screen_may
 from duckycart.store.tables import carts
 
 MAX_ID: Final = 999_999_999
@@ -19,44 +21,88 @@ Id = Annotated[IdText, Path(ge=1, le=MAX_ID)]
 _KEY: Final = re.compile(r"[A-Za-z0-9_-]{32,200}")  # 256 random bits as text
 
 
-def house(request: Request) -> House:
+def house(request: HTTPConnection) -> House:
     return cast(House, request.app.state.house)
 
 
-async def _house(request: Request) -> House:
+async def _house(request: HTTPConnection) -> House:
     return house(request)  # async, because FastAPI gives what is not a thread
 
 
 HouseOf = Annotated[House, Depends(_house)]
 
 
-def address(request: Request) -> str:
+def address(request: HTTPConnection) -> str:
     """The client's address, for rate limits; behind trusted proxies the one they name."""
+    return str(_address(request))
+
+
+def _address(request: HTTPConnection) -> Address | None:
     peer = request.client.host if request.client else None
     forwarded = ",".join(request.headers.getlist("x-forwarded-for")) or None
-    return str(client_address(peer, forwarded, house(request).settings.trusted_proxies))
+    return client_address(peer, forwarded, house(request).settings.trusted_proxies)
 
 
-async def who(request: Request) -> Who:
+async def who(request: HTTPConnection) -> Who:
     """Whoever this is: a cart by its key, a shopper or operator by an access token.
 
     Raises Unauthenticated without a credential or with a bad one; Forbidden for a key that opens no cart.
     """
     key = request.headers.get("x-api-key") or None
-    bearer = _bearer(request)
+    return await _whoever(request, key, _bearer(request))
+
+
+async def screen(request: HTTPConnection) -> Who:
+    """Who may ask for a QR or a cart's stream: as `who`, and a screen in a network where screens need no credential.
+
+    Such a screen may send the token of some session that was, so an Authorization header counts for nothing there.
+    """
+    legacy = legacy_screen(request)
+    key = request.headers.get("x-api-key") or None
+    return legacy if legacy is not None and key is None else await who(request)
+
+
+async def listener(request: HTTPConnection) -> Who:
+    """As `who`, with a token that may be in the URL: browsers set no header on sockets and streams."""
+    token = request.query_params.get("token") or _bearer(request)
+    return await _whoever(request, request.headers.get("x-api-key") or None, token)
+
+
+def legacy_screen(request: HTTPConnection) -> ByLegacyScreen | None:
+    """Somebody in a network where screens need no credential; else None."""
+    client = _address(request)
+    return ByLegacyScreen(str(client)) if within(client, house(request).settings.legacy_screens) else None
+
+
+def limit_legacy(house: House, caller: Who, topic: str) -> None:
+    """Who shows no credential is counted, by address and `topic`. Raises TooManyRequests."""
+    if isinstance(caller, ByLegacyScreen):
+        house.legacy_screens.take(f"{topic} {caller.address}")
+
+
+async def _whoever(request: HTTPConnection, key: str | None, bearer: str | None) -> Who:
     if key is None and bearer is not None and _KEY.fullmatch(bearer):
         key = bearer  # the form of a cart's key; a token has dots
     if key is not None:
         return await _by_key(house(request), key)
     if bearer is None:
         raise Unauthenticated("no_credential", "This call needs a credential: a cart's key or an access token.")
-    token = house(request).tokens.read_access(bearer)
+    token = house(request).tokens.read_bearer(bearer)
+    if isinstance(token, ScreenToken):
+        return await _by_screen(house(request), token.session_id)
     return ByOperator(token.user_id) if token.is_operator else ByShopper(token.user_id)
 
 
-def _bearer(request: Request) -> str | None:
+def _bearer(request: HTTPConnection) -> str | None:
     scheme, _, credential = request.headers.get("authorization", "").partition(" ")
     return credential.strip() or None if scheme.lower() == "bearer" else None
+
+
+async def _by_screen(house: House, session_id: int) -> ByScreen:
+    now = house.clock.now()
+    if not await house.store.read(lambda connection: screen_may(connection, session_id, now)):
+        raise Unauthenticated("expired_token", "The session of this screen is over.")
+    return ByScreen(session_id)
 
 
 async def _by_key(house: House, key: str) -> ByCart:
@@ -74,6 +120,8 @@ async def _by_key(house: House, key: str) -> ByCart:
 
 
 Anyone = Annotated[Who, Depends(who)]
+TheScreen = Annotated[Who, Depends(screen)]
+Listening = Annotated[Who, Depends(listener)]
 
 
 async def cart(caller: Anyone) -> ByCart:
@@ -93,7 +141,7 @@ TheShopper = Annotated[ByShopper, Depends(shopper)]
 
 
 def require_cart(caller: Who, cart_id: int) -> None:
-    """The cart itself or an operator. Raises Forbidden."""
-    if isinstance(caller, ByOperator) or caller == ByCart(cart_id):
+    """The cart itself, an operator, or a screen that needs no credential. Raises Forbidden."""
+    if isinstance(caller, ByOperator | ByLegacyScreen) or caller == ByCart(cart_id):
         return
     raise Forbidden("another_cart", "This credential does not open that cart.")

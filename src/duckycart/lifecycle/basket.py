@@ -8,12 +8,13 @@ from sqlalchemy import Connection, Row, and_, bindparam, delete, insert, select,
 from duckycart.errors import BadRequest, Conflict, NotFound
 from duckycart.lifecycle.carts import Standing, stand
 from duckycart.lifecycle.effects import Happened, Received
+from duckycart.lifecycle.news import News, NewsKind
 from duckycart.lifecycle.rules import Rules
 from duckycart.lifecycle.sessions import touch_session
 from duckycart.lifecycle.transitions import Event, Phase, decide
 from duckycart.lifecycle.who import ByCart, Who, find_session
 from duckycart.store.engine import Transaction
-from duckycart.store.tables import OUTSTANDING, basket_lines, commands, products
+from duckycart.store.tables import OUTSTANDING, basket_lines, commands, products, sessions
 from duckycart.wire import CommandType
 
 MAX_WEIGHT: Final = 1_000_000  # grams on one line; more is a broken scale
@@ -74,11 +75,16 @@ _ACKNOWLEDGE: Final = (
     .where(OUTSTANDING)
     .values(state="received", received_at=bindparam("at"))
 )
-_START_OUTSTANDING: Final = select(commands.c.seq).where(
-    commands.c.session_id == bindparam("session"),
-    commands.c.type == CommandType.SESSION_STARTED.value,
-    OUTSTANDING,
-)
+_AT_SCAN: Final = select(
+    sessions.c.version,
+    select(commands.c.seq)
+    .where(
+        commands.c.session_id == sessions.c.id,
+        commands.c.type == CommandType.SESSION_STARTED.value,
+        OUTSTANDING,
+    )
+    .exists(),
+).where(sessions.c.id == bindparam("session"))
 
 
 def find_product(connection: Connection, barcode: int) -> Product:
@@ -89,16 +95,24 @@ def find_product(connection: Connection, barcode: int) -> Product:
     return Product(*row)
 
 
-def read_item(connection: Connection, who: Who, session_id: int, barcode: int) -> tuple[Product, bool]:
-    """A product the cart's scanner saw, and whether the session's `session_started` still lacks its receipt.
+@dataclass(frozen=True, slots=True)
+class Scanned:
+    product: Product
+    unacknowledged: bool  # the session's `session_started` still lacks its receipt
+    news: News  # for the session's listeners; nothing was changed, so no transaction carries it
+
+
+def read_item(connection: Connection, who: Who, session_id: int, barcode: int) -> Scanned:
+    """A product the cart's scanner saw.
 
     Raises NotFound for an unknown product or another's session, Conflict when the session is over.
     """
     session = find_session(connection, who, session_id)
     if not session.is_active:
         decide(Event.CHANGE_BASKET, Phase.AVAILABLE, session_id=session_id)
-    outstanding = connection.execute(_START_OUTSTANDING, {"session": session_id}).first() is not None
-    return find_product(connection, barcode), outstanding
+    version, outstanding = connection.execute(_AT_SCAN, {"session": session_id}).one()
+    product = find_product(connection, barcode)
+    return Scanned(product, outstanding, News(NewsKind.ITEM_READ, session.cart_id, session_id, version, barcode))
 
 
 def read_basket(connection: Connection, who: Who, session_id: int) -> list[Line]:
@@ -118,7 +132,7 @@ def add_item(tx: Transaction, who: Who, session_id: int, barcode: int, weight: i
     Raises NotFound for an unknown product or another's session; Conflict once a payment exists or the session is over;
     BadRequest when the basket is full.
     """
-    _open_basket(tx, who, session_id)
+    _open_basket(tx, who, session_id, barcode)
     product = find_product(tx.connection, barcode)
     key = {"in_session": session_id, "of_product": product.id}
     grams = weight if weight is not None else product.weight_grams or 0
@@ -153,7 +167,7 @@ def remove_item(tx: Transaction, who: Who, session_id: int, barcode: int) -> Lin
     Raises NotFound for a product that is unknown or not in the basket, or another's session; Conflict once a payment
     exists or the session is over.
     """
-    _open_basket(tx, who, session_id)
+    _open_basket(tx, who, session_id, barcode)
     product = find_product(tx.connection, barcode)
     key = {"in_session": session_id, "of_product": product.id}
     line = tx.connection.execute(_LINE, key).one_or_none()
@@ -168,16 +182,16 @@ def remove_item(tx: Transaction, who: Who, session_id: int, barcode: int) -> Lin
     return Line(session_id, product, quantity - 1, price, saved)
 
 
-def _open_basket(tx: Transaction, who: Who, session_id: int) -> Standing:
-    """Lock the cart of a session whose basket may change; note the sign of life. Raises NotFound, Conflict."""
+def _open_basket(tx: Transaction, who: Who, session_id: int, barcode: int) -> None:
+    """Lock the cart of a session whose basket may change; note the change and tell of it. Raises NotFound, Conflict."""
     session = find_session(tx.connection, who, session_id)
     standing = stand(tx, session.cart_id)
     phase = standing.phase if standing.cart.session_id == session_id else Phase.AVAILABLE
     decide(Event.CHANGE_BASKET, phase, session_id=session_id)
     acknowledge_session(tx, who, standing)
-    touch_session(tx, session_id)
+    version = touch_session(tx, session_id)
     tx.effects.append(Happened(Event.CHANGE_BASKET, session.cart_id, session_id))
-    return standing
+    tx.effects.append(News(NewsKind.CART_UPDATED, session.cart_id, session_id, version, barcode))
 
 
 def acknowledge_session(tx: Transaction, who: Who, standing: Standing) -> None:

@@ -14,6 +14,7 @@ from duckycart.errors import NotFound
 from duckycart.lifecycle.basket import require_items
 from duckycart.lifecycle.carts import OPEN, OPEN_STATES, Standing, queue_command, raise_alarm, stand
 from duckycart.lifecycle.effects import Happened
+from duckycart.lifecycle.news import News, NewsKind
 from duckycart.lifecycle.rules import Rules
 from duckycart.lifecycle.sessions import basket_total, finish_session, touch_session
 from duckycart.lifecycle.transitions import Event, Phase, decide
@@ -95,6 +96,7 @@ _HOLD: Final = (
     update(sessions)
     .where(sessions.c.id == bindparam("session"))
     .values(held_at=func.coalesce(sessions.c.held_at, bindparam("at")), version=sessions.c.version + 1)
+    .returning(sessions.c.version)
 )
 _SEEN: Final = select(provider_events.c.outcome).where(
     provider_events.c.provider == bindparam("by"), provider_events.c.event_id == bindparam("event")
@@ -151,11 +153,14 @@ def create_payment(
         "currency": rules.currency,
         "created_at": tx.now,
     }
+    again = _find(tx.connection, _NEWEST_OF_SESSION, session=session_id) is not None
     payment = tx.connection.execute(_INSERT, values).one()
-    touch_session(tx, session_id)
+    version = touch_session(tx, session_id)
     tx.effects.append(
         Happened(Event.BEGIN_PAYMENT, session.cart_id, session_id, {"payment": payment.id, "amount": total})
     )
+    if again:
+        tx.effects.append(News(NewsKind.PAYMENT_RETRYING, session.cart_id, session_id, version))
     return _payment_of(payment)
 
 
@@ -175,11 +180,12 @@ def open_payment(tx: Transaction, payment_id: int, opened: OpenedPayment) -> Ope
     row = tx.connection.execute(
         _OPEN, {"payment": payment_id, "ref": opened.ref, "pay_at": opened.url, "at": tx.now}
     ).one()
-    tx.connection.execute(_HOLD, {"session": session_id, "at": tx.now})
+    version = tx.connection.execute(_HOLD, {"session": session_id, "at": tx.now}).scalar_one()
     tx.effects.append(
         Happened(Event.OPEN_PAYMENT, standing.cart.id, session_id, {"payment": payment_id, "amount": payment.amount})
     )
     seq = queue_command(tx, standing.cart, outcome.command, session_id)
+    tx.effects.append(News(NewsKind.PAYMENT_CREATED, standing.cart.id, session_id, version))
     return Opened(_payment_of(row), standing.cart.id, seq)
 
 
@@ -204,8 +210,10 @@ def _close(
         return
     decide(event, _phase_in(standing, payment.session_id, standing.phase))
     tx.connection.execute(_CLOSE, {"payment": payment_id, "new_state": state, "at": tx.now, "ref": ref})
-    touch_session(tx, payment.session_id)
+    version = touch_session(tx, payment.session_id)
     tx.effects.append(Happened(event, standing.cart.id, payment.session_id, {"payment": payment_id}))
+    if payment.state == "open":
+        _tell_failure(tx, standing, payment, version, "The payment was cancelled; please create another one.")
 
 
 def record_event(tx: Transaction, provider: str, event: ProviderEvent, body: str, rules: Rules) -> str:
@@ -261,9 +269,17 @@ def _decline(tx: Transaction, payment_id: int) -> str:
     payment, standing = _stand_with(tx, payment_id)
     if payment.state not in OPEN_STATES:
         return "ignored"
-    touch_session(tx, payment.session_id)
+    version = touch_session(tx, payment.session_id)
     tx.effects.append(Happened("payment_declined", standing.cart.id, payment.session_id, {"payment": payment_id}))
+    _tell_failure(tx, standing, payment, version, "The payment was declined; please try again.")
     return "declined"
+
+
+def _tell_failure(tx: Transaction, standing: Standing, payment: Payment, version: int, message: str) -> None:
+    """Whoever listens, if the session still lasts."""
+    if standing.cart.session_id == payment.session_id:
+        data = {"message": message}
+        tx.effects.append(News(NewsKind.PAYMENT_FAILED, standing.cart.id, payment.session_id, version, data))
 
 
 def settle_payment(tx: Transaction, payment_id: int, amount: int | None, currency: str | None, rules: Rules) -> str:

@@ -6,29 +6,33 @@ from duckycart.errors import Conflict
 from duckycart.lifecycle.carts import Cart, queue_command, stand
 from duckycart.lifecycle.effects import Happened
 from duckycart.lifecycle.rules import Rules
-from duckycart.lifecycle.transitions import Event, decide
+from duckycart.lifecycle.transitions import Event, Phase, decide
 from duckycart.store.engine import Transaction
 
 
 @dataclass(frozen=True, slots=True)
 class Qr:
-    """What the QR's token has to say, and the command that went with it."""
+    """What the QR's token has to say, and the command that went with it (None for that of a cart in use)."""
 
     cart_id: int
     round: int
     expires_at: int
-    seq: int
+    seq: int | None
 
 
-def get_qr(tx: Transaction, cart_id: int, rules: Rules) -> Qr:
+def get_qr(tx: Transaction, cart_id: int, rules: Rules, *, even_in_use: bool = False) -> Qr:
     """Queue `generate_qr`; the QR itself is made after the commit (protocol document, "generate_qr").
 
-    Raises NotFound; Conflict when the cart is in use, out of service or away.
+    `even_in_use` is for fielded screens, which open their stream only when they got a QR: of a cart in use they get
+    that of the present session's round, which nobody else can join any more, and no command is queued. Raises NotFound;
+    Conflict when the cart is in use, out of service or away.
     """
     standing = stand(tx, cart_id)
+    expires_at = tx.now + rules.qr_seconds * 1000
+    if even_in_use and standing.phase is not Phase.AVAILABLE:
+        return Qr(cart_id, standing.cart.qr_round - 1, expires_at, None)
     outcome = decide(Event.GET_QR, standing.phase, cart_id=cart_id)
     refuse_unfit(standing.cart, tx.now, rules)
-    expires_at = tx.now + rules.qr_seconds * 1000
     assert outcome.command is not None
     tx.effects.append(Happened(Event.GET_QR, cart_id))
     seq = queue_command(tx, replace(standing.cart, qr_expires_at=expires_at), outcome.command, None)

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, bindparam, func, insert, select, update
 from duckycart.errors import Conflict, Forbidden, Gone, NotFound
 from duckycart.lifecycle.carts import Cart, Standing, queue_command, raise_alarm, stand
 from duckycart.lifecycle.effects import Happened
+from duckycart.lifecycle.news import News, NewsKind, final_news
 from duckycart.lifecycle.qr import refuse_unfit
 from duckycart.lifecycle.rules import Rules
 from duckycart.lifecycle.transitions import Event, Phase, decide
@@ -45,12 +46,13 @@ _END: Final = (
     update(sessions)
     .where(sessions.c.id == bindparam("session"))
     .values(is_active=False, ended_at=bindparam("at"), end_reason=bindparam("reason"), version=sessions.c.version + 1)
-    .returning(sessions.c.user_id, sessions.c.created_at)
+    .returning(sessions.c.user_id, sessions.c.created_at, sessions.c.version)
 )
 _TOUCH: Final = (
     update(sessions)
     .where(sessions.c.id == bindparam("session"))
     .values(touched_at=bindparam("at"), idle_reported_at=None, version=sessions.c.version + 1)
+    .returning(sessions.c.version)
 )
 _INSERT_ANALYTICS: Final = insert(analytics)
 _TOTALS: Final = select(
@@ -62,9 +64,10 @@ _PAID: Final = select(func.coalesce(func.sum(payments.c.amount), 0)).where(
 )
 
 
-def touch_session(tx: Transaction, session_id: int) -> None:
-    """Note a sign of life, and that there is something new to see."""
-    tx.connection.execute(_TOUCH, {"session": session_id, "at": tx.now})
+def touch_session(tx: Transaction, session_id: int) -> int:
+    """Note a sign of life, and that there is something new to see. Returns the session's version with it."""
+    version: int = tx.connection.execute(_TOUCH, {"session": session_id, "at": tx.now}).scalar_one()
+    return version
 
 
 def basket_total(connection: Connection, session_id: int) -> tuple[int, int]:
@@ -107,6 +110,7 @@ def create_session(
     tx.effects.append(Happened(Event.CREATE_SESSION, cart_id, session_id, {"user": user_id}))
     busy = replace(cart, status="in_use", session_id=session_id, qr_round=cart.qr_round + 1, qr_expires_at=0)
     seq = queue_command(tx, busy, outcome.command, session_id)
+    tx.effects.append(News(NewsKind.SESSION_STARTED, cart_id, session_id, 1))
     return Started(SessionView(session_id, cart_id, user_id, True, tx.now, None), seq)
 
 
@@ -140,7 +144,8 @@ def finish_session(tx: Transaction, standing: Standing, event: Event, reason: st
     assert cart.session_id is not None
     assert outcome.command is not None
     session_id = cart.session_id
-    user_id, started_at = tx.connection.execute(_END, {"session": session_id, "at": tx.now, "reason": reason}).one()
+    ending = {"session": session_id, "at": tx.now, "reason": reason}
+    user_id, started_at, version = tx.connection.execute(_END, ending).one()
     units, total = basket_total(tx.connection, session_id)
     paid = tx.connection.execute(_PAID, {"session": session_id}).scalar_one()
     tx.connection.execute(
@@ -160,10 +165,11 @@ def finish_session(tx: Transaction, standing: Standing, event: Event, reason: st
     )
     tx.effects.append(Happened("finish_session", cart.id, session_id, {"reason": reason}))
     seq = queue_command(tx, replace(cart, status="available", session_id=None), outcome.command, session_id)
+    tx.effects.append(final_news(cart.id, session_id, version, reason))
     return Ended(session_id, cart.id, reason, seq)
 
 
-def _stand_in(tx: Transaction, who: Who, session_id: int) -> Standing:
+def stand_in(tx: Transaction, who: Who, session_id: int) -> Standing:
     """Lock the session's cart. Raises NotFound for another's session, Conflict when it is over."""
     session = find_session(tx.connection, who, session_id)
     standing = stand(tx, session.cart_id)
@@ -174,7 +180,7 @@ def _stand_in(tx: Transaction, who: Who, session_id: int) -> Standing:
 
 def end_session(tx: Transaction, who: Who, session_id: int, rules: Rules) -> Ended:
     """The shopper ends a session with an empty basket. Raises NotFound, or Conflict with the reason."""
-    standing = _stand_in(tx, who, session_id)
+    standing = stand_in(tx, who, session_id)
     decide(Event.END_BY_SHOPPER, standing.phase, session_id=session_id)
     if basket_total(tx.connection, session_id)[0]:
         raise Conflict("basket_not_empty", "The basket is not empty; put the items back or pay.", session_id=session_id)
@@ -183,7 +189,7 @@ def end_session(tx: Transaction, who: Who, session_id: int, rules: Rules) -> End
 
 def force_end(tx: Transaction, who: Who, session_id: int, rules: Rules) -> Ended:
     """An operator ends a session whatever its state. A payment still open is cancelled at its provider by a sweep."""
-    return finish_session(tx, _stand_in(tx, who, session_id), Event.END_BY_FORCE, "forced", rules)
+    return finish_session(tx, stand_in(tx, who, session_id), Event.END_BY_FORCE, "forced", rules)
 
 
 def idle_sessions(connection: Connection, now: int, rules: Rules) -> list[tuple[int, int]]:

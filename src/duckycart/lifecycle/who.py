@@ -1,7 +1,7 @@
 """Who asks for a transition, and whose session it may touch."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, Row, bindparam, select
 
@@ -30,7 +30,23 @@ class ByOperator:
     user_id: int | None  # None at the server's own shell
 
 
-Who = ByCart | ByShopper | ByOperator
+@dataclass(frozen=True, slots=True)
+class ByScreen:
+    """A screen, by the token that its stream handed over: that one session."""
+
+    session_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class ByLegacyScreen:
+    """A screen without a credential, in a network that needs none: any session, through the doors that admit it."""
+
+    address: str
+
+
+Who = ByCart | ByShopper | ByOperator | ByScreen | ByLegacyScreen
+
+SCREEN_SECONDS: Final = 15 * 60  # after the session's end, for a receipt and a thank-you on the screen
 
 _SESSION = select(
     sessions.c.id,
@@ -67,8 +83,16 @@ def find_session(connection: Connection, who: Who, session_id: int) -> SessionVi
             allowed = session is not None and session.cart_id == cart_id
         case ByShopper(user_id):
             allowed = session is not None and session.user_id == user_id
-        case ByOperator():
+        case ByScreen(own):
+            allowed = session is not None and session.id == own
+        case ByOperator() | ByLegacyScreen():
             allowed = session is not None
     if session is None or not allowed:
         raise NotFound("unknown_session", f"There is no session {session_id} of yours.")
     return session
+
+
+def screen_may(connection: Connection, session_id: int, now: int) -> bool:
+    """Whether a screen's token for this session still opens it."""
+    row = connection.execute(select(sessions.c.ended_at).where(sessions.c.id == session_id)).one_or_none()
+    return row is not None and (row.ended_at is None or now - row.ended_at <= SCREEN_SECONDS * 1000)

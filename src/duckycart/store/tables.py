@@ -247,6 +247,29 @@ alarms = Table(
     sqlite_autoincrement=True,
 )
 
+fraud_warnings = Table(
+    # What a cart said of its scale, and its other notices.
+    "fraud_warnings",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("session_id", Integer, ForeignKey("sessions.id"), nullable=False),
+    Column("type_of_warning", String(200), nullable=False),  # "weight increased", "weight decreased" or free text
+    Column("held", Boolean, nullable=False),  # said after the session's first payment_created
+    Column("created_at", BigInteger, nullable=False),
+    Index("ix_fraud_warnings_session_id", "session_id"),
+    sqlite_autoincrement=True,
+)
+
+session_locations = Table(
+    # Where a session's cart was last.
+    "session_locations",
+    metadata,
+    Column("session_id", Integer, ForeignKey("sessions.id"), primary_key=True, autoincrement=False),
+    Column("aisle_id", Integer, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+)
+
 idempotency_keys = Table(
     # The result of a request that carried an Idempotency-Key, written in the transaction that did it.
     "idempotency_keys",

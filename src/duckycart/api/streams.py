@@ -1,0 +1,116 @@
+"""What screens and phones listen to. Who may is decided here; the rest is `channels/`."""
+
+import re
+from contextlib import suppress
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Query, Request, Response
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from duckycart.api.errors import PROBLEMS, problem
+from duckycart.api.tokens import ScreenToken
+from duckycart.api.who import (
+    HouseOf,
+    Id,
+    Listening,
+    TheScreen,
+    house,
+    legacy_screen,
+    limit_legacy,
+    listener,
+    require_cart,
+    screen,
+)
+from duckycart.channels.messages import MESSAGES, SessionStarted, encode, encode_start
+from duckycart.channels.socket import serve_socket
+from duckycart.channels.stream import EventStream, event
+from duckycart.errors import DuckyCartError, Gone, NotFound
+from duckycart.lifecycle.news import News, present_news, start_of_session
+from duckycart.lifecycle.who import Who
+
+router = APIRouter(tags=["screens"], responses=PROBLEMS)
+
+_SESSION_ID: Final = re.compile(r"[1-9][0-9]{0,8}")
+
+
+def _stream_of(*messages: str) -> dict[int | str, dict[str, Any]]:
+    """For OpenAPI."""
+    description = f"Server-sent events, without end: {', '.join(messages)}. A comment every 15 s of silence."
+    return {200: {"description": description, "content": {"text/event-stream": {"schema": {"type": "string"}}}}}
+
+
+@router.get("/sse/{cart_id}", responses=_stream_of(SessionStarted.__name__), response_class=Response)
+async def cart_stream(request: Request, house: HouseOf, caller: TheScreen, cart_id: Id) -> EventStream:
+    """Each session of the cart as it starts, and the present one at once, with a screen's token for it (F21)."""
+    require_cart(caller, cart_id)
+    limit_legacy(house, caller, f"cart {cart_id}")
+    told = 0
+
+    async def opening() -> News | None:
+        return await house.store.read(lambda connection: start_of_session(connection, cart_id))
+
+    async def write(news: News) -> str:
+        nonlocal told
+        if news.session_id <= told:
+            return ""  # it started between subscription and opening
+        require_cart(await screen(request), cart_id)  # a key may have been withdrawn since
+        told = news.session_id
+        return event(encode_start(news, house.tokens.screen(ScreenToken(news.session_id))))
+
+    return EventStream(house.channels, ("cart", cart_id), opening, write)
+
+
+@router.get(
+    "/customer-session/{session_id}/events",
+    responses=_stream_of(*(message.__name__ for message in MESSAGES.values())),
+    response_class=Response,
+)
+async def session_stream(
+    house: HouseOf,
+    caller: Listening,
+    session_id: Id,
+    token: Annotated[str | None, Query(description="instead of a header, which browsers cannot set here")] = None,
+) -> EventStream:
+    """The same messages as the socket's. `id` is the session's version: who missed some reads the state again."""
+
+    async def opening() -> News:
+        now = house.clock.now()
+        return await house.store.read(lambda connection: present_news(connection, caller, session_id, now))
+
+    async def write(news: News) -> str:
+        return event(encode(news), news.version)
+
+    return EventStream(house.channels, ("session", session_id), opening, write)
+
+
+@router.websocket("/ws/{session_id}")
+async def session_socket(websocket: WebSocket, session_id: str) -> None:
+    """What the session's screen hears. Refused before the upgrade; fielded screens take that for the last word."""
+    with suppress(WebSocketDisconnect):  # it went away while it was spoken to
+        try:
+            await _serve(websocket, session_id)
+        except DuckyCartError as error:
+            status = 403 if isinstance(error, NotFound | Gone) else error.status
+            retry = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
+            await websocket.send_denial_response(problem(status, error.code, error.detail, headers=retry))
+
+
+async def _serve(websocket: WebSocket, session_id: str) -> None:
+    caller = legacy_screen(websocket) or await listener(websocket)
+    if not _SESSION_ID.fullmatch(session_id):
+        raise NotFound("unknown_session", "There is no such session.")
+    number = int(session_id)
+    with house(websocket).channels.listening(("session", number)) as listening:
+        await serve_socket(websocket, listening, await _present(websocket, caller, number))
+
+
+async def _present(websocket: WebSocket, caller: Who, session_id: int) -> News:
+    here = house(websocket)
+    now = here.clock.now()
+    try:
+        news = await here.store.read(lambda connection: present_news(connection, caller, session_id, now))
+    except (NotFound, Gone):
+        limit_legacy(here, caller, "no session")
+        raise
+    limit_legacy(here, caller, f"cart {news.cart_id}")
+    return news

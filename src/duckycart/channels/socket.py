@@ -1,0 +1,37 @@
+"""News over a WebSocket, in uvicorn's own class: it pings, and closes who does not answer."""
+
+import asyncio
+from typing import Final
+
+from starlette.websockets import WebSocket
+
+from duckycart.channels.listeners import End, Listener
+from duckycart.channels.messages import encode
+from duckycart.lifecycle.news import News
+
+_CODES: Final = {End.OVER: 1000, End.STOPPING: 1012}  # the others can hear no code
+
+
+async def serve_socket(websocket: WebSocket, listener: Listener, first: News) -> None:
+    """Open it, say `first` and then what comes. After a last word that is old news it closes at once, with 1000."""
+
+    async def say(news: News | None) -> None:
+        if news is not None:  # uvicorn's pings are the heartbeat here
+            await websocket.send_text(encode(news))
+
+    await websocket.accept()
+    reading = asyncio.create_task(_until_gone(websocket, listener))
+    try:
+        await say(first)
+        end = End.OVER if first.final else await listener.listen(say)
+        if end in _CODES:
+            await websocket.close(_CODES[end])
+    finally:
+        reading.cancel()
+
+
+async def _until_gone(websocket: WebSocket, listener: Listener) -> None:
+    """What a screen sends is nobody's business."""
+    while (await websocket.receive())["type"] != "websocket.disconnect":
+        pass
+    listener.finish(End.GONE)

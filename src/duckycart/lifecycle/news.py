@@ -1,0 +1,86 @@
+"""What those who listen to a session, or to a cart, are told. It rides with the transaction that it tells of."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from sqlalchemy import Connection, bindparam, select
+
+from duckycart.errors import Gone, NotFound
+from duckycart.lifecycle.who import Who, find_session
+from duckycart.store.tables import carts, sessions
+
+GRACE_SECONDS: Final = 60  # after a session's end, for screens that were away when it was said (F39)
+
+
+class NewsKind(StrEnum):
+    """The names are those that fielded screens and phones read."""
+
+    SESSION_STARTED = "session-started"  # to those who listen to the cart; all others to those of the session
+    CART_UPDATED = "cart-updated"
+    ITEM_READ = "item-read"
+    WEIGHT_INCREASED = "weight increased"
+    WEIGHT_DECREASED = "weight decreased"
+    PAYMENT_CREATED = "Payment created"
+    PAYMENT_SUCCESSFUL = "Payment successful"
+    PAYMENT_FAILED = "payment-failed"
+    PAYMENT_RETRYING = "payment-retrying"
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """An effect (see `effects.py`), put after the command of its transaction, so that the cart is told first (F13)."""
+
+    kind: NewsKind
+    cart_id: int
+    session_id: int
+    version: int  # of the session, with this change
+    data: int | Mapping[str, str] = 0  # a barcode, 0 for none; of a failure `message`
+    final: bool = False  # the session is over, there will be no more
+
+
+_STATE: Final = select(sessions.c.version, sessions.c.ended_at, sessions.c.end_reason).where(
+    sessions.c.id == bindparam("session")
+)
+_START: Final = (
+    select(carts.c.session_id, sessions.c.version)
+    .select_from(carts.outerjoin(sessions, sessions.c.id == carts.c.session_id))
+    .where(carts.c.id == bindparam("cart"))
+)
+_OVER: Final = select(sessions.c.cart_id, sessions.c.id, sessions.c.version, sessions.c.end_reason).where(
+    sessions.c.id.in_(bindparam("listened", expanding=True)), sessions.c.ended_at.is_not(None)
+)
+
+
+def final_news(cart_id: int, session_id: int, version: int, end_reason: str) -> News:
+    """The last word of a session. Only a paid one has a name of its own; after another end, clients look again."""
+    kind = NewsKind.PAYMENT_SUCCESSFUL if end_reason == "paid" else NewsKind.CART_UPDATED
+    return News(kind, cart_id, session_id, version, final=True)
+
+
+def present_news(connection: Connection, who: Who, session_id: int, now: int) -> News:
+    """What a newcomer is told: that there is a basket to look at, or how the session ended.
+
+    Raises NotFound for another's session, Gone for one that ended more than GRACE_SECONDS ago.
+    """
+    session = find_session(connection, who, session_id)
+    version, ended_at, end_reason = connection.execute(_STATE, {"session": session_id}).one()
+    if ended_at is None:
+        return News(NewsKind.CART_UPDATED, session.cart_id, session_id, version)
+    if now - ended_at > GRACE_SECONDS * 1000:
+        raise Gone("session_over", "This session is over.", session_id=session_id)
+    return final_news(session.cart_id, session_id, version, end_reason)
+
+
+def start_of_session(connection: Connection, cart_id: int) -> News | None:
+    """What a newcomer at a cart is told: its session's start, None while it has none. Raises NotFound."""
+    row = connection.execute(_START, {"cart": cart_id}).one_or_none()
+    if row is None:
+        raise NotFound("unknown_cart", f"There is no cart {cart_id}.")
+    return None if row.session_id is None else News(NewsKind.SESSION_STARTED, cart_id, row.session_id, row.version)
+
+
+def news_of_ends(connection: Connection, session_ids: Collection[int]) -> list[News]:
+    """The last word of those of these sessions that are over."""
+    return [final_news(*row) for row in connection.execute(_OVER, {"listened": list(session_ids)})]

@@ -1,0 +1,105 @@
+"""What a cart reports besides its basket: weight that nobody scanned, notices, where it is."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import bindparam, insert, select, update
+
+from duckycart.lifecycle.basket import acknowledge_session
+from duckycart.lifecycle.carts import Standing, raise_alarm
+from duckycart.lifecycle.effects import Happened
+from duckycart.lifecycle.news import News, NewsKind
+from duckycart.lifecycle.sessions import stand_in, touch_session
+from duckycart.lifecycle.who import ByCart
+from duckycart.store.engine import Transaction
+from duckycart.store.tables import fraud_warnings, session_locations
+
+WEIGHT_CHANGES: Final = {kind.value: kind for kind in (NewsKind.WEIGHT_INCREASED, NewsKind.WEIGHT_DECREASED)}
+
+
+@dataclass(frozen=True, slots=True)
+class FraudWarning:
+    id: int
+    session_id: int
+    type_of_warning: str
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    session_id: int
+    aisle_id: int
+    created_at: int
+    updated_at: int
+
+
+_INSERT_WARNING: Final = insert(fraud_warnings).returning(fraud_warnings.c.id)
+_WHERE: Final = select(session_locations.c.aisle_id, session_locations.c.created_at).where(
+    session_locations.c.session_id == bindparam("session")
+)
+_INSERT_LOCATION: Final = insert(session_locations)
+_MOVE: Final = (
+    update(session_locations)
+    .where(session_locations.c.session_id == bindparam("session"))
+    .values(aisle_id=bindparam("aisle"), updated_at=bindparam("at"))
+)
+
+
+def _stand_in(tx: Transaction, cart: ByCart, session_id: int) -> Standing:
+    """Lock the cart in a session of its own. Naming it, the cart has received its `session_started`."""
+    standing = stand_in(tx, cart, session_id)
+    acknowledge_session(tx, cart, standing)
+    return standing
+
+
+def warn(tx: Transaction, cart: ByCart, session_id: int, type_of_warning: str) -> FraudWarning:
+    """Keep a warning of the cart. Its screen hears of a weight change; while the cart holds, so does an operator.
+
+    Any other text is a notice (a low battery, say): kept and logged. Raises NotFound for another's session, Conflict
+    when it is over.
+    """
+    standing = _stand_in(tx, cart, session_id)
+    values = {
+        "session_id": session_id,
+        "type_of_warning": type_of_warning,
+        "held": standing.held,
+        "created_at": tx.now,
+    }
+    warning_id: int = tx.connection.execute(_INSERT_WARNING, values).scalar_one()
+    tx.effects.append(Happened("fraud_warning", cart.cart_id, session_id, {"type": type_of_warning}))
+    kind = WEIGHT_CHANGES.get(type_of_warning)
+    if kind is not None:
+        tx.effects.append(News(kind, cart.cart_id, session_id, touch_session(tx, session_id)))
+    if kind is not None and standing.held:
+        raise_alarm(
+            tx,
+            kind.replace(" ", "_"),
+            f"The {kind} on cart {cart.cart_id} in session {session_id}, whose basket is held for its payment.",
+            cart_id=cart.cart_id,
+            session_id=session_id,
+        )
+    return FraudWarning(warning_id, session_id, type_of_warning, tx.now)
+
+
+def notify_cart_update(tx: Transaction, cart: ByCart, session_id: int, barcode: int) -> None:
+    """The cart asks its screen to look at the basket again. Raises NotFound, Conflict."""
+    _stand_in(tx, cart, session_id)
+    version = touch_session(tx, session_id)
+    tx.effects.append(News(NewsKind.CART_UPDATED, cart.cart_id, session_id, version, barcode))
+
+
+def locate(tx: Transaction, cart: ByCart, session_id: int, aisle_id: int) -> Location:
+    """Where the cart is. Only a move is a sign of life: a cart left alone repeats its place.
+
+    Raises NotFound for another's session, Conflict when it is over.
+    """
+    _stand_in(tx, cart, session_id)
+    before = tx.connection.execute(_WHERE, {"session": session_id}).one_or_none()
+    if before is None:
+        values = {"session_id": session_id, "aisle_id": aisle_id, "created_at": tx.now, "updated_at": tx.now}
+        tx.connection.execute(_INSERT_LOCATION, values)
+    else:
+        tx.connection.execute(_MOVE, {"session": session_id, "aisle": aisle_id, "at": tx.now})
+    if before is None or before.aisle_id != aisle_id:
+        touch_session(tx, session_id)
+    return Location(session_id, aisle_id, tx.now if before is None else before.created_at, tx.now)

@@ -1,0 +1,74 @@
+"""A real browser for the shopper page: one Chromium for all its tests, a fresh profile for each."""
+
+import os
+import shutil
+from collections.abc import AsyncIterator
+
+import pytest
+from playwright.async_api import Browser, async_playwright
+
+from tests.conftest import OpenShop
+from tests.pages.phone import Phones
+from tests.world import Shop
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+MISSING = "NO CHROMIUM on the PATH: the shopper page is NOT tested in a browser"
+
+
+@pytest.fixture(scope="package")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+def find_chromium() -> str | None:
+    return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+@pytest.fixture(scope="package")
+def chromium() -> str:
+    """Its path. Where there is none the tests are skipped, aloud; the continuous integration must have it."""
+    path = find_chromium()
+    if path is None and os.environ.get("CI") == "true":
+        pytest.fail(MISSING)
+    return path or pytest.skip(MISSING)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if find_chromium() is None:
+        terminalreporter.write_line(MISSING, red=True, bold=True)
+
+
+@pytest.fixture(scope="package")
+async def browser(anyio_backend: str, chromium: str) -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=chromium, headless=True, args=FLAGS)
+        yield browser
+        await browser.close()
+
+
+@pytest.fixture
+async def shop(opening: OpenShop) -> AsyncIterator[Shop]:
+    """As everywhere, with a second cart; both may start sessions without being connected."""
+    async with opening(offline_carts="accept") as shop:
+        await shop.furnish()
+        await shop.add_cart(2)
+        yield shop
+
+
+@pytest.fixture
+async def phones(shop: Shop, browser: Browser) -> AsyncIterator[Phones]:
+    """Opens phones in the shop; at the end none of them may have had an error in its console."""
+    phones = Phones(shop, browser)
+    yield phones
+    await phones.close()
+    assert phones.complaints == []

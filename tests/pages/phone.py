@@ -1,0 +1,98 @@
+"""A shopper's phone: a browser window that scans a cart's QR and taps what it sees."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, expect
+
+from tests.world import PATIENCE, Shop, until
+
+expect.set_options(PATIENCE * 1000)
+_PICTURES = os.environ.get("SCREENSHOTS")  # a folder, to look at what the tests see
+_EXPECTED = "Failed to load resource", "WebSocket connection to"  # the browser's note of a refusal that a test wants
+
+
+class Phones:
+    def __init__(self, shop: Shop, browser: Browser) -> None:
+        self._shop = shop
+        self._browser = browser
+        self._contexts: list[BrowserContext] = []
+        self.complaints: list[str] = []  # errors and warnings of the pages, what their policy refused among them
+
+    async def open(self, locale: str = "en-GB", width: int = 390, **options: Any) -> "Phone":
+        context = await self._browser.new_context(
+            locale=locale, viewport={"width": width, "height": 844}, has_touch=True, **options
+        )
+        context.set_default_timeout(PATIENCE * 1000)
+        self._contexts.append(context)
+        page = await context.new_page()
+        page.on("console", self._heard)
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        return Phone(self._shop, page)
+
+    def _heard(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning") and not message.text.startswith(_EXPECTED):
+            self.complaints.append(message.text)
+
+    async def close(self) -> None:
+        for context in self._contexts:
+            await context.close()
+
+
+class Phone:
+    def __init__(self, shop: Shop, page: Page) -> None:
+        self.shop = shop
+        self.page = page
+
+    async def open_qr(self, token: str | None = None) -> None:
+        """What the camera does."""
+        token = token or await self.shop.qr()
+        await self.page.goto(f"{self.shop.url}/s/{token}")
+
+    async def tap(self, element: str) -> None:
+        await self.page.locator(f"#{element}").click()
+
+    async def join(self) -> int:
+        """As a guest, on cart 1; returns the session."""
+        await self.open_qr()
+        await self.tap("guest")
+        await self.sees("#shop h1")
+        return await self.session()
+
+    async def session(self) -> int:
+        return int(await self.page.evaluate("JSON.parse(sessionStorage.getItem('shopping')).session"))
+
+    async def listens(self) -> None:
+        """Until a socket is open."""
+        await until(lambda: len(self.shop.house.channels))
+
+    async def pay(self, button: str = "pay") -> None:
+        """From the basket to the provider's page, and the button there, until it has answered."""
+        await self.tap("pay")
+        await self.page.locator(f"form[action$='/{button}'] button").click()
+        await self.page.wait_for_url("**/pay/*?declined=true" if button == "decline" else "**/pay/*")
+        if button == "pay":
+            await expect(self.page.locator("form")).to_have_count(0)
+
+    async def go_back(self) -> None:
+        """The pay page's link."""
+        await self.page.get_by_role("link").click()
+
+    async def sees(self, selector: str, text: str | None = None) -> None:
+        found = self.page.locator(selector)
+        await expect(found).to_be_visible()
+        if text is not None:
+            await expect(found).to_contain_text(text)
+
+    async def misses(self, selector: str) -> None:
+        await expect(self.page.locator(selector)).to_be_hidden()
+
+    async def fits(self) -> None:
+        """Nothing to scroll sideways."""
+        too_wide = await self.page.evaluate("document.scrollingElement.scrollWidth - innerWidth")
+        assert too_wide <= 0
+
+    async def picture(self, name: str) -> None:
+        if _PICTURES:
+            await self.page.screenshot(path=Path(_PICTURES) / f"{name}.png")
