@@ -6,12 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
+from structlog.dev import plain_traceback
 
-from duckycart import logs
 from duckycart.store.migrate import migrate_sqlite
 from tests.world import Shop, open_shop
 
-logs.configure("text")  # as the server does; structlog's own default draws tracebacks for seconds
+# structlog's own defaults, but for tracebacks: it would draw those for seconds.
+structlog.configure(
+    [*structlog.get_config()["processors"][:-1], structlog.dev.ConsoleRenderer(exception_formatter=plain_traceback)]
+)
 
 
 @pytest.fixture

@@ -81,6 +81,7 @@ class _Demo:
             "DUCKYCART_PUBLIC_URL": self.url,
             "DUCKYCART_LOG_FORMAT": "json",
             "DUCKYCART_KEYLESS_CARTS": "127.0.0.0/8",
+            "DUCKYCART_LEGACY_SCREENS": "127.0.0.0/8",
         }
         self._qr_url: asyncio.Queue[str] = asyncio.Queue()
         self._cart_events: asyncio.Queue[str] = asyncio.Queue()
