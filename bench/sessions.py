@@ -164,7 +164,8 @@ def main() -> None:
         tokens = Tokens(transact(engine, SystemClock(), read_or_make_signing_keys), SystemClock())
         engine.dispose()
         port = free_port()
-        environment = {"DUCKYCART_DATABASE": f"sqlite:///{path}", "DUCKYCART_SCANS_PER_MINUTE": "1000000"}
+        limits = {"DUCKYCART_SCANS_PER_MINUTE": "1000000", "DUCKYCART_ADDRESS_PER_MINUTE": "1000000"}
+        environment = {"DUCKYCART_DATABASE": f"sqlite:///{path}", **limits}
         with running(["-m", "duckycart", "serve", "--port", str(port)], port, **environment) as pid:
             asyncio.run(measure(port, pid, keys, tokens, sessions))
 

@@ -124,13 +124,15 @@ TheScreen = Annotated[Who, Depends(screen)]
 Listening = Annotated[Who, Depends(listener)]
 
 
-async def cart(caller: Anyone) -> ByCart:
+async def cart(request: HTTPConnection) -> ByCart:
+    caller = await who(request)
     if not isinstance(caller, ByCart):
         raise Forbidden("carts_only", "Only a cart may do this, with its own key.")
     return caller
 
 
-async def shopper(caller: Anyone) -> ByShopper:
+async def shopper(request: HTTPConnection) -> ByShopper:
+    caller = await who(request)
     if not isinstance(caller, ByShopper):
         raise Forbidden("shoppers_only", "Only a shopper may do this, with an access token.")
     return caller
