@@ -227,7 +227,7 @@ class _Demo:
         say("demo", f"  {self.url}/docs                  every call, to try out")
         say("demo", f"  {self.paid_url}    the paid payment")
         say("demo", f"  {self.url}/readyz                how many carts are connected")
-        say("demo", "and from another terminal, a cart of your own that draws its QR:")
+        say("demo", "and from another terminal, a cart of your own that draws its QR; open the URL below it to shop:")
         say("demo", f"  DUCKYCART_KEY={key} .venv/bin/duckycart cart {SPARE_CART} --url {self.url}")
 
 

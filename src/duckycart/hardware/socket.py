@@ -309,7 +309,8 @@ class HardwareSocket(asyncio.Protocol):
                 case NeedRows(after_seq):
                     self._dispatch.need_rows(self, after_seq)
                 case Close(code, reason):
-                    log.warning("link closed", cart=self.link.cart_id, epoch=self.link.epoch, code=code, reason=reason)
+                    say = log.info if code == RESTART else log.warning
+                    say("link closed", cart=self.link.cart_id, epoch=self.link.epoch, code=code, reason=reason)
                     if not protocol.close_expected():
                         protocol.send_close(code, reason)
                     self._abort_after()
