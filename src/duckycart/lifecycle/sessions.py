@@ -12,7 +12,7 @@ from duckycart.lifecycle.news import News, NewsKind, final_news
 from duckycart.lifecycle.qr import refuse_unfit
 from duckycart.lifecycle.rules import Rules
 from duckycart.lifecycle.transitions import Event, Phase, decide
-from duckycart.lifecycle.who import SessionView, Who, find_session
+from duckycart.lifecycle.who import SESSION_COLUMNS, SessionView, Who, find_session, session_of
 from duckycart.store.engine import Transaction
 from duckycart.store.tables import analytics, basket_lines, carts, commands, payments, sessions, users
 from duckycart.wire import CommandType
@@ -238,18 +238,11 @@ def _still_idle(tx: Transaction, session_id: int, rules: Rules) -> bool:
 def active_session(connection: Connection, cart_id: int) -> SessionView:
     """The cart's active session. Raises NotFound when there is none."""
     row = connection.execute(
-        select(
-            sessions.c.id,
-            sessions.c.cart_id,
-            sessions.c.user_id,
-            sessions.c.is_active,
-            sessions.c.created_at,
-            sessions.c.end_reason,
-        ).where(sessions.c.cart_id == cart_id, sessions.c.is_active)
+        select(*SESSION_COLUMNS).where(sessions.c.cart_id == cart_id, sessions.c.is_active)
     ).one_or_none()
     if row is None:
         raise NotFound("no_active_session", f"Cart {cart_id} has no active session.")
-    return SessionView(*row)
+    return session_of(row)
 
 
 def cart_status(connection: Connection, cart_id: int) -> dict[str, Any]:

@@ -48,14 +48,15 @@ Who = ByCart | ByShopper | ByOperator | ByScreen | ByLegacyScreen
 
 SCREEN_SECONDS: Final = 15 * 60  # after the session's end, for a receipt and a thank-you on the screen
 
-_SESSION = select(
+SESSION_COLUMNS: Final = (
     sessions.c.id,
     sessions.c.cart_id,
     sessions.c.user_id,
     sessions.c.is_active,
     sessions.c.created_at,
     sessions.c.end_reason,
-).where(sessions.c.id == bindparam("session"))
+)
+_SESSION: Final = select(*SESSION_COLUMNS).where(sessions.c.id == bindparam("session"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The secret that signs tokens, and the money of one: kept in the database, so that a restart voids nothing."""
+"""The secrets that sign tokens: made at the first start and kept in the database, so that a restart voids none."""
 
 from secrets import token_bytes, token_hex
 
