@@ -198,7 +198,8 @@ function draw() {
     $("total").textContent = total;
     $("pay").hidden = !currency;
     $("leave").hidden = !!currency;
-    $("status").textContent = payment && !["open", "creating"].includes(payment.status) ? t("unpaid") : "";
+    $("status").textContent = !navigator.onLine ? t("offline")
+      : payment && !["open", "creating"].includes(payment.status) ? t("unpaid") : "";
     show("shop");
     return;
   }
@@ -406,5 +407,5 @@ speak(TEXTS[wanted] ? wanted : undefined);
 document.addEventListener("visibilitychange", awake);
 addEventListener("online", awake);
 addEventListener("pageshow", (event) => event.persisted && awake());
-addEventListener("offline", () => { if (live) $("status").textContent = t("offline"); });
+addEventListener("offline", () => live && draw());
 start();

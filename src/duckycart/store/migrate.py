@@ -12,7 +12,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect
 from sqlalchemy.exc import DBAPIError
 
-from duckycart.store.sqlite import driver_of, engine_for
+from duckycart.store.sqlite import begin_between_groups, driver_of, engine_for
 
 
 class NewerSchema(Exception):
@@ -51,9 +51,16 @@ def _migrate(path: Path) -> Path | None:
         with engine.connect() as connection:
             config = _config(connection)
             scripts = ScriptDirectory.from_config(config)
-            present = MigrationContext.configure(connection).get_current_revision()
             newest = scripts.get_current_head()
+            if MigrationContext.configure(connection).get_current_revision() == newest:
+                return None
+            # Looked at again under the lock: another process may be making or migrating the same file now. And a
+            # migration that is killed half way never happened.
+            driver = driver_of(connection)
+            begin_between_groups(driver)
+            present = MigrationContext.configure(connection).get_current_revision()
             if present == newest:
+                driver.execute("ROLLBACK")
                 return None
             if present is None and inspect(connection).get_table_names():
                 raise ForeignDatabase(f"{path} is a database of something else. Name another file with --database.")
@@ -66,9 +73,7 @@ def _migrate(path: Path) -> Path | None:
             if present is not None:
                 copy = Path(f"{path}.before-{newest}")
                 backup_sqlite(path, copy)
-            driver = driver_of(connection)
-            driver.execute("BEGIN IMMEDIATE")  # a migration that is killed half way never happened
-            command.upgrade(config, "head")  # does nothing when another process has done it meanwhile
+            command.upgrade(config, "head")
             driver.execute("COMMIT")
             return copy
     finally:

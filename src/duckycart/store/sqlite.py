@@ -94,7 +94,7 @@ def transact(engine: Engine, clock: Clock, work: Callable[[Transaction], T]) -> 
     """One transaction by itself, for the administration from the shell; waits up to PATIENT_SECONDS for a server."""
     with engine.connect() as connection:
         driver = driver_of(connection)
-        _begin_between_groups(driver)
+        begin_between_groups(driver)
         try:
             result = work(Transaction(connection, clock.now()))
             driver.execute("COMMIT")
@@ -105,7 +105,7 @@ def transact(engine: Engine, clock: Clock, work: Callable[[Transaction], T]) -> 
         return result
 
 
-def _begin_between_groups(driver: sqlite3.Connection) -> None:
+def begin_between_groups(driver: sqlite3.Connection) -> None:
     """BEGIN IMMEDIATE beside a server that commits group after group.
 
     SQLite's own busy handler sleeps up to 100 ms between two looks and never meets the moment between two groups; so
