@@ -54,9 +54,6 @@ class Links:
     def current(self, cart_id: int) -> Connection | None:
         return self._current.get(cart_id)
 
-    def all(self) -> list[Connection]:
-        return list(self._current.values())
-
     def of(self, cart_id: int) -> Iterator[Connection]:
         """Whoever must be offered a command of this cart: also a connection whose claim is not answered yet."""
         if (current := self._current.get(cart_id)) is not None:

@@ -15,7 +15,7 @@ from duckycart.wire import Command, CommandType
 OPEN_STATES: Final = ("creating", "open")
 OPEN: Final = text("payments.state IN ('creating', 'open')")  # as the partial index has it
 
-_CART_COLUMNS: Final = (
+CART_COLUMNS: Final = (
     carts.c.id,
     carts.c.disabled,
     carts.c.out_of_service,
@@ -30,7 +30,7 @@ _CART_COLUMNS: Final = (
     carts.c.boot_generation,
 )
 _LOCK: Final = update(carts).where(carts.c.id == bindparam("cart")).values(last_seq=carts.c.last_seq)
-_LOCK_RETURNING: Final = _LOCK.returning(*_CART_COLUMNS)
+_LOCK_RETURNING: Final = _LOCK.returning(*CART_COLUMNS)
 _PHASE: Final = (
     select(
         sessions.c.held_at,
@@ -63,7 +63,7 @@ _MOVE: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Cart:
-    """A cart's row as it was when its lock was taken, in the order of `_CART_COLUMNS`."""
+    """A cart's row as it was when its lock was taken, in the order of `CART_COLUMNS`."""
 
     id: int
     disabled: bool
@@ -95,9 +95,6 @@ class Standing:
 
 def cart_of(row: Row[*tuple[Any, ...]]) -> Cart:
     return Cart(*row)
-
-
-CART_COLUMNS: Final = _CART_COLUMNS
 
 
 def lock_cart(tx: Transaction, cart_id: int) -> Cart:
