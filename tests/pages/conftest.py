@@ -1,4 +1,4 @@
-"""A real browser for the shopper page: one Chromium for all its tests, a fresh profile for each."""
+"""A real browser for the pages: one Chromium for all its tests, a fresh profile for each."""
 
 import os
 import shutil
@@ -22,7 +22,7 @@ FLAGS = [
 ]
 
 
-MISSING = "NO CHROMIUM on the PATH: the shopper page is NOT tested in a browser"
+MISSING = "NO CHROMIUM on the PATH: the pages are NOT tested in a browser"
 
 
 @pytest.fixture(scope="package")
@@ -41,11 +41,6 @@ def chromium() -> str:
     if path is None and os.environ.get("CI") == "true":
         pytest.fail(MISSING)
     return path or pytest.skip(MISSING)
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if find_chromium() is None:
-        terminalreporter.write_line(MISSING, red=True, bold=True)
 
 
 @pytest.fixture(scope="package")
@@ -72,3 +67,9 @@ async def phones(shop: Shop, browser: Browser) -> AsyncIterator[Phones]:
     yield phones
     await phones.close()
     assert phones.complaints == []
+
+
+@pytest.fixture
+def database(sqlite_database: str) -> str:
+    """Which database the server has is not seen from here."""
+    return sqlite_database

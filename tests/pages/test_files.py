@@ -1,4 +1,4 @@
-"""What the server sends for the page: small, cached rightly, and closed to whatever is not its own."""
+"""What the server sends for its pages: small, cached rightly, and closed to whatever is not its own."""
 
 import re
 from pathlib import Path
@@ -10,40 +10,53 @@ from tests.api.doors import refused
 from tests.world import Shop
 
 FOLDER = Path(pages.__file__).parent
-SOURCES = [path for path in FOLDER.iterdir() if path.suffix in (".html", ".css", ".js", ".svg")]
-SCRIPT = (FOLDER / "shopper.js").read_text()
+SHARED = ["page.js", "page.css", "icon.svg"]
+PAGES = ["shopper", "screen"]
 
 
-def block(name: str, lang: str) -> str:
-    """What the script holds for a language."""
-    match = re.search(rf"const {name} = \{{.*?^  {lang}: \{{\n(.*?)^  \}}", SCRIPT, re.MULTILINE | re.DOTALL)
-    assert match is not None
-    return match[1]
+def scripts(page: str) -> str:
+    """A page's own script and the shared one."""
+    return "\n".join((FOLDER / name).read_text() for name in ("page.js", f"{page}.js"))
+
+
+def block(page: str, name: str, lang: str) -> str:
+    """What the scripts hold for a language."""
+    found = re.findall(rf"const {name} = \{{.*?^  {lang}: \{{\n(.*?)^  \}}", scripts(page), re.MULTILINE | re.DOTALL)
+    assert len(found) == 2
+    return "\n".join(found)
 
 
 def keys(text: str) -> set[str]:
     return set(re.findall(r"(?:^ +|\", )(\w+): \"", text, re.MULTILINE))
 
 
-def test_it_is_light_on_the_wire() -> None:
-    assert sum(path.stat().st_size for path in SOURCES) < 25 * 1024
+@pytest.mark.parametrize("page", PAGES)
+def test_it_is_light_on_the_wire(page: str) -> None:
+    files = [*SHARED, f"{page}.html", f"{page}.css", f"{page}.js"]
+    assert sum((FOLDER / name).stat().st_size for name in files) < 28 * 1024
 
 
-def test_both_languages_say_everything() -> None:
-    assert keys(block("TEXTS", "en")) == keys(block("TEXTS", "ar"))
-    html = (FOLDER / "shopper.html").read_text()
-    assert set(re.findall(r'data-t="(\w+)"', html)) <= keys(block("TEXTS", "en"))
+@pytest.mark.parametrize("page", PAGES)
+def test_both_languages_say_everything(page: str) -> None:
+    said = keys(block(page, "TEXTS", "en"))
+    assert said == keys(block(page, "TEXTS", "ar"))
+    html = (FOLDER / f"{page}.html").read_text()
+    asked = set(re.findall(r'data-t="(\w+)"', html)) | set(re.findall(r'\bt\("(\w+)"', scripts(page)))
+    assert len(asked) > 10
+    assert asked <= said
 
 
-def test_every_translated_problem_is_one_of_the_server() -> None:
-    codes = keys(block("PROBLEMS", "en")) | keys(block("PROBLEMS", "ar"))
+@pytest.mark.parametrize("page", PAGES)
+def test_every_translated_problem_is_one_of_the_server(page: str) -> None:
+    codes = keys(block(page, "PROBLEMS", "en")) | keys(block(page, "PROBLEMS", "ar"))
     source = "".join(path.read_text() for path in FOLDER.parent.rglob("*.py"))
-    assert len(codes) > 10
+    assert len(codes) > 5
     assert [code for code in codes if f'"{code}"' not in source] == []
 
 
-async def test_the_page_is_kept_nowhere_tells_nobody_and_runs_only_its_own_script(shop: Shop) -> None:
-    answer = await shop.http.get(f"/s/{await shop.qr()}")
+@pytest.mark.parametrize("page", PAGES)
+async def test_the_page_is_kept_nowhere_tells_nobody_and_runs_only_its_own_script(shop: Shop, page: str) -> None:
+    answer = await shop.http.get(f"/s/{await shop.qr()}" if page == "shopper" else "/screen/1")
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
     assert answer.headers["cache-control"] == "no-store"
     assert answer.headers["referrer-policy"] == "no-referrer"
@@ -58,6 +71,8 @@ async def test_the_page_is_kept_nowhere_tells_nobody_and_runs_only_its_own_scrip
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
+        ("page.js", "text/javascript; charset=utf-8"),
+        ("screen.css", "text/css; charset=utf-8"),
         ("shopper.js", "text/javascript; charset=utf-8"),
         ("shopper.css", "text/css; charset=utf-8"),
         ("icon.svg", "image/svg+xml"),
@@ -75,6 +90,6 @@ async def test_an_asset_is_sent_again_only_when_it_changed(shop: Shop, name: str
     assert (await shop.http.get(f"/s/assets/{name}", headers={"If-None-Match": '"other"'})).status_code == 200
 
 
-@pytest.mark.parametrize("name", ["shopper.py", "__init__.py", "..%2fapp.py", "%2e%2e%2fapp.py", "shopper.html", "x"])
+@pytest.mark.parametrize("name", ["shopper.py", "__init__.py", "..%2fapp.py", "%2e%2e%2fapp.py", "screen.html", "x"])
 async def test_nothing_else_is_served(shop: Shop, name: str) -> None:
     refused(await shop.http.get(f"/s/assets/{name}"), 404)

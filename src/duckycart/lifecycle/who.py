@@ -38,13 +38,21 @@ class ByScreen:
 
 
 @dataclass(frozen=True, slots=True)
+class ByCartScreen:
+    """The screen of a cart, by the cookie it got for its key: the cart's QR and stream, and no session."""
+
+    cart_id: int
+    key: str  # which key that was (`screens.name_of`)
+
+
+@dataclass(frozen=True, slots=True)
 class ByLegacyScreen:
     """A screen without a credential, in a network that needs none: any session, through the doors that admit it."""
 
     address: str
 
 
-Who = ByCart | ByShopper | ByOperator | ByScreen | ByLegacyScreen
+Who = ByCart | ByShopper | ByOperator | ByScreen | ByCartScreen | ByLegacyScreen
 
 SCREEN_SECONDS: Final = 15 * 60  # after the session's end, for a receipt and a thank-you on the screen
 
@@ -88,6 +96,8 @@ def find_session(connection: Connection, who: Who, session_id: int) -> SessionVi
             allowed = session is not None and session.id == own
         case ByOperator() | ByLegacyScreen():
             allowed = session is not None
+        case ByCartScreen():
+            allowed = False
     if session is None or not allowed:
         raise NotFound("unknown_session", f"There is no session {session_id} of yours.")
     return session

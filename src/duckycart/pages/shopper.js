@@ -1,74 +1,53 @@
-// The server judges everything, times too; this only asks, shows and says what the person wants.
+// What a phone's camera opens: join, shop, pay, receipt.
+
+import {
+  $, Problem, ask as anyone, errorShown, here as qr, learn, list, number, onTap as tapped, readPayment, root,
+  show as reveal, showError, shown, startSpeaking, t, totals,
+} from "./page.js";
 
 const TEXTS = {
   en: {
-    title: "Shopping cart", other: "العربية", cart: "Cart {0}",
     welcome: "Shop with this cart", how: "Join, put things into the cart, and pay here with your phone.",
     guest: "Continue as guest", signIn: "Sign in", signUp: "Create an account", otherWay: "Join in another way",
     emailOrName: "E-mail or user name", email: "E-mail", name: "Your name", password: "Password",
     newPassword: "Password, at least 8 characters", as: "Continue as {0}", resume: "Back to your shopping",
-    basket: "Your basket", empty: "Nothing here yet. Scan a product with the cart.", leave: "Leave the cart",
-    pay: "Pay", unpaid: "Not paid yet. You can try again.", declined: "The payment was declined; you can try again.",
-    one: "{0} item", many: "{0} items", each: "{0} × {1}",
-    paid: "Thank you!", paidMore: "It is paid. You can leave with your shopping.", sum: "Paid",
-    paidExtra: "You paid after this shopping was closed. Please ask the staff; you get the money back.",
-    over: "This shopping has ended", overMore: "Nothing was paid. To shop again, scan the QR on a cart.",
-    number: "Receipt {0}", nothing: "No shopping here yet",
+    leave: "Leave the cart",
+    overMore: "Nothing was paid. To shop again, scan the QR on a cart.",
+    nothing: "No shopping here yet",
     scanFirst: "Scan the QR on a cart with your phone's camera.",
-    offline: "No connection. Trying again …", failed: "There is no connection. Please try again.",
-    more: "The cart feels something that was not scanned. Please scan it, or take it out.",
-    less: "The cart misses something. Please put it back, or remove it at the cart's scanner.",
   },
   ar: {
-    title: "عربة التسوق", other: "English", cart: "العربة {0}",
     welcome: "تسوّق بهذه العربة", how: "انضم، ضع مشترياتك في العربة، وادفع من هاتفك هنا.",
     guest: "المتابعة كضيف", signIn: "تسجيل الدخول", signUp: "إنشاء حساب", otherWay: "الانضمام بطريقة أخرى",
     emailOrName: "البريد الإلكتروني أو اسم المستخدم", email: "البريد الإلكتروني", name: "اسمك", password: "كلمة المرور",
     newPassword: "كلمة المرور، ٨ أحرف على الأقل", as: "المتابعة باسم {0}", resume: "العودة إلى تسوقك",
-    basket: "سلتك", empty: "لا شيء هنا بعد. امسح منتجًا بماسح العربة.", leave: "ترك العربة",
-    pay: "ادفع", unpaid: "لم يتم الدفع بعد. يمكنك المحاولة مرة أخرى.", declined: "رُفض الدفع؛ يمكنك المحاولة مرة أخرى.",
-    one: "منتج واحد", many: "عدد المنتجات: {0}", each: "{0} × {1}",
-    paid: "شكرًا لك!", paidMore: "تم الدفع. يمكنك المغادرة بمشترياتك.", sum: "المدفوع",
-    paidExtra: "دفعت بعد إغلاق هذا التسوق. اسأل الموظفين من فضلك؛ ستسترد المبلغ.",
-    over: "انتهى هذا التسوق", overMore: "لم يُدفع شيء. للتسوق مرة أخرى امسح رمز QR على إحدى العربات.",
-    number: "إيصال رقم {0}", nothing: "لا يوجد تسوق هنا بعد",
+    leave: "ترك العربة",
+    overMore: "لم يُدفع شيء. للتسوق مرة أخرى امسح رمز QR على إحدى العربات.",
+    nothing: "لا يوجد تسوق هنا بعد",
     scanFirst: "امسح رمز QR على إحدى العربات بكاميرا هاتفك.",
-    offline: "لا يوجد اتصال. نحاول مرة أخرى …", failed: "لا يوجد اتصال. حاول مرة أخرى من فضلك.",
-    more: "تشعر العربة بشيء لم يُمسح. امسحه أو أخرجه من فضلك.",
-    less: "ينقص شيء من العربة. أعده من فضلك، أو احذفه بماسح العربة.",
   },
 };
-// By the problem's `code`; what is not here is shown as the server says it.
 const PROBLEMS = {
   en: {
     not_a_qr: "This is not a QR of this shop. Please scan the QR on a cart again.",
-    cart_busy: "This cart is in use by somebody else; please take another one.",
     invalid_request: "Something in the form is not right; please look at it again.",
   },
   ar: {
     not_a_qr: "هذا ليس رمز QR لهذا المتجر. امسح الرمز الموجود على العربة مرة أخرى.",
     qr_void: "استُخدم هذا الرمز من قبل؛ امسح الرمز الظاهر على العربة الآن.",
     qr_expired: "انتهت صلاحية هذا الرمز؛ امسح الرمز الظاهر على العربة الآن.",
-    cart_busy: "هذه العربة يستخدمها شخص آخر؛ خذ عربة أخرى من فضلك.",
-    cart_offline: "هذه العربة غير متصلة؛ خذ عربة أخرى من فضلك.",
-    out_of_service: "هذه العربة خارج الخدمة؛ خذ عربة أخرى من فضلك.",
     shopper_has_session: "لديك تسوق جارٍ بعربة أخرى.",
     wrong_login: "البريد الإلكتروني أو اسم المستخدم أو كلمة المرور غير صحيحة.",
     user_inactive: "هذا الحساب مغلق.",
     account_taken: "يوجد حساب بهذا البريد الإلكتروني أو الاسم.",
     bad_token: "سجّل الدخول مرة أخرى من فضلك.",
     expired_token: "سجّل الدخول مرة أخرى من فضلك.",
-    too_many_requests: "محاولات كثيرة؛ انتظر لحظة من فضلك.",
     basket_not_empty: "السلة ليست فارغة؛ أعد المنتجات أو ادفع.",
-    session_over: "انتهى هذا التسوق.",
-    provider_failed: "تعذّر إنشاء الدفع؛ حاول مرة أخرى.",
     invalid_request: "شيء في النموذج غير صحيح؛ راجعه من فضلك.",
-    overloaded: "الخادم مشغول؛ حاول بعد قليل.",
   },
 };
 
-const $ = (id) => document.getElementById(id);
-const [root, qr] = location.pathname.split(/\/s\/(?=[^/]*$)/);
+learn(TEXTS, PROBLEMS);
 
 // What this tab remembers: who shops (access, guest, name, joined by which qr), where (session, cart), how far (over,
 // left, payment, payKey). `pending` is somebody who is known but has not joined yet.
@@ -79,73 +58,14 @@ function keep(changes, from = state) {
   try { sessionStorage.setItem("shopping", JSON.stringify(state)); } catch { /* private mode: until a reload */ }
 }
 
-// Language
-
-let lang, locale;
-function speak(wanted) {
-  const spoken = navigator.languages ?? [navigator.language];
-  lang = wanted ?? (spoken.map((one) => one.slice(0, 2)).find((one) => TEXTS[one]) ?? "en");
-  locale = spoken.find((one) => one.startsWith(lang)) ?? (lang === "ar" ? "ar-EG" : lang);
-  if (locale === "ar") locale = "ar-EG";
-  const page = document.documentElement;
-  page.lang = lang;
-  page.dir = lang === "ar" ? "rtl" : "ltr";
-  document.title = t("title");
-  for (const element of document.querySelectorAll("[data-t]")) element.textContent = t(element.dataset.t);
-  $("language").textContent = t("other");
-  $("language").lang = lang === "ar" ? "en" : "ar";
-}
-const t = (key, ...values) => TEXTS[lang][key].replace(/\{(\d)\}/g, (_, n) => values[n]);
-const number = (value) => new Intl.NumberFormat(locale).format(value);
-const money = (value, currency) => new Intl.NumberFormat(locale, { style: "currency", currency }).format(value);
-
-// Asking the server
-
-class Problem extends Error {
-  constructor(status, body) { super(body.detail); this.status = status; this.body = body; }
-}
-async function ask(method, path, { access = state.access, json, form, headers = {} } = {}) {
-  const answer = await fetch(root + path, {
-    method,
-    headers: {
-      ...(access && { Authorization: `Bearer ${access}` }),
-      ...(json && { "Content-Type": "application/json" }),
-      ...headers,
-    },
-    body: json ? JSON.stringify(json) : form && new URLSearchParams(form),
-    cache: "no-store",
-  });
-  const body = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Problem(answer.status, body);
-  return body;
-}
-
-let shownError = null;
-function showError(error) {
-  shownError = error;
-  const { code, detail } = error instanceof Problem ? error.body : {};
-  $("error").textContent = error ? PROBLEMS[lang][code] ?? detail ?? t("failed") : "";
-  $("error").hidden = !error;
-  if (error) $("error").scrollIntoView({ block: "nearest" });
-}
+const ask = (method, path, options) => anyone(method, path, { access: state.access, ...options });
 let shownWarning = null;
 function warn(key) {
   shownWarning = key;
   $("warning").textContent = key ? t(key) : "";
   $("warning").hidden = !key;
 }
-function onTap(id, work, event = "click") {
-  $(id).addEventListener(event, async (tap) => {
-    tap.preventDefault();
-    const button = tap.submitter ?? tap.currentTarget;
-    if (button.ariaBusy === "true") return;  // not `disabled`: the keyboard would lose its place
-    button.ariaBusy = "true";
-    showError(null);
-    try { await work(event === "submit" ? Object.fromEntries(new FormData(tap.target)) : undefined); }
-    catch (error) { failed(error); }
-    finally { button.ariaBusy = "false"; }
-  });
-}
+const onTap = (id, work, event) => tapped(id, work, failed, event);
 function failed(error) {
   const { code } = error.body ?? {};
   if (["bad_token", "expired_token", "unknown_session"].includes(code)) {
@@ -157,47 +77,22 @@ function failed(error) {
 
 // Showing
 
-let shown = null;
 function show(name) {
-  for (const section of document.querySelectorAll("section")) section.hidden = section.id !== name;
-  if (shown && shown !== name) $(name).querySelector("h1").focus();
-  shown = name;
+  reveal(name);
   $("cart").textContent = state.cart && name !== "join" ? t("cart", number(state.cart)) : t("title");
-}
-function el(name, text) {
-  const element = document.createElement(name);
-  element.textContent = text;
-  return element;
-}
-function list(lines) {
-  return lines.map(({ quantity, product }) => {
-    const { description, description_ar, product_size, unit_price, currency } = product;
-    const item = el("li", "");
-    const what = el("span", "");
-    what.append(el("bdi", (lang === "ar" && description_ar) || description));
-    const details = [product_size, quantity > 1 && t("each", number(quantity), money(unit_price, currency))];
-    for (const detail of details.filter(Boolean)) {
-      const small = el("small", "");
-      small.append(el("bdi", detail));
-      what.append(small);
-    }
-    item.append(what, el("b", money(unit_price * quantity, currency)));
-    return item;
-  });
 }
 let seen = null;  // the newest that the server said: session, basket, payment
 function draw() {
   if (!seen) return;
   const { session, basket, payment } = seen;
-  const currency = basket.items[0]?.product.currency;
-  const total = currency ? money(basket.total_price, currency) : "";
+  const { total, count } = totals(basket);
   if (session.is_active) {
     $("lines").replaceChildren(...list(basket.items));
-    $("empty").hidden = !!currency;
-    $("count").textContent = basket.item_count === 1 ? t("one", number(1)) : t("many", number(basket.item_count));
+    $("empty").hidden = !!total;
+    $("count").textContent = count;
     $("total").textContent = total;
-    $("pay").hidden = !currency;
-    $("leave").hidden = !!currency;
+    $("pay").hidden = !total;
+    $("leave").hidden = !!total;
     $("status").textContent = !navigator.onLine ? t("offline")
       : payment && !["open", "creating"].includes(payment.status) ? t("unpaid") : "";
     show("shop");
@@ -235,11 +130,10 @@ async function readNow() {
   try {
     const session = await ask("GET", `/customer-session/${of}`);
     const basket = await ask("GET", `/cart-items/session/${of}`);
-    const payment = state.payment || (!session.is_active && !state.left) ? await readPayment(of) : null;
+    const payment = state.payment || (!session.is_active && !state.left) ? await readPayment(of, state.access) : null;
     if (!live || state.session !== of) return;
     const news = { session, basket, payment };
     pause = POLL;
-    if (shownError && !(shownError instanceof Problem)) showError(null);
     if (!session.is_active) { keep({ over: true, cart: session.cart_id }); stop(); }
     if (JSON.stringify(news) === JSON.stringify(seen) && $("status").textContent !== t("offline")) return;
     seen = news;
@@ -250,10 +144,6 @@ async function readNow() {
     $("status").textContent = t("offline");
     pause = Math.min(pause * 1.5, SLOWEST);
   }
-}
-async function readPayment(of) {
-  try { return await ask("GET", `/payment/get-payment/${of}`); }
-  catch (error) { if (error.body?.code === "no_payment") return null; throw error; }
 }
 async function round() {
   clearTimeout(timer);
@@ -376,13 +266,6 @@ onTap("leave", async () => {
     keep({ left: true });
   } finally { await read(); }
 });
-$("language").addEventListener("click", () => {
-  try { localStorage.setItem("language", lang === "ar" ? "en" : "ar"); } catch { /* for this page only */ }
-  speak(lang === "ar" ? "en" : "ar");
-  if (shown === "join") showJoin(); else { show(shown); draw(); }
-  showError(shownError);
-  warn(shownWarning);
-});
 
 function go() {
   seen = null;
@@ -401,9 +284,11 @@ function start() {
   }
 }
 
-let wanted;
-try { wanted = localStorage.getItem("language"); } catch { /* none */ }
-speak(TEXTS[wanted] ? wanted : undefined);
+startSpeaking(() => {
+  if (shown === "join") showJoin(); else { show(shown); draw(); }
+  showError(errorShown());
+  warn(shownWarning);
+});
 document.addEventListener("visibilitychange", awake);
 addEventListener("online", awake);
 addEventListener("pageshow", (event) => event.persisted && awake());

@@ -1,0 +1,61 @@
+"""A cart's screen comes with its key, once, and goes on with a cookie."""
+
+import hmac
+from hashlib import sha256
+from typing import Final
+from urllib.parse import urlsplit
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, Field
+
+from duckycart.api.refusals import TOO_MANY, WRONG_KEY, refuses
+from duckycart.api.tokens import CART_SCREEN_SECONDS, CartScreenToken
+from duckycart.api.who import SCREEN_COOKIE, HouseOf, Id, address
+from duckycart.errors import Forbidden
+from duckycart.house import House
+from duckycart.lifecycle.screens import name_of, screen_key
+from duckycart.lifecycle.who import ByCartScreen
+
+router = APIRouter(prefix="/screen", tags=["screens"])
+
+DOORS: Final = ("/customer-session/qr", "/sse")  # what the cookie opens, and so where a browser sends it
+
+
+class ScreenKey(BaseModel):
+    key: str = Field(max_length=200, pattern=r"^[A-Za-z0-9_-]+$", description="as `carts screen-key` printed it")
+
+
+class ScreenView(BaseModel):
+    cart_id: int
+
+
+@router.post("/{cart_id}")
+@refuses(WRONG_KEY, TOO_MANY)
+async def exchange(request: Request, response: Response, house: HouseOf, cart_id: Id, given: ScreenKey) -> ScreenView:
+    """Exchange a screen's key for a cookie.
+
+    The cookie opens the QR and the stream of this cart. An unknown cart is told the same as a wrong key.
+    """
+    house.addresses.take(address(request))
+    key_hash = await house.store.read(lambda connection: screen_key(connection, cart_id))
+    if key_hash is None or not hmac.compare_digest(key_hash, sha256(given.key.encode()).digest()):
+        raise Forbidden("wrong_key", "Unknown or disabled cart, or wrong key.")
+    give_cookie(house, response, ByCartScreen(cart_id, name_of(key_hash)))
+    response.headers["Cache-Control"] = "no-store"
+    return ScreenView(cart_id=cart_id)
+
+
+def give_cookie(house: House, response: Response, screen: ByCartScreen) -> None:
+    """Set the screen's cookie, good for CART_SCREEN_SECONDS from now, once for each of its doors."""
+    token = house.tokens.cart_screen(CartScreenToken(screen.cart_id, screen.key))
+    url = urlsplit(house.settings.url)
+    for door in DOORS:
+        response.set_cookie(
+            SCREEN_COOKIE,
+            token,
+            max_age=CART_SCREEN_SECONDS,
+            path=f"{url.path}{door}/{screen.cart_id}",
+            secure=url.scheme == "https",
+            httponly=True,
+            samesite="strict",
+        )

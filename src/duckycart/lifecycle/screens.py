@@ -1,0 +1,31 @@
+"""The screen of a cart: which key opens it, and which screens have to be shown out since it changed."""
+
+from typing import Final
+
+from sqlalchemy import Connection, and_, bindparam, case, not_, select
+
+from duckycart.store.tables import carts
+
+_KEY: Final = select(carts.c.screen_key_hash).where(and_(carts.c.id == bindparam("cart"), not_(carts.c.disabled)))
+_CHANGED: Final = select(carts.c.id, case((not_(carts.c.disabled), carts.c.screen_key_hash)).label("key_hash")).where(
+    carts.c.screen_changed_at >= bindparam("since")
+)
+
+
+def screen_key(connection: Connection, cart_id: int) -> bytes | None:
+    """The hash of the key that opens the cart's screen now; None for none, for a disabled and for an unknown cart."""
+    key_hash: bytes | None = connection.execute(_KEY, {"cart": cart_id}).scalar_one_or_none()
+    return key_hash
+
+
+def name_of(key_hash: bytes) -> str:
+    """Says which key it is without telling it: a screen's cookie carries this, so that another key voids it."""
+    return key_hash[:8].hex()
+
+
+def changed_screens(connection: Connection, since: int) -> list[tuple[int, str | None]]:
+    """(cart, name of the key that opens its screen now) of every cart where that changed since then."""
+    return [
+        (row.id, None if row.key_hash is None else name_of(row.key_hash))
+        for row in connection.execute(_CHANGED, {"since": since})
+    ]

@@ -1,0 +1,56 @@
+"""The files of the built-in pages, and how they are sent: small, static, and closed to whatever is not their own."""
+
+from hashlib import sha256
+from importlib.resources import files
+from typing import Final
+
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse, Response
+
+from duckycart.errors import NotFound
+
+router = APIRouter(prefix="/s/assets", include_in_schema=False)
+
+_TYPES: Final = {
+    "page.css": "text/css; charset=utf-8",
+    "page.js": "text/javascript; charset=utf-8",
+    "shopper.css": "text/css; charset=utf-8",
+    "shopper.js": "text/javascript; charset=utf-8",
+    "screen.css": "text/css; charset=utf-8",
+    "screen.js": "text/javascript; charset=utf-8",
+    "icon.svg": "image/svg+xml",
+}
+_FILES: Final = files(__package__)
+_ASSETS: Final = {name: (_FILES / name).read_bytes() for name in _TYPES}
+_ETAGS: Final = {name: f'"{sha256(content).hexdigest()[:32]}"' for name, content in _ASSETS.items()}
+
+_SAFE: Final = {
+    "Referrer-Policy": "no-referrer",  # a page's address may hold a QR's token
+    "X-Content-Type-Options": "nosniff",
+}
+_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; "
+)
+
+
+def read_page(name: str) -> bytes:
+    return (_FILES / name).read_bytes()
+
+
+def send_page(content: bytes, policy: str) -> HTMLResponse:
+    """A page that nobody keeps. `policy` is what it may load beside its own script, style and calls."""
+    headers = {**_SAFE, "Cache-Control": "no-store", "Content-Security-Policy": _POLICY + policy}
+    return HTMLResponse(content, headers=headers)
+
+
+@router.api_route("/{name}", methods=["GET", "HEAD"])
+async def asset(request: Request, name: str) -> Response:
+    """What the pages need; asked again each time, answered with 304 while it is the same."""
+    if name not in _ASSETS:
+        raise NotFound("not_found", "There is nothing at this address.")
+    headers = {**_SAFE, "Cache-Control": "no-cache", "ETag": _ETAGS[name]}
+    known = (tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(","))
+    if _ETAGS[name] in known:
+        return Response(status_code=304, headers=headers)
+    return Response(_ASSETS[name], media_type=_TYPES[name], headers=headers)

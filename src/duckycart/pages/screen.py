@@ -1,0 +1,24 @@
+"""The built-in screen of a cart: its QR, the basket, the payment, a thank-you, and the next QR.
+
+Static files only, the same for every cart; the screen's key is in the address's fragment, which no server ever sees.
+"""
+
+from typing import Final
+from urllib.parse import urlsplit
+
+from fastapi import APIRouter
+from fastapi.responses import HTMLResponse
+
+from duckycart.api.who import HouseOf, Id
+from duckycart.pages.assets import read_page, send_page
+
+router = APIRouter(prefix="/screen", include_in_schema=False)
+
+_PAGE: Final = read_page("screen.html")
+
+
+@router.api_route("/{cart_id}", methods=["GET", "HEAD"])
+async def page(house: HouseOf, cart_id: Id) -> HTMLResponse:
+    """The page. It draws QRs that it fetched (`blob:`), and frames the pay page, which must not lead it away."""
+    url = urlsplit(house.settings.url)
+    return send_page(_PAGE, f"img-src 'self' blob:; frame-src 'self' {url.scheme}://{url.netloc}")
