@@ -1,4 +1,7 @@
-"""A shop for the doors: two carts that need no socket, and limits that only their own tests reach."""
+"""A shop for the doors: two carts that need no socket, and limits that only their own tests reach.
+
+Whatever a test does, no door may answer what `/openapi.json` does not declare.
+"""
 
 from collections.abc import AsyncIterator
 
@@ -6,6 +9,7 @@ import pytest
 
 from tests.api.doors import Session, begin
 from tests.conftest import OpenShop
+from tests.documents.declared import watch
 from tests.world import Shop
 
 
@@ -14,6 +18,7 @@ async def shop(opening: OpenShop) -> AsyncIterator[Shop]:
     async with opening(offline_carts="accept", sign_in_per_minute=10_000, address_per_minute=10_000) as shop:
         await shop.furnish()
         await shop.add_cart(2)
+        await watch(shop)
         yield shop
 
 

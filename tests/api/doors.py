@@ -8,7 +8,7 @@ import httpx2
 
 from duckycart.payments.sandbox import Sandbox
 from duckycart.store.tables import metadata
-from tests.world import MILK, Shop
+from tests.world import MILK, Shop, screen_key
 
 PASSWORD = "correct horse battery"
 Contents = dict[str, list[Any]]
@@ -72,6 +72,10 @@ def _login(session: Session, qr: str) -> dict[str, Any]:
     return {"username": "mona@example.com", "password": PASSWORD}
 
 
+def _screen_key(session: Session, qr: str) -> dict[str, Any]:
+    return {"key": screen_key(1)}
+
+
 DOORS = [
     Door("GET", "/customer-session/qr/{cart_id}", "cart"),
     Door("GET", "/customer-session/cart/{cart_id}", "cart"),
@@ -83,6 +87,7 @@ DOORS = [
     Door("POST", "/fraud-warnings/notify-cart-update", "cart", _notice),
     Door("PUT", "/session-location/{session_id}", "cart", _aisle),
     Door("GET", "/sse/{cart_id}", "cart", endless=True),
+    Door("POST", "/screen/{cart_id}", "nobody", _screen_key),
     Door("GET", "/customer-session/{session_id}/events", "both", endless=True),
     Door("POST", "/auth/signup", "nobody", _sign_up),
     Door("POST", "/auth/login", "nobody", _login, form=True),

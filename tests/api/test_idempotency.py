@@ -5,8 +5,9 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 from httpx2 import Response
-from sqlalchemy import func, select
+from sqlalchemy import Connection, func, select
 
+from duckycart.api import writes
 from duckycart.store.tables import idempotency_keys, users
 from tests.api.doors import PASSWORD, Session, contents, refused
 from tests.conftest import OpenShop
@@ -83,6 +84,27 @@ async def test_two_at_once_with_one_key_do_it_once(shop: Shop, session: Session,
         of_call = {"scan": "session_started", "end": "end_session", "pay": "payment_created"}[call]
         told = [kind for cart_id in (1, 2) for _, kind, *_ in await shop.commands(cart_id)]
         assert told.count(of_call) == (2 if call == "scan" else 1)
+
+
+@pytest.mark.parametrize("call", ["add", "remove", "guest", "end"])
+async def test_a_result_that_is_committed_just_after_it_was_looked_for_is_found(
+    shop: Shop, session: Session, call: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repeat = await repeat_of(shop, session, call)
+    first = await repeat()
+    before = await contents(shop)
+    looked: list[None] = []
+    find = writes._Kept.find
+
+    def too_early(self: writes._Kept[object], connection: Connection, now: int) -> tuple[object] | None:
+        looked.append(None)
+        return None if len(looked) == 1 else find(self, connection, now)
+
+    monkeypatch.setattr(writes._Kept, "find", too_early)
+    again = await repeat()
+    assert len(looked) == 2
+    assert (again.status_code, without_token(again)) == (200, without_token(first))
+    assert await contents(shop) == before
 
 
 async def test_a_payment_that_is_over_is_not_made_again_by_a_late_repetition(shop: Shop, session: Session) -> None:

@@ -1,10 +1,11 @@
 """F22: what an answer never carries, whatever goes wrong behind it."""
 
-import sqlite3
-from pathlib import Path
 from unittest import mock
 
+from sqlalchemy import text
+
 from duckycart.passwords import Passwords
+from duckycart.store.engine import Transaction
 from duckycart.store.tables import users
 from tests.api.doors import PASSWORD, Session, refused
 from tests.world import MILK, Shop
@@ -39,10 +40,12 @@ async def test_f22_the_kept_fingerprint_of_a_sign_up_is_no_quick_hash_of_its_pas
     assert signed_in.status_code == 200
 
 
-async def test_f22_a_broken_database_is_503_without_its_words(shop: Shop, session: Session, tmp_path: Path) -> None:
-    broken = sqlite3.connect(tmp_path / "shop.db")
-    broken.executescript("PRAGMA foreign_keys = OFF; DROP TABLE basket_lines; DROP TABLE products;")
-    broken.close()
+async def test_f22_a_broken_database_is_503_without_its_words(shop: Shop, session: Session) -> None:
+    def damage(tx: Transaction) -> None:
+        for table in ("basket_lines", "products"):
+            tx.connection.execute(text(f"DROP TABLE {table}"))
+
+    await shop.house.store.write(damage)
     for answer in (
         await shop.add(session.id),
         await shop.http.get(f"/items/read/{MILK}", headers=session.shopper),

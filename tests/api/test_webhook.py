@@ -1,9 +1,12 @@
 """F20: a webhook is believed for its signature alone; without it nothing changes."""
 
+import asyncio
+
 import pytest
+from structlog.testing import capture_logs
 
 from tests.api.doors import Session, contents, refused, sandbox
-from tests.world import Shop
+from tests.world import Shop, until
 
 URL = "/payment/webhook/sandbox"
 SIGNATURE = "sandbox-signature"
@@ -65,6 +68,20 @@ async def test_a_signed_body_of_no_known_form_is_400_and_changes_nothing(shop: S
         headers = {SIGNATURE: sandbox(shop).sign(body)}
         assert refused(await shop.http.post(URL, content=body, headers=headers), 400, body)["code"] == "bad_webhook"
     assert await contents(shop) == before
+
+
+async def test_a_webhook_cut_off_in_its_middle_is_no_error_of_ours(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    tasks = shop.server.server_state.tasks
+    with capture_logs() as logs:
+        _, writer = await asyncio.open_connection("127.0.0.1", shop.port)
+        writer.write(f"POST {URL} HTTP/1.1\r\nHost: shop\r\nContent-Length: 100\r\n\r\n{{".encode())
+        await until(lambda: tasks)
+        writer.close()
+        await until(lambda: not tasks)
+    assert not [line for line in logs if line["log_level"] == "error"]
+    assert not caplog.records
 
 
 async def test_a_provider_that_is_not_in_use_is_404(shop: Shop, session: Session) -> None:

@@ -1,19 +1,31 @@
 """Accounts: sign up, sign in, go on as a guest."""
 
-from typing import Annotated, Any
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Form, Request
 from pydantic import BaseModel, Field
 
-from duckycart.api.errors import PROBLEMS
 from duckycart.api.inputs import ONE_LINE
+from duckycart.api.openapi import ONCE
+from duckycart.api.refusals import (
+    ACCOUNT_TAKEN,
+    NOT_A_QR,
+    QR_VOID,
+    TOO_MANY,
+    UNKNOWN_CART,
+    USER_INACTIVE,
+    WRITES,
+    WRONG_LOGIN,
+    refuses,
+)
 from duckycart.api.tokens import AccessToken
+from duckycart.api.views import Answer
 from duckycart.api.who import HouseOf, address
 from duckycart.api.writes import write
 from duckycart.errors import Forbidden, Unauthenticated
 from duckycart.lifecycle.accounts import User, begin_guest, find_account, sign_up
 
-router = APIRouter(prefix="/auth", tags=["shoppers"], responses=PROBLEMS)
+router = APIRouter(prefix="/auth", tags=["shoppers"])
 
 
 class SignUp(BaseModel):
@@ -28,19 +40,27 @@ class GuestQr(BaseModel):
     token: str = Field(max_length=2000)
 
 
-def user_json(user: User) -> dict[str, Any]:
-    return {
-        "id": user.id,
-        "email": user.email,
-        "username": user.username,
-        "mobile_number": user.mobile_number,
-        "full_name": user.full_name,
-        "is_active": user.is_active,
-    }
+class UserBrief(BaseModel):
+    id: int
+    email: str | None = Field(description="null for a guest")
+    full_name: str
+    is_active: bool
 
 
-@router.post("/signup")
-async def signup(request: Request, house: HouseOf, form: SignUp) -> dict[str, Any]:
+class UserView(UserBrief):
+    username: str | None
+    mobile_number: str | None
+
+
+class SignedIn(Answer):
+    access_token: str
+    token_type: Literal["bearer"] = "bearer"  # noqa: S105 - no secret
+    user: UserBrief
+
+
+@router.post("/signup", openapi_extra=ONCE)
+@refuses(ACCOUNT_TAKEN, TOO_MANY, *WRITES)
+async def signup(request: Request, house: HouseOf, form: SignUp) -> UserView:
     """Make an account. 409 when the e-mail or user name is taken."""
     house.addresses.take(address(request))
     password_hash = await house.passwords.hash(form.password)
@@ -58,16 +78,24 @@ async def signup(request: Request, house: HouseOf, form: SignUp) -> dict[str, An
         ),
         body=form.model_dump_json(exclude={"password"}).encode(),  # no quick hash of a password is kept
     )
-    return user_json(user)
+    return UserView.model_construct(
+        id=user.id,
+        email=user.email,
+        username=user.username,
+        mobile_number=user.mobile_number,
+        full_name=user.full_name,
+        is_active=user.is_active,
+    )
 
 
 @router.post("/login")
+@refuses(WRONG_LOGIN, USER_INACTIVE, TOO_MANY)
 async def login(
     request: Request,
     house: HouseOf,
     username: Annotated[str, Form(max_length=254)],
     password: Annotated[str, Form(max_length=200)],
-) -> dict[str, Any]:
+) -> SignedIn:
     """Sign in with e-mail or user name. An unknown one takes as long as a wrong password, and is told the same."""
     house.addresses.take(address(request))
     house.sign_ins.take(username.lower())
@@ -77,21 +105,21 @@ async def login(
     user = account[0]
     if not user.is_active:
         raise Forbidden("user_inactive", "This account is closed.")
-    return _token_json(house, user)
+    return _signed_in(house, user)
 
 
-@router.post("/guest")
-async def guest(request: Request, house: HouseOf, qr: GuestQr) -> dict[str, Any]:
+@router.post("/guest", openapi_extra=ONCE)
+@refuses(NOT_A_QR, UNKNOWN_CART, *QR_VOID, TOO_MANY, *WRITES)
+async def guest(request: Request, house: HouseOf, qr: GuestQr) -> SignedIn:
     """Go on without an account, for the one session this QR can start."""
     house.addresses.take(address(request))
     token = house.tokens.read_qr(qr.token)
     user = await write(request, None, User, lambda tx: begin_guest(tx, token.cart_id, token.round, token.expires_at))
-    return _token_json(house, user)
+    return _signed_in(house, user)
 
 
-def _token_json(house: HouseOf, user: User) -> dict[str, Any]:
-    return {
-        "access_token": house.tokens.access(AccessToken(user.id, user.is_operator)),
-        "token_type": "bearer",
-        "user": {"id": user.id, "email": user.email, "full_name": user.full_name, "is_active": user.is_active},
-    }
+def _signed_in(house: HouseOf, user: User) -> SignedIn:
+    brief = UserBrief.model_construct(id=user.id, email=user.email, full_name=user.full_name, is_active=user.is_active)
+    return SignedIn.model_construct(
+        access_token=house.tokens.access(AccessToken(user.id, user.is_operator)), user=brief
+    )

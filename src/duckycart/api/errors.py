@@ -3,16 +3,19 @@
 from typing import Any, Final
 
 import structlog
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from duckycart.errors import DuckyCartError
 
 log = structlog.get_logger()
 
-_TITLES: Final = {
+PROBLEM: Final = "application/problem+json"
+
+TITLES: Final = {
     400: "Bad Request",
     401: "Unauthorized",
     403: "Forbidden",
@@ -29,51 +32,43 @@ _TITLES: Final = {
     503: "Service Unavailable",
 }
 
+BAD_BODY: Final = (400, "bad_request", "The body cannot be read.")
 # What Starlette and FastAPI raise by themselves, in our words.
 _HTTP: Final[dict[int, tuple[str, str | None]]] = {
-    400: ("bad_request", "The body cannot be read."),
+    400: BAD_BODY[1:],
     404: ("not_found", "There is nothing at this address."),
     405: ("method_not_allowed", "This address does not take that method."),
     413: ("body_too_large", None),
 }
 
-# For OpenAPI: how every refusal looks.
-_PROBLEM: Final = {
-    "type": "object",
-    "required": ["type", "title", "status", "detail", "code", "message"],
-    "properties": {
-        "type": {"type": "string"},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "detail": {"type": "string", "description": "a plain sentence"},
-        "code": {"type": "string", "description": "for programs; stable"},
-        "message": {"type": "string", "description": "the same as detail, for older clients"},
-        "errors": {"type": "array", "items": {"type": "object"}, "description": "what is wrong with which field"},
-    },
-}
-PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
-    kind: {"description": description, "content": {"application/problem+json": {"schema": _PROBLEM}}}
-    for kind, description in (
-        ("4XX", "Refused; nothing was changed. 401 only for a missing, malformed or expired credential."),
-        ("5XX", "Failed; nothing was changed. Retry-After says when to try again."),
-    )
-}
+INVALID_JSON: Final = (422, "invalid_json", "The body is not valid JSON.")
+INTERNAL_ERROR: Final = (500, "internal_error", "Something went wrong here; nobody's fault but ours.")
 
 
-def problem(
-    status: int, code: str, detail: str, *, headers: dict[str, str] | None = None, **fields: Any
-) -> JSONResponse:
-    """An error answer: a problem document whose `detail` is a plain sentence."""
-    content = {
+def problem_content(status: int, code: str, detail: str, **fields: Any) -> dict[str, Any]:
+    """A problem document whose `detail` is a plain sentence."""
+    return {
         "type": "about:blank",
-        "title": _TITLES.get(status, "Error"),
+        "title": TITLES.get(status, "Error"),
         "status": status,
         "detail": detail,
         "code": code,
         "message": detail,
         **fields,
     }
-    return JSONResponse(content, status, headers, media_type="application/problem+json")
+
+
+def content_of(error: DuckyCartError) -> dict[str, Any]:
+    """The problem document of an error of ours."""
+    return problem_content(error.status, error.code, error.detail, **error.fields)
+
+
+def problem(
+    status: int, code: str, detail: str, *, headers: dict[str, str] | None = None, **fields: Any
+) -> JSONResponse:
+    """An error answer: a problem document with these headers."""
+    content = problem_content(status, code, detail, **fields)
+    return JSONResponse(content, status, headers, media_type=PROBLEM)
 
 
 def _ours(request: Request, error: Exception) -> JSONResponse:
@@ -83,13 +78,13 @@ def _ours(request: Request, error: Exception) -> JSONResponse:
         headers["Retry-After"] = str(error.retry_after)
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    return problem(error.status, error.code, error.detail, headers=headers, **error.fields)
+    return JSONResponse(content_of(error), error.status, headers, media_type=PROBLEM)
 
 
 def _invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     if any(one["type"] == "json_invalid" for one in error.errors()):
-        return problem(422, "invalid_json", "The body is not valid JSON.")
+        return problem(*INVALID_JSON)
     fields = [
         {"field": ".".join(str(part) for part in one["loc"] if part != "body") or "body", "problem": one["msg"]}
         for one in error.errors()
@@ -107,11 +102,16 @@ def _http(request: Request, error: Exception) -> JSONResponse:
 
 def _unexpected(request: Request, error: Exception) -> JSONResponse:
     log.error("request failed", path=request.url.path, method=request.method, exc_info=error)
-    return problem(500, "internal_error", "Something went wrong here; nobody's fault but ours.")
+    return problem(*INTERNAL_ERROR)
+
+
+def _gone(request: Request, error: Exception) -> Response:
+    return Response(status_code=400)  # read by nobody
 
 
 def install(app: FastAPI) -> None:
     app.add_exception_handler(DuckyCartError, _ours)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(Exception, _unexpected)

@@ -1,7 +1,7 @@
 """What clients write, read strictly: whole numbers, and texts that people typed."""
 
 import re
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 from pydantic import BeforeValidator
 from pydantic_core import PydanticCustomError
@@ -26,5 +26,6 @@ def _id(value: Any) -> Any:
     return value
 
 
-Whole = Annotated[int, BeforeValidator(_whole)]
-IdText = Annotated[int, BeforeValidator(_id)]
+# To come after a Field with bounds, or the bounds are missing in the JSON Schema.
+WHOLE: Final = BeforeValidator(_whole)
+ID: Final = BeforeValidator(_id)

@@ -5,9 +5,20 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from duckycart.api.errors import PROBLEMS
-from duckycart.api.inputs import Whole
-from duckycart.api.views import LineView, ProductView, line_view, major, product_view
+from duckycart.api.inputs import WHOLE
+from duckycart.api.openapi import ONCE
+from duckycart.api.refusals import (
+    BASKET_FULL,
+    LINE_FULL,
+    NOT_IN_BASKET,
+    SESSION_OVER,
+    UNKNOWN_PRODUCT,
+    UNKNOWN_SESSION,
+    WRITES,
+    refused,
+    refuses,
+)
+from duckycart.api.views import Answer, LineView, ProductView, line_view, major, product_view
 from duckycart.api.who import MAX_ID, Anyone, HouseOf, Id, TheCart
 from duckycart.api.writes import write
 from duckycart.lifecycle.basket import (
@@ -19,38 +30,45 @@ from duckycart.lifecycle.basket import (
     read_item,
     remove_item,
 )
+from duckycart.lifecycle.transitions import Event
 
-router = APIRouter(tags=["carts"], responses=PROBLEMS)
+router = APIRouter(tags=["carts"])
 
 MAX_BARCODE = 10**40 - 1
-Barcode = Annotated[Whole, Field(ge=0, le=MAX_BARCODE, description="leading zeros do not count")]
+Barcode = Annotated[int, Field(ge=0, le=MAX_BARCODE, description="leading zeros do not count"), WHOLE]
+SessionId = Annotated[int, Field(ge=1, le=MAX_ID), WHOLE]
+Grams = Annotated[int, Field(ge=0, le=1_000_000), WHOLE]
 
 
 class ItemOfSession(BaseModel):
     model_config = ConfigDict(populate_by_name=True)
 
-    session_id: Whole = Field(alias="sessionID", ge=1, le=MAX_ID)
+    session_id: SessionId = Field(alias="sessionID")
     barcode: Barcode
 
 
 class NewItem(ItemOfSession):
-    weight: Whole | None = Field(None, ge=0, le=1_000_000, description="grams")
+    weight: Grams | None = Field(None, description="in grams; else the product's own counts")
 
 
-class Removed(BaseModel):
-    message: str
+class Removed(Answer):
+    message: str = "Item removed."
     item: LineView | None
 
 
 class Basket(BaseModel):
     items: list[LineView]
-    total_price: float
+    total_price: float = Field(description="in major units")
     item_count: int
 
 
 @router.post("/items/read")
+@refuses(UNKNOWN_SESSION, UNKNOWN_PRODUCT, *SESSION_OVER, *WRITES)
 async def read(request: Request, house: HouseOf, caller: TheCart, item: ItemOfSession) -> ProductView:
-    """What the cart's scanner saw. Naming its session, the cart has received that session's `session_started`."""
+    """Say what the cart's scanner saw, and get the product.
+
+    Naming its session, the cart has received that session's `session_started`.
+    """
     scanned = await house.store.read(lambda connection: read_item(connection, caller, item.session_id, item.barcode))
     if scanned.unacknowledged:
         await house.store.write(lambda tx: acknowledge_call(tx, caller, item.session_id))
@@ -59,13 +77,16 @@ async def read(request: Request, house: HouseOf, caller: TheCart, item: ItemOfSe
 
 
 @router.get("/items/read/{barcode}", tags=["shoppers"])
-async def look_up(house: HouseOf, caller: Anyone, barcode: Annotated[Whole, Path(ge=0, le=MAX_BARCODE)]) -> ProductView:
+@refuses(UNKNOWN_PRODUCT)
+async def look_up(house: HouseOf, caller: Anyone, barcode: Annotated[Barcode, Path()]) -> ProductView:
+    """Read a product. 404 when no product has this barcode."""
     return product_view(house, await house.store.read(lambda connection: find_product(connection, barcode)))
 
 
-@router.post("/cart-items/add")
+@router.post("/cart-items/add", openapi_extra=ONCE)
+@refuses(UNKNOWN_SESSION, UNKNOWN_PRODUCT, *refused(Event.CHANGE_BASKET), LINE_FULL, BASKET_FULL, *WRITES)
 async def add(request: Request, house: HouseOf, caller: TheCart, item: NewItem) -> LineView:
-    """One more unit; 409 once a payment exists."""
+    """Put one more unit into the basket. 409 once a payment exists."""
     line = await write(
         request,
         caller,
@@ -75,15 +96,18 @@ async def add(request: Request, house: HouseOf, caller: TheCart, item: NewItem) 
     return line_view(house, line)
 
 
-@router.delete("/cart-items/remove")
+@router.delete("/cart-items/remove", openapi_extra=ONCE)
+@refuses(UNKNOWN_SESSION, UNKNOWN_PRODUCT, NOT_IN_BASKET, *refused(Event.CHANGE_BASKET), *WRITES)
 async def remove(request: Request, house: HouseOf, caller: TheCart, item: ItemOfSession) -> Removed:
-    """One unit less; `item` is null when that was the last."""
+    """Take one unit out of the basket. `item` is what is left of its line, null when that was the last unit."""
     line = await write(request, caller, Line | None, lambda tx: remove_item(tx, caller, item.session_id, item.barcode))
-    return Removed.model_construct(message="Item removed.", item=None if line is None else line_view(house, line))
+    return Removed.model_construct(item=None if line is None else line_view(house, line))
 
 
 @router.get("/cart-items/session/{session_id}", tags=["shoppers"])
+@refuses(UNKNOWN_SESSION)
 async def basket(house: HouseOf, caller: Anyone, session_id: Id) -> Basket:
+    """Read the basket. The oldest line comes first; an empty basket is an empty list."""
     lines = await house.store.read(lambda connection: read_basket(connection, caller, session_id))
     return Basket.model_construct(
         items=[line_view(house, line) for line in lines],

@@ -13,7 +13,8 @@ from duckycart.errors import TooManyRequests
 
 MAX_BODY: Final = 64 * 1024  # bytes; the largest honest body is a provider's webhook
 MAX_QUERY: Final = 4096
-_TOO_LARGE: Final = f"The body is over {MAX_BODY} bytes."
+TOO_LARGE: Final = (413, "body_too_large", f"The body is over {MAX_BODY} bytes.")
+TOO_LONG: Final = (414, "query_too_long", f"The query string is over {MAX_QUERY} bytes.")
 _CLOSE: Final = {"Connection": "close"}  # or the rest of the body would still be read
 
 
@@ -28,12 +29,12 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         if len(scope["query_string"]) > MAX_QUERY:
-            refusal = problem(414, "query_too_long", f"The query string is over {MAX_QUERY} bytes.")
+            refusal = problem(*TOO_LONG)
             await refusal(scope, receive, send)
             return
         declared = dict(scope["headers"]).get(b"content-length", b"0")
         if declared.isdigit() and int(declared) > MAX_BODY:
-            refusal = problem(413, "body_too_large", _TOO_LARGE, headers=_CLOSE)
+            refusal = problem(*TOO_LARGE, headers=_CLOSE)
             await refusal(scope, receive, send)
             return
         received = 0
@@ -43,7 +44,7 @@ class BodyLimit:
             message = await receive()
             received += len(message.get("body", b""))
             if received > MAX_BODY:
-                raise HTTPException(413, _TOO_LARGE, _CLOSE)  # the one kind that FastAPI lets through while it reads
+                raise HTTPException(413, TOO_LARGE[2], _CLOSE)  # the one kind that FastAPI lets through while it reads
             return message
 
         await self._app(scope, bounded, send)

@@ -5,18 +5,19 @@ from typing import Annotated
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
-from duckycart.api.errors import PROBLEMS
-from duckycart.api.inputs import Whole
+from duckycart.api.inputs import WHOLE
+from duckycart.api.openapi import ONCE
+from duckycart.api.refusals import SESSION_OVER, UNKNOWN_SESSION, WRITES, refuses
 from duckycart.api.who import MAX_ID, Id, TheCart
 from duckycart.api.writes import write
 from duckycart.clock import iso
 from duckycart.lifecycle.reports import Location, locate
 
-router = APIRouter(prefix="/session-location", tags=["carts"], responses=PROBLEMS)
+router = APIRouter(prefix="/session-location", tags=["carts"])
 
 
 class Aisle(BaseModel):
-    aisle_id: Annotated[Whole, Field(ge=0, le=MAX_ID)]
+    aisle_id: Annotated[int, Field(ge=0, le=MAX_ID), WHOLE]
 
 
 class LocationView(BaseModel):
@@ -26,9 +27,10 @@ class LocationView(BaseModel):
     updated_at: str
 
 
-@router.put("/{session_id}")
+@router.put("/{session_id}", openapi_extra=ONCE)
+@refuses(UNKNOWN_SESSION, *SESSION_OVER, *WRITES)
 async def move(request: Request, caller: TheCart, session_id: Id, aisle: Aisle) -> LocationView:
-    """The cart is in this aisle now; repeating it is fine."""
+    """Say in which aisle the cart is now. Repeating it is fine."""
     there = await write(request, caller, Location, lambda tx: locate(tx, caller, session_id, aisle.aisle_id))
     return LocationView(
         session_id=session_id,

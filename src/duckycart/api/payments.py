@@ -1,17 +1,32 @@
 """Payments: created by the shopper, settled by the provider's webhook."""
 
+from typing import Any, Final
+
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
-from duckycart.api.errors import PROBLEMS
 from duckycart.api.inputs import ONE_LINE
-from duckycart.api.views import PaymentView, payment_view
+from duckycart.api.openapi import ONCE_AND_PREFER
+from duckycart.api.picture import PICTURES, picture
+from duckycart.api.refusals import (
+    BASKET_EMPTY,
+    NO_PAYMENT,
+    NOT_THE_PROVIDERS,
+    PROVIDER_FAILED,
+    UNKNOWN_PROVIDER,
+    UNKNOWN_SESSION,
+    WRITES,
+    refused,
+    refuses,
+)
+from duckycart.api.views import PaymentStatus, PaymentView, payment_view
 from duckycart.api.who import Anyone, HouseOf, Id
 from duckycart.api.writes import keep, recall, tell_delivery
 from duckycart.errors import NotFound
 from duckycart.lifecycle.payments import Opened, Payment, read_payment
+from duckycart.lifecycle.transitions import Event
 
-router = APIRouter(prefix="/payment", tags=["shoppers"], responses=PROBLEMS)
+router = APIRouter(prefix="/payment", tags=["shoppers"])
 
 
 class PaymentRequest(BaseModel):
@@ -21,10 +36,51 @@ class PaymentRequest(BaseModel):
 class PaymentState(BaseModel):
     payment_id: int
     payment_url: str | None
-    status: str
+    status: PaymentStatus
 
 
-@router.post("/create-payment/{session_id}")
+class Recorded(BaseModel):
+    outcome: str = Field(description="what became of it; for the provider's log")
+
+
+_WEBHOOK: Final[dict[str, Any]] = {
+    "parameters": [
+        {
+            "name": "Sandbox-Signature",
+            "in": "header",
+            "description": 'The sandbox\'s: `t=<seconds>,v1=<hex HMAC-SHA256 of "<t>.<body>">`.',
+            "schema": {"type": "string"},
+            "example": f"t=1790000000,v1={'0' * 64}",
+        }
+    ],
+    "requestBody": {
+        "required": True,
+        "description": "What the provider sends, as it signed it; here the sandbox's.",
+        "content": {
+            "application/json": {
+                "schema": {"type": "object"},
+                "example": {
+                    "id": "evt_00112233445566778899aabb",
+                    "type": "payment.succeeded",
+                    "payment": "00112233445566778899aabbccddeeff",
+                    "amount": 1250,
+                    "currency": "EGP",
+                },
+            }
+        },
+    },
+}
+
+
+@router.post("/create-payment/{session_id}", openapi_extra=ONCE_AND_PREFER)
+@refuses(
+    UNKNOWN_SESSION,
+    *refused(Event.BEGIN_PAYMENT),
+    *refused(Event.OPEN_PAYMENT),
+    BASKET_EMPTY,
+    PROVIDER_FAILED,
+    *WRITES,
+)
 async def create(
     request: Request,
     response: Response,
@@ -33,7 +89,7 @@ async def create(
     session_id: Id,
     wanted: PaymentRequest | None = None,
 ) -> PaymentView:
-    """A payment of the basket. Repeating it while one is open gives the same one and sends nothing new."""
+    """Create a payment of the basket. Repeating it while one is open gives the same one and sends nothing new."""
     created: Opened | Payment | None = await recall(request, caller, Opened | Payment)
     if created is None:
         created = await house.checkout.create(caller, session_id, wanted.payment_method if wanted else None)
@@ -44,17 +100,27 @@ async def create(
     return payment_view(house, created)
 
 
-@router.get("/get-payment/{session_id}")
-async def get(house: HouseOf, caller: Anyone, session_id: Id) -> PaymentState:
+@router.get("/get-payment/{session_id}", responses={200: {"content": PICTURES}}, response_model=PaymentState)
+@refuses(UNKNOWN_SESSION, NO_PAYMENT)
+async def get(request: Request, house: HouseOf, caller: Anyone, session_id: Id) -> PaymentState | Response:
+    """Read the session's newest payment. 404 when it has none yet.
+
+    As a picture it is a QR of the payment's URL, to be paid by phone.
+    """
     payment = await house.store.read(lambda connection: read_payment(connection, caller, session_id))
-    return PaymentState.model_construct(payment_id=payment.id, payment_url=payment.url, status=payment.state)
+    drawn = None if payment.url is None else picture(request, payment.url)
+    return drawn or PaymentState.model_construct(payment_id=payment.id, payment_url=payment.url, status=payment.state)
 
 
-@router.post("/webhook/{provider}", tags=["providers"])
-async def webhook(request: Request, house: HouseOf, provider: str) -> dict[str, str]:
-    """What the provider has to say, signed. 400 for a wrong signature; 200 once it is stored, whatever it says."""
+@router.post("/webhook/{provider}", tags=["providers"], openapi_extra=_WEBHOOK)
+@refuses(UNKNOWN_PROVIDER, *NOT_THE_PROVIDERS, *WRITES)
+async def webhook(request: Request, house: HouseOf, provider: str) -> Recorded:
+    """Hear what the payment provider has to say.
+
+    400 for a wrong signature; 200 once it is stored, whatever it says.
+    """
     if provider != house.checkout.provider.name:
         raise NotFound("unknown_provider", "This payment provider is not in use here.")
     body = await request.body()
     headers = {name.lower(): value for name, value in request.headers.items()}
-    return {"outcome": await house.checkout.record(headers, body)}
+    return Recorded.model_construct(outcome=await house.checkout.record(headers, body))

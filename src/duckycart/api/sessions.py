@@ -1,32 +1,62 @@
 """A session, from the shopper's side."""
 
+from typing import Literal
+
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
-from duckycart.api.errors import PROBLEMS
-from duckycart.api.views import SessionJson, session_json
+from duckycart.api.openapi import ONCE_AND_PREFER
+from duckycart.api.refusals import (
+    BASKET_NOT_EMPTY,
+    CART_UNFIT,
+    GUEST_ELSEWHERE,
+    NOT_A_QR,
+    QR_VOID,
+    SHOPPER_HAS_SESSION,
+    TOO_MANY,
+    UNKNOWN_CART,
+    UNKNOWN_SESSION,
+    USER_INACTIVE,
+    WRITES,
+    refused,
+    refuses,
+)
+from duckycart.api.views import Answer, SessionJson, session_json
 from duckycart.api.who import Anyone, HouseOf, Id, TheShopper, address
 from duckycart.api.writes import tell_delivery, write
 from duckycart.lifecycle.sessions import Ended, Started, create_session, end_session
+from duckycart.lifecycle.transitions import Event
 from duckycart.lifecycle.who import find_session
 
-router = APIRouter(prefix="/customer-session", tags=["shoppers"], responses=PROBLEMS)
+router = APIRouter(prefix="/customer-session", tags=["shoppers"])
 
 
 class Scan(BaseModel):
     token: str = Field(max_length=2000, description="the QR's token, or the URL that its picture holds")
 
 
-class EndedView(BaseModel):
+class EndedView(Answer):
     session_id: int
     cart_id: int
-    is_active: bool
-    message: str
+    is_active: Literal[False]
+    message: str = "The session is over."
 
 
-@router.post("/scan-qr")
+@router.post("/scan-qr", openapi_extra=ONCE_AND_PREFER)
+@refuses(
+    NOT_A_QR,
+    UNKNOWN_CART,
+    *QR_VOID,
+    *refused(Event.CREATE_SESSION),
+    *CART_UNFIT,
+    SHOPPER_HAS_SESSION,
+    USER_INACTIVE,
+    GUEST_ELSEWHERE,
+    TOO_MANY,
+    *WRITES,
+)
 async def scan_qr(request: Request, response: Response, house: HouseOf, caller: TheShopper, scan: Scan) -> SessionJson:
-    """Join the cart: its session starts. The same shopper repeating it gets the same session (F38)."""
+    """Join the cart of a QR: its session starts. The same shopper repeating it gets the same session."""
     house.addresses.take(address(request))
     house.scans.take(str(caller.user_id))
     token = house.tokens.read_qr(scan.token)
@@ -40,15 +70,18 @@ async def scan_qr(request: Request, response: Response, house: HouseOf, caller: 
     return SessionJson.model_construct(**session_json(started.session))
 
 
-@router.post("/{session_id}/end")
+@router.post("/{session_id}/end", openapi_extra=ONCE_AND_PREFER)
+@refuses(UNKNOWN_SESSION, *refused(Event.END_BY_SHOPPER), BASKET_NOT_EMPTY, *WRITES)
 async def end(request: Request, response: Response, house: HouseOf, caller: TheShopper, session_id: Id) -> EndedView:
-    """End an own session whose basket is empty and that has no payment; else 409 with the reason."""
+    """End an own session. Its basket must be empty, and it must have no payment; else 409 with the reason."""
     ended = await write(request, caller, Ended, lambda tx: end_session(tx, caller, session_id, house.rules))
     await tell_delivery(request, response, ended.cart_id, ended.seq)
-    return EndedView(session_id=session_id, cart_id=ended.cart_id, is_active=False, message="The session is over.")
+    return EndedView(session_id=session_id, cart_id=ended.cart_id, is_active=False)
 
 
 @router.get("/{session_id}")
+@refuses(UNKNOWN_SESSION)
 async def session(house: HouseOf, caller: Anyone, session_id: Id) -> SessionJson:
+    """Read a session. 404 for one that is not the caller's to know of."""
     found = await house.store.read(lambda connection: find_session(connection, caller, session_id))
     return SessionJson.model_construct(**session_json(found))

@@ -2,12 +2,13 @@
 
 import re
 from contextlib import suppress
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Request, Response
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from duckycart.api.errors import PROBLEMS, problem
+from duckycart.api.errors import problem
+from duckycart.api.refusals import SESSION_GONE, TOO_MANY, UNKNOWN_CART, UNKNOWN_SESSION, refuses
 from duckycart.api.tokens import ScreenToken
 from duckycart.api.who import (
     HouseOf,
@@ -21,27 +22,29 @@ from duckycart.api.who import (
     require_cart,
     screen,
 )
-from duckycart.channels.messages import MESSAGES, SessionStarted, encode, encode_start
+from duckycart.channels.messages import MESSAGES, encode, encode_start, example
 from duckycart.channels.socket import serve_socket
 from duckycart.channels.stream import EventStream, event
 from duckycart.errors import DuckyCartError, Gone, NotFound
-from duckycart.lifecycle.news import News, present_news, start_of_session
-from duckycart.lifecycle.who import Who
+from duckycart.lifecycle.news import News, NewsKind, present_news, start_of_session
+from duckycart.lifecycle.who import ByCartScreen, Who
 
-router = APIRouter(tags=["screens"], responses=PROBLEMS)
+router = APIRouter(tags=["screens"])
 
 _SESSION_ID: Final = re.compile(r"[1-9][0-9]{0,8}")
 
 
-def _stream_of(*messages: str) -> dict[int | str, dict[str, Any]]:
-    """For OpenAPI."""
-    description = f"Server-sent events, without end: {', '.join(messages)}. A comment every 15 s of silence."
-    return {200: {"description": description, "content": {"text/event-stream": {"schema": {"type": "string"}}}}}
+def _stream_of(*events: str) -> dict[int | str, dict[str, Any]]:
+    """For OpenAPI, with one event of each kind."""
+    description = "Server-sent events, without end; `/asyncapi.json` describes each. A comment every 15 s of silence."
+    content = {"schema": {"type": "string"}, "example": "".join(events)}
+    return {200: {"description": description, "content": {"text/event-stream": content}}}
 
 
-@router.get("/sse/{cart_id}", responses=_stream_of(SessionStarted.__name__), response_class=Response)
+@router.get("/sse/{cart_id}", responses=_stream_of(event(example(NewsKind.SESSION_STARTED))), response_class=Response)
+@refuses(UNKNOWN_CART, TOO_MANY)
 async def cart_stream(request: Request, house: HouseOf, caller: TheScreen, cart_id: Id) -> EventStream:
-    """Each session of the cart as it starts, and the present one at once, with a screen's token for it (F21)."""
+    """Hear each session of the cart as it starts. The present one is said at once; each comes with a screen's token."""
     require_cart(caller, cart_id)
     limit_legacy(house, caller, f"cart {cart_id}")
     told = 0
@@ -57,21 +60,22 @@ async def cart_stream(request: Request, house: HouseOf, caller: TheScreen, cart_
         told = news.session_id
         return event(encode_start(news, house.tokens.screen(ScreenToken(news.session_id))))
 
-    return EventStream(house.channels, ("cart", cart_id), opening, write)
+    key = caller.key if isinstance(caller, ByCartScreen) else None
+    return EventStream(house.channels, ("cart", cart_id), opening, write, key)
 
 
 @router.get(
     "/customer-session/{session_id}/events",
-    responses=_stream_of(*(message.__name__ for message in MESSAGES.values())),
+    responses=_stream_of(*(event(example(kind), version) for version, kind in enumerate(MESSAGES, 1))),
     response_class=Response,
 )
+@refuses(UNKNOWN_SESSION, SESSION_GONE)
 async def session_stream(
     house: HouseOf,
     caller: Listening,
     session_id: Id,
-    token: Annotated[str | None, Query(description="instead of a header, which browsers cannot set here")] = None,
 ) -> EventStream:
-    """The same messages as the socket's. `id` is the session's version: who missed some reads the state again."""
+    """Hear what happens in a session. `id` is the session's version: who missed some reads the state again."""
 
     async def opening() -> News:
         now = house.clock.now()

@@ -11,6 +11,7 @@ from duckycart.errors import BadRequest, Unauthenticated
 
 ACCESS_SECONDS: Final = 12 * 3600
 SCREEN_SECONDS: Final = 24 * 3600  # the real limit is the session's (lifecycle/who.py)
+CART_SCREEN_SECONDS: Final = 400 * 24 * 3600  # as long as browsers keep a cookie; each QR renews it
 MAX_TOKEN: Final = 2000  # characters
 REMEMBERED: Final = 4096  # tokens whose signature was checked
 
@@ -31,6 +32,12 @@ class AccessToken:
 @dataclass(frozen=True, slots=True)
 class ScreenToken:
     session_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class CartScreenToken:
+    cart_id: int
+    key: str  # which key it was given for (lifecycle/screens.py)
 
 
 class Tokens:
@@ -57,6 +64,10 @@ class Tokens:
         expires = self._clock.now() // 1000 + SCREEN_SECONDS
         return self._sign({"purpose": "screen", "session": token.session_id, "exp": expires})
 
+    def cart_screen(self, token: CartScreenToken) -> str:
+        expires = self._clock.now() // 1000 + CART_SCREEN_SECONDS
+        return self._sign({"purpose": "cart-screen", "cart": token.cart_id, "key": token.key, "exp": expires})
+
     def read_qr(self, text: str) -> QrToken:
         """The token, or the URL that the picture holds. Raises BadRequest for anything but a QR of ours."""
         text = text.strip().rsplit("/s/", 1)[-1]
@@ -80,6 +91,17 @@ class Tokens:
             raise Unauthenticated("bad_token", "The access token is not valid; please sign in again.") from error
         if self._clock.now() // 1000 >= expires:
             raise Unauthenticated("expired_token", "The access token has expired; please sign in again.")
+        return token
+
+    def read_cart_screen(self, text: str) -> CartScreenToken:
+        """The cookie of a cart's screen. Raises Unauthenticated for a malformed, foreign or expired one."""
+        try:
+            claims = self._read(text, ("cart-screen",))
+            token, expires = CartScreenToken(_whole(claims["cart"]), str(claims["key"])), _whole(claims["exp"])
+        except (jwt.InvalidTokenError, KeyError, TypeError) as error:
+            raise Unauthenticated("bad_token", "The screen's cookie is not valid; it needs its key again.") from error
+        if self._clock.now() // 1000 >= expires:
+            raise Unauthenticated("expired_token", "The screen's cookie has expired; it needs its key again.")
         return token
 
     def _sign(self, claims: dict[str, Any]) -> str:

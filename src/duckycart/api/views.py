@@ -1,8 +1,8 @@
 """How products, lines and sessions look in JSON. Names and quirks are those that fielded clients read."""
 
-from typing import Any
+from typing import Annotated, Any, Final
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 
 from duckycart.clock import iso
 from duckycart.house import House
@@ -11,14 +11,20 @@ from duckycart.lifecycle.payments import Payment
 from duckycart.lifecycle.who import SessionView
 
 
+class Answer(BaseModel):
+    """Has all its fields, those with one possible value too."""
+
+    model_config = ConfigDict(json_schema_serialization_defaults_required=True)
+
+
 class ProductView(BaseModel):
     item_no_: int
     description: str
     description_ar: str
     product_size: str
-    unit_price: float  # major units
+    unit_price: float = Field(description="in major units")
     currency: str
-    barcode: int  # without leading zeros, as carts send it
+    barcode: int = Field(description="without leading zeros, as carts send it")
     image_url: str | None
 
 
@@ -26,7 +32,7 @@ class LineView(BaseModel):
     session_id: int
     item_id: int
     quantity: int
-    saved_weight: int  # grams, of all units
+    saved_weight: int = Field(description="grams, of all units")
     product: ProductView
 
 
@@ -38,12 +44,24 @@ class SessionJson(BaseModel):
     created_at: str
 
 
+class StatusView(BaseModel):
+    cart_id: int
+    status: str = Field(examples=["in_use"], json_schema_extra={"enum": ["available", "in_use", "out_of_service"]})
+    has_active_session: bool
+    session_id: int | None
+    user_id: int | None
+
+
+PAYMENT_STATES: Final = ("creating", "open", "paid", "failed", "cancelled", "paid_extra")
+PaymentStatus = Annotated[str, Field(examples=["open"], json_schema_extra={"enum": list(PAYMENT_STATES)})]
+
+
 class PaymentView(BaseModel):
     payment_id: int
     payment_url: str | None
-    amount: float  # major units
+    amount: float = Field(description="in major units")
     currency: str
-    status: str
+    status: PaymentStatus
 
 
 def major(house: House, minor: int) -> float:

@@ -1,21 +1,19 @@
 """What a cart warns of, and its call to its screen to look again."""
 
-from typing import Annotated
-
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
-from duckycart.api.errors import PROBLEMS
-from duckycart.api.inputs import ONE_LINE, Whole
-from duckycart.api.items import Barcode
-from duckycart.api.who import MAX_ID, HouseOf, TheCart
+from duckycart.api.inputs import ONE_LINE
+from duckycart.api.items import Barcode, SessionId
+from duckycart.api.openapi import ONCE
+from duckycart.api.refusals import SESSION_OVER, UNKNOWN_SESSION, WRITES, refuses
+from duckycart.api.views import Answer
+from duckycart.api.who import HouseOf, TheCart
 from duckycart.api.writes import write
 from duckycart.clock import iso
 from duckycart.lifecycle.reports import FraudWarning, notify_cart_update, warn
 
-router = APIRouter(prefix="/fraud-warnings", tags=["carts"], responses=PROBLEMS)
-
-SessionId = Annotated[Whole, Field(ge=1, le=MAX_ID)]
+router = APIRouter(prefix="/fraud-warnings", tags=["carts"])
 
 
 class NewWarning(BaseModel):
@@ -40,13 +38,17 @@ class Notice(BaseModel):
     barcode: Barcode  # 0: of no product in particular
 
 
-class Notified(BaseModel):
-    message: str
+class Notified(Answer):
+    message: str = "The screen was told."
 
 
-@router.post("/")
+@router.post("/", openapi_extra=ONCE)
+@refuses(UNKNOWN_SESSION, *SESSION_OVER, *WRITES)
 async def warning(request: Request, house: HouseOf, caller: TheCart, said: NewWarning) -> WarningView:
-    """The screen hears of a weight change; once a payment exists, so does an operator."""
+    """Warn of something, or leave a notice.
+
+    The screen hears of a weight change; once a payment exists, so does an operator.
+    """
     kept = await write(
         request, caller, FraudWarning, lambda tx: warn(tx, caller, said.session_id, said.type_of_warning)
     )
@@ -58,7 +60,9 @@ async def warning(request: Request, house: HouseOf, caller: TheCart, said: NewWa
     )
 
 
-@router.post("/notify-cart-update")
+@router.post("/notify-cart-update", openapi_extra=ONCE)
+@refuses(UNKNOWN_SESSION, *SESSION_OVER, *WRITES)
 async def notify(request: Request, house: HouseOf, caller: TheCart, said: Notice) -> Notified:
+    """Ask the screen to look at the basket again. Barcode 0 means no product in particular."""
     await write(request, caller, None, lambda tx: notify_cart_update(tx, caller, said.session_id, said.barcode))
-    return Notified(message="The screen was told.")
+    return Notified()

@@ -5,19 +5,31 @@ from hashlib import sha256
 from typing import Annotated, Any, Final, cast
 
 from fastapi import Depends, Path
+from pydantic import Field
 from sqlalchemy import Connection, select
 from starlette.requests import HTTPConnection
 
 from duckycart.addresses import Address, client_address, within
-from duckycart.api.inputs import IdText
+from duckycart.api.inputs import ID
 from duckycart.api.tokens import ScreenToken
 from duckycart.errors import Forbidden, Unauthenticated
 from duckycart.house import House
-from duckycart.lifecycle.who import ByCart, ByLegacyScreen, ByOperator, ByScreen, ByShopper, Who, screen_may
+from duckycart.lifecycle.screens import name_of, screen_key
+from duckycart.lifecycle.who import (
+    ByCart,
+    ByCartScreen,
+    ByLegacyScreen,
+    ByOperator,
+    ByScreen,
+    ByShopper,
+    Who,
+    screen_may,
+)
 from duckycart.store.tables import carts
 
 MAX_ID: Final = 999_999_999
-Id = Annotated[IdText, Path(ge=1, le=MAX_ID)]
+SCREEN_COOKIE: Final = "duckycart_screen"
+Id = Annotated[int, Field(ge=1, le=MAX_ID), ID, Path()]
 _KEY: Final = re.compile(r"[A-Za-z0-9_-]{32,200}")  # 256 random bits as text
 
 
@@ -53,13 +65,19 @@ async def who(request: HTTPConnection) -> Who:
 
 
 async def screen(request: HTTPConnection) -> Who:
-    """Who may ask for a QR or a cart's stream: as `who`, and a screen in a network where screens need no credential.
+    """Who may ask for a QR or a cart's stream: as `who`, a cart's screen by its cookie, and a screen in a network where
+    screens need no credential.
 
-    Such a screen may send the token of some session that was, so an Authorization header counts for nothing there.
+    That last one may send the token of some session that was, so an Authorization header counts for nothing there.
+    Elsewhere a header counts, and the cookie only where there is none.
     """
     legacy = legacy_screen(request)
-    key = request.headers.get("x-api-key") or None
-    return legacy if legacy is not None and key is None else await who(request)
+    if request.headers.get("x-api-key") or (legacy is None and "authorization" in request.headers):
+        return await who(request)
+    cookie = request.cookies.get(SCREEN_COOKIE)
+    if cookie is not None:
+        return await _by_cart_screen(house(request), cookie)
+    return legacy or await who(request)
 
 
 async def listener(request: HTTPConnection) -> Who:
@@ -105,6 +123,14 @@ async def _by_screen(house: House, session_id: int) -> ByScreen:
     return ByScreen(session_id)
 
 
+async def _by_cart_screen(house: House, cookie: str) -> ByCartScreen:
+    token = house.tokens.read_cart_screen(cookie)
+    key_hash = await house.store.read(lambda connection: screen_key(connection, token.cart_id))
+    if key_hash is None or name_of(key_hash) != token.key:
+        raise Forbidden("screen_key_withdrawn", "The key of this screen was replaced or withdrawn.")
+    return ByCartScreen(token.cart_id, token.key)
+
+
 async def _by_key(house: House, key: str) -> ByCart:
     key_hash = sha256(key.encode()).digest()
 
@@ -143,7 +169,10 @@ TheShopper = Annotated[ByShopper, Depends(shopper)]
 
 
 def require_cart(caller: Who, cart_id: int) -> None:
-    """The cart itself, an operator, or a screen that needs no credential. Raises Forbidden."""
-    if isinstance(caller, ByOperator | ByLegacyScreen) or caller == ByCart(cart_id):
-        return
+    """The cart itself, its screen, an operator, or a screen that needs no credential. Raises Forbidden."""
+    match caller:
+        case ByOperator() | ByLegacyScreen():
+            return
+        case ByCart(own) | ByCartScreen(own) if own == cart_id:
+            return
     raise Forbidden("another_cart", "This credential does not open that cart.")

@@ -7,7 +7,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from fastapi import Request, Response
 from pydantic import TypeAdapter
-from sqlalchemy import Connection, and_, delete, insert, select
+from sqlalchemy import Connection, and_, delete, insert, select, update
 
 from duckycart.api.who import address, house
 from duckycart.errors import BadRequest, Mismatch
@@ -44,10 +44,16 @@ class _Kept(Generic[T]):
             raise Mismatch("idempotency_key_reused", "This Idempotency-Key was used for another request.")
         return (self._adapter.validate_json(row.result),)
 
+    def take(self, tx: Transaction) -> None:
+        """Before the work: of two at once the second waits here for the first, and then finds its result."""
+        # Only one older than promised makes room: another's may have been committed since `find` looked.
+        old = idempotency_keys.c.created_at <= tx.now - KEEP_SECONDS * 1000
+        tx.connection.execute(delete(idempotency_keys).where(self._this, old))
+        tx.connection.execute(insert(idempotency_keys).values({**self._row, "result": "", "created_at": tx.now}))
+
     def keep(self, tx: Transaction, result: T) -> None:
-        tx.connection.execute(delete(idempotency_keys).where(self._this))  # one older than promised
-        kept = {**self._row, "result": self._adapter.dump_json(result).decode(), "created_at": tx.now}
-        tx.connection.execute(insert(idempotency_keys).values(kept))
+        kept = self._adapter.dump_json(result).decode()
+        tx.connection.execute(update(idempotency_keys).where(self._this).values(result=kept))
 
 
 async def _kept(request: Request, caller: Who | None, result_type: Any, body: bytes | None) -> _Kept[Any] | None:
@@ -85,6 +91,7 @@ async def write(
         found = kept.find(tx.connection, tx.now)
         if found is not None:
             return found[0]
+        kept.take(tx)
         result = work(tx)
         kept.keep(tx, result)
         return result

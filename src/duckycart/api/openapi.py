@@ -1,0 +1,354 @@
+"""OpenAPI, complete: what FastAPI reads off the code, with credentials, refusals, headers and examples of every call.
+
+Made once, when it is first asked for. Nothing here is done for a request.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute, iter_route_contexts
+
+from duckycart.api.errors import BAD_BODY, INTERNAL_ERROR, INVALID_JSON, TITLES, content_of, problem_content
+from duckycart.api.limits import TOO_LARGE, TOO_LONG
+from duckycart.api.refusals import (
+    ANOTHER_CART,
+    BAD_KEY,
+    CARTS_ONLY,
+    KEY_REUSED,
+    NO_CREDENTIAL,
+    REFUSALS,
+    SCREEN_KEY_WITHDRAWN,
+    SHOPPERS_ONLY,
+    UNAVAILABLE,
+    WRONG_KEY,
+)
+from duckycart.api.who import SCREEN_COOKIE, cart, listener, screen, shopper, who
+from duckycart.api.writes import MAX_WAIT
+
+Json = dict[str, Any]
+
+DESCRIPTION: Final = """
+The calls of carts, screens and phones. Success is exactly 200. Every refusal is a problem document (RFC 9457) whose
+`code` is for programs and whose `detail` is a sentence for people; a refused call has changed nothing. 401 says that
+the credential is missing, malformed or expired, and nothing else.
+
+What is sent to carts, screens and phones is described by AsyncAPI, at `/asyncapi.json`.
+"""
+
+# Of calls that run once for an Idempotency-Key, and of those that make a command besides: a route's `openapi_extra`.
+ONCE: Final[Json] = {"parameters": [{"$ref": "#/components/parameters/Idempotency-Key"}]}
+PREFER: Final[Json] = {"parameters": [{"$ref": "#/components/parameters/Prefer"}]}
+ONCE_AND_PREFER: Final[Json] = {"parameters": ONCE["parameters"] + PREFER["parameters"]}
+
+_PARAMETERS: Final[Json] = {
+    "Idempotency-Key": {
+        "name": "Idempotency-Key",
+        "in": "header",
+        "description": "The same request with the same key is done once; within 24 h its repetitions get the same "
+        "result. Only successes are kept.",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[!-~]+$"},
+        "example": "b7e1c6f0-1",
+    },
+    "Prefer": {
+        "name": "Prefer",
+        "in": "header",
+        "description": f"`wait=N`: answer when the cart has received the command, or after N seconds (at most "
+        f"{MAX_WAIT}).",
+        "schema": {"type": "string"},
+        "example": "wait=3",
+    },
+}
+_HEADERS: Final[Json] = {
+    "Hardware-Delivery": {
+        "description": "What became of the command to the cart. `received` means read by the cart's socket. Missing "
+        "when the call made no command.",
+        "schema": {"type": "string", "enum": ["queued", "sent", "received", "superseded"]},
+        "example": "sent",
+    },
+    "Preference-Applied": {
+        "description": "How long this call was willing to wait, if it was asked to.",
+        "schema": {"type": "string"},
+        "example": "wait=3",
+    },
+    "Retry-After": {
+        "description": "When to try again, in seconds.",
+        "schema": {"type": "integer", "minimum": 1},
+        "example": 2,
+    },
+    "WWW-Authenticate": {
+        "description": "The scheme that is wanted.",
+        "schema": {"type": "string", "const": "Bearer"},
+        "example": "Bearer",
+    },
+}
+_HEADERS_OF_STATUS: Final = {401: "WWW-Authenticate", 429: "Retry-After", 503: "Retry-After"}
+
+_CART_SCREEN: Final = "cart-screen"
+_SCHEMES: Final[Json] = {
+    "cart": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "X-API-Key",
+        "description": "A cart's own key; `Authorization: Bearer` takes it too. It opens that cart and its sessions.",
+    },
+    "shopper": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "An access token from `/auth/login` or `/auth/guest`. It opens the shopper's own sessions.",
+    },
+    "screen": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "A screen's token from `/sse/{cart_id}`. It opens one session, until 15 minutes after its end.",
+    },
+    _CART_SCREEN: {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": SCREEN_COOKIE,
+        "description": "What a screen got for its key at `/screen/{cart_id}`. It opens that cart's QR and stream.",
+    },
+    "operator": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "An access token of an account that is an operator's.",
+    },
+    "token": {
+        "type": "apiKey",
+        "in": "query",
+        "name": "token",
+        "description": "A shopper's, screen's or operator's token in the URL: browsers set no header on streams.",
+    },
+}
+_ALL: Final = ("cart", "shopper", "screen", "operator")
+_CALLERS: Final[dict[Callable[..., Any], tuple[str, ...]]] = {
+    cart: ("cart",),
+    shopper: ("shopper",),
+    screen: ("cart", _CART_SCREEN, "operator"),
+    who: _ALL,
+    listener: (*_ALL, "token"),
+}
+_CARTS_OWN: Final = ("cart", "operator")  # who may ask about a cart that the path names
+
+_PROBLEM: Final[Json] = {
+    "type": "object",
+    "description": "A refusal or failure (RFC 9457); nothing was changed.",
+    "required": ["type", "title", "status", "detail", "code", "message"],
+    "properties": {
+        "type": {"type": "string", "const": "about:blank"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string", "description": "a plain sentence"},
+        "code": {"type": "string", "description": "for programs; stable"},
+        "message": {"type": "string", "description": "the same as detail, for older clients"},
+        "session_id": {"type": "integer", "description": "the session it is about"},
+        "cart_id": {"type": "integer", "description": "the cart it is about"},
+        "errors": {
+            "type": "array",
+            "description": "what is wrong with which field",
+            "items": {
+                "type": "object",
+                "required": ["field", "problem"],
+                "properties": {"field": {"type": "string"}, "problem": {"type": "string"}},
+            },
+        },
+    },
+}
+_INVALID: Final = problem_content(
+    422,
+    "invalid_request",
+    "The request is not valid: session_id: must be a whole number.",
+    errors=[{"field": "session_id", "problem": "must be a whole number"}],
+)
+_ANYWHERE: Final = [problem_content(*each) for each in (TOO_LARGE, TOO_LONG, INTERNAL_ERROR)]
+
+# Examples by the field's name, which means the same wherever it stands; else a schema brings its own.
+_SAMPLES: Final[Json] = {
+    "access_token": "header.claims.signature",
+    "aisle_id": 4,
+    "amount": 12.5,
+    "barcode": 6221000000012,
+    "cart_id": 1,
+    "carts_connected": 20,
+    "created_at": "2026-09-21T14:13:20.000Z",
+    "currency": "EGP",
+    "description": "Milk",
+    "description_ar": "حليب",
+    "email": "mona@example.com",
+    "full_name": "Mona Adel",
+    "has_active_session": True,
+    "id": 3,
+    "image_url": None,
+    "is_active": True,
+    "item_count": 1,
+    "item_id": 5,
+    "item_no_": 5,
+    "key": "pLq3YzR1cVx8mTn0sWk5bHd7fGj2aUe9iOt4vXy6hZc",
+    "mobile_number": None,
+    "outcome": "settled",
+    "password": "correct horse battery",
+    "payment_id": 9,
+    "payment_method": "card",
+    "payment_url": "https://shop.example/pay/00112233445566778899aabbccddeeff",
+    "product_size": "1 l",
+    "provider": "sandbox",
+    "quantity": 1,
+    "saved_weight": 1030,
+    "sessionID": 7,
+    "session_id": 7,
+    "token": "header.claims.signature",
+    "total_price": 12.5,
+    "type_of_warning": "weight increased",
+    "unit_price": 12.5,
+    "updated_at": "2026-09-21T14:15:00.000Z",
+    "user_id": 3,
+    "username": "mona",
+    "weight": 1030,
+}
+
+
+def install(app: FastAPI) -> None:
+    """The application's `/openapi.json` and `/docs` are complete."""
+    plain = app.openapi
+
+    def openapi() -> Json:
+        if app.openapi_schema is None:
+            app.openapi_schema = _complete(plain(), app)
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]  # the way FastAPI gives
+
+
+def _complete(document: Json, app: FastAPI) -> Json:
+    schemas = document["components"]["schemas"]
+    for name in ("HTTPValidationError", "ValidationError"):  # FastAPI's own refusals, which are ours here
+        schemas.pop(name, None)
+    examples: Json = {}
+    for context in iter_route_contexts(app.routes):
+        route = context.original_route
+        if isinstance(route, APIRoute) and route.include_in_schema:
+            for method in context.methods or ():
+                _complete_operation(document["paths"][context.path_format][method.lower()], route, schemas, examples)
+    document["components"] |= {
+        "schemas": {**schemas, "Problem": _PROBLEM},
+        "securitySchemes": _SCHEMES,
+        "parameters": _PARAMETERS,
+        "headers": _HEADERS,
+        "examples": dict(sorted(examples.items())),
+    }
+    return document
+
+
+def _complete_operation(operation: Json, route: APIRoute, schemas: Json, examples: Json) -> None:
+    sentence = re.match(r".+?(?=[.;:]\s|\.$)", operation["description"], re.DOTALL)
+    assert sentence is not None, route.path
+    operation["summary"] = " ".join(sentence[0].split())
+    if callers := _callers(route):
+        operation["security"] = [{caller: []} for caller in callers]
+    for parameter in operation.get("parameters", ()):
+        if "name" in parameter and "example" not in parameter:
+            parameter["example"] = _SAMPLES[parameter["name"]]
+    answer = operation["responses"]["200"]
+    for content in (answer["content"], operation.get("requestBody", {}).get("content", {})):
+        for media_type, body in content.items():
+            if media_type in ("application/json", "application/x-www-form-urlencoded") and "example" not in body:
+                body["example"] = _sample(body["schema"], schemas)
+    if _names(operation, "Prefer"):
+        answer.setdefault("headers", {}).update(_refs("headers", ("Hardware-Delivery", "Preference-Applied")))
+    operation["responses"] = {"200": answer, **_refusals(_problems(operation, route), examples)}
+
+
+def _callers(route: APIRoute) -> tuple[str, ...]:
+    """The names of the schemes that open it; none for everybody."""
+    for dependency in route.dependant.dependencies:
+        if dependency.call in _CALLERS:
+            of_a_cart = dependency.call is who and "{cart_id}" in route.path
+            return _CARTS_OWN if of_a_cart else _CALLERS[dependency.call]
+    return ()
+
+
+def _problems(operation: Json, route: APIRoute) -> list[Json]:
+    """All that the operation may answer instead of 200."""
+    errors = list(REFUSALS.get(route.endpoint, ()))
+    problems = []
+    callers = _callers(route)
+    if callers:
+        errors += [*NO_CREDENTIAL, WRONG_KEY]
+    if _CART_SCREEN in callers:
+        errors.append(SCREEN_KEY_WITHDRAWN)
+    if callers and "{cart_id}" in route.path:
+        errors.append(ANOTHER_CART)
+    elif len(callers) == 1:
+        errors.append({"cart": CARTS_ONLY, "shopper": SHOPPERS_ONLY}[callers[0]])
+    if _names(operation, "Idempotency-Key"):
+        errors += [BAD_KEY, KEY_REUSED]
+    if route.dependant.dependencies:
+        errors += UNAVAILABLE  # it asks the house, so the database
+    if route.body_field is not None:
+        problems.append(problem_content(*BAD_BODY))
+    if "application/json" in operation.get("requestBody", {}).get("content", {}) and route.body_field is not None:
+        problems.append(problem_content(*INVALID_JSON))
+    if route.body_field is not None or _bounded(operation):
+        problems.append(_INVALID)
+    return [*map(content_of, errors), *problems, *_ANYWHERE]
+
+
+def _bounded(operation: Json) -> bool:
+    return any(
+        {"minimum", "maximum"} & parameter.get("schema", {}).keys() for parameter in operation.get("parameters", ())
+    )
+
+
+def _refusals(problems: Iterable[Json], examples: Json) -> Json:
+    """By status: the codes, and an example of each."""
+    by_status: dict[int, dict[str, Json]] = {}
+    for problem in problems:
+        by_status.setdefault(problem["status"], {})[problem["code"]] = problem
+    responses: Json = {}
+    for status, by_code in sorted(by_status.items()):
+        codes = sorted(by_code)
+        examples.update({f"{status}-{code}": {"value": by_code[code]} for code in codes})
+        schema = {
+            "$ref": "#/components/schemas/Problem",
+            "properties": {"status": {"const": status}, "code": {"enum": codes}},
+        }
+        named = {code: {"$ref": f"#/components/examples/{status}-{code}"} for code in codes}
+        response = {
+            "description": f"{TITLES[status]}: " + ", ".join(f"`{code}`" for code in codes) + ".",
+            "content": {"application/problem+json": {"schema": schema, "examples": named}},
+        }
+        if status in _HEADERS_OF_STATUS:
+            response["headers"] = _refs("headers", [_HEADERS_OF_STATUS[status]])
+        responses[str(status)] = response
+    return responses
+
+
+def _names(operation: Json, parameter: str) -> bool:
+    return {"$ref": f"#/components/parameters/{parameter}"} in operation.get("parameters", ())
+
+
+def _refs(kind: str, names: Iterable[str]) -> Json:
+    return {name: {"$ref": f"#/components/{kind}/{name}"} for name in names}
+
+
+def _sample(schema: Json, schemas: Json, name: str = "") -> Any:
+    """An example of this schema, put together from those of its fields."""
+    for keyword in ("const", "default"):
+        if schema.get(keyword) is not None:
+            return schema[keyword]
+    if "examples" in schema:
+        return schema["examples"][0]
+    if "$ref" in schema:
+        return _sample(schemas[schema["$ref"].rsplit("/", 1)[1]], schemas)
+    if schema.get("type") == "object":
+        return {key: _sample(each, schemas, key) for key, each in schema["properties"].items()}
+    if schema.get("type") == "array":
+        return [_sample(schema["items"], schemas)]
+    for each in schema.get("anyOf", ()):
+        if "$ref" in each:
+            return _sample(each, schemas)
+    return _SAMPLES[name]
