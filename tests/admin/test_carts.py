@@ -128,7 +128,38 @@ def test_disabling_leaves_the_session_alone(shell: Shell) -> None:
     assert (listed["status"], listed["session_id"], listed["disabled"]) == ("in_use", 41, True)
 
 
-@pytest.mark.parametrize("command", ["rotate-key", "disable", "enable"])
+def test_a_screens_key_is_shown_once_with_the_address_to_open(shell: Shell) -> None:
+    shell.run("carts", "add", "7")
+    given = shell.json("carts", "screen-key", "7", DUCKYCART_PUBLIC_URL="https://shop.example/")
+    assert given == {"id": 7, "key": given["key"], "url": f"https://shop.example/screen/7#{given['key']}"}
+    assert len(given["key"]) == 43
+    (row,) = shell.rows("SELECT * FROM carts")
+    assert row["screen_key_hash"] == hash_of(given["key"])
+    assert row["screen_changed_at"] > 0
+    assert given["key"].encode() not in shell.database.read_bytes()
+    elsewhere = shell.json("carts", "screen-key", "7", "--public-url", "http://10.0.0.2:8000")
+    assert elsewhere["url"].startswith("http://10.0.0.2:8000/screen/7#")
+    assert elsewhere["key"] != given["key"]
+    assert "#" in shell.run("carts", "screen-key", "7")
+
+
+def test_a_screens_key_is_withdrawn(shell: Shell) -> None:
+    shell.run("carts", "add", "7")
+    shell.run("carts", "screen-key", "7")
+    assert shell.json("carts", "screen-key", "7", "--remove") == {"id": 7, "key": None}
+    assert shell.rows("SELECT screen_key_hash FROM carts")[0]["screen_key_hash"] is None
+    assert "no screen key" in shell.run("carts", "screen-key", "7", "--remove")
+
+
+def test_a_screens_key_is_not_made_where_the_settings_cannot_be_read(shell: Shell) -> None:
+    shell.run("carts", "add", "7")
+    error = shell.invoke("carts", "screen-key", "7", DUCKYCART_PORT="many")
+    assert (error.exit_code, error.stdout) == (1, "")
+    assert "--public-url" in error.stderr
+    assert shell.rows("SELECT screen_key_hash FROM carts")[0]["screen_key_hash"] is None
+
+
+@pytest.mark.parametrize("command", ["rotate-key", "disable", "enable", "screen-key"])
 def test_a_cart_that_is_not_there(shell: Shell, command: str) -> None:
     shell.run("carts", "add", "7")
     assert shell.json_error("carts", command, "8")["error"] == "unknown_cart"

@@ -6,8 +6,11 @@ from pathlib import Path
 import pytest
 
 from duckycart.store import sqlite
+from duckycart.store.database import open_database
+from duckycart.store.engine import Store
 from duckycart.store.sqlite import SqliteStore
 from tests.store.world import Effects, open_store
+from tests.world import FakeClock
 
 
 @pytest.fixture
@@ -19,6 +22,16 @@ def effects() -> Effects:
 async def store(template: Path, tmp_path: Path, effects: Effects) -> AsyncIterator[SqliteStore]:
     async with open_store(template, tmp_path / "store.db", effects) as opened:
         yield opened
+
+
+@pytest.fixture
+async def either(database: str) -> AsyncIterator[Store]:
+    """Either store, on a new database."""
+    opened = open_database(database)
+    store = opened.open(FakeClock(), Effects())
+    yield store
+    await store.close()
+    opened.release()
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from duckycart.store.sqlite import FileInUse, FileLock
+from duckycart.store.engine import DatabaseInUse
+from duckycart.store.sqlite import FileLock
 
 HOLD = """
 import sys
@@ -23,7 +24,7 @@ sys.stdin.read()
 def test_the_second_server_is_refused_and_told_of_the_first(tmp_path: Path) -> None:
     path = tmp_path / "shop.db"
     lock = FileLock(path)
-    with pytest.raises(FileInUse) as refusal:
+    with pytest.raises(DatabaseInUse) as refusal:
         FileLock(path)
     assert f"(process {os.getpid()})" in str(refusal.value)
     assert str(path) in str(refusal.value)
@@ -44,7 +45,7 @@ def test_the_lock_is_gone_with_its_process_however_that_died(tmp_path: Path) -> 
     ) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
-        with pytest.raises(FileInUse, match=rf"process {holder.pid}\b"):
+        with pytest.raises(DatabaseInUse, match=rf"process {holder.pid}\b"):
             FileLock(path)
         holder.send_signal(signal.SIGKILL)
         holder.wait()

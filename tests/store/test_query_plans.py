@@ -10,7 +10,7 @@ from sqlalchemy import Connection, event, insert
 
 from duckycart.api.writes import forget_old_keys
 from duckycart.hardware import catchup
-from duckycart.lifecycle import basket, news, payments, qr, reports, sessions
+from duckycart.lifecycle import basket, news, payments, qr, reports, screens, sessions
 from duckycart.lifecycle.rules import Rules
 from duckycart.lifecycle.who import ByCart, ByScreen, ByShopper, screen_may
 from duckycart.payments.provider import OpenedPayment, Outcome, ProviderEvent
@@ -38,6 +38,8 @@ def shop(tx: Transaction) -> None:
     news.start_of_session(tx.connection, 1)
     news.news_of_ends(tx.connection, [1, 2])
     screen_may(tx.connection, 1, tx.now)
+    screens.screen_key(tx.connection, 1)
+    screens.changed_screens(tx.connection, tx.now)
     payment = payments.create_payment(tx, ByShopper(1), 1, "sandbox", None, RULES)
     payments.open_payment(tx, payment.id, OpenedPayment("r", "u"))
     payments.record_event(tx, "sandbox", PAID, "", RULES)

@@ -9,14 +9,14 @@ import pytest
 from sqlalchemy import Connection
 
 from duckycart.errors import NotFound, Unavailable
-from duckycart.store.engine import Transaction
+from duckycart.store.engine import Store, Transaction
 from duckycart.store.sqlite import SqliteStore, driver_of, engine_for, transact
 from tests.store.world import note, notes, open_store
 from tests.world import PATIENCE, FakeClock
 
 
-async def test_a_read_sees_one_state_whatever_is_committed_meanwhile(store: SqliteStore) -> None:
-    await store.write(note("before"))
+async def test_a_read_sees_one_state_whatever_is_committed_meanwhile(either: Store) -> None:
+    await either.write(note("before"))
     looked, committed = threading.Event(), threading.Event()
 
     def look_twice(connection: Connection) -> tuple[list[str], list[str]]:
@@ -25,22 +25,22 @@ async def test_a_read_sees_one_state_whatever_is_committed_meanwhile(store: Sqli
         assert committed.wait(PATIENCE)
         return first, notes(connection)
 
-    reading = store.read(look_twice)
+    reading = either.read(look_twice)
 
     async def commit() -> None:
-        await store.read(lambda connection: looked.wait(PATIENCE))
-        await store.write(note("meanwhile"))
+        await either.read(lambda connection: looked.wait(PATIENCE))
+        await either.write(note("meanwhile"))
         committed.set()
 
     (first, second), _ = await asyncio.gather(reading, commit())
     assert first == second == ["before"]
-    assert await store.read(notes) == ["before", "meanwhile"]
+    assert await either.read(notes) == ["before", "meanwhile"]
 
 
-async def test_a_read_cannot_write(store: SqliteStore) -> None:
+async def test_a_read_cannot_write(either: Store) -> None:
     with pytest.raises(Unavailable):
-        await store.read(lambda connection: note("no")(Transaction(connection, 0)))
-    assert await store.read(notes) == []
+        await either.read(lambda connection: note("no")(Transaction(connection, 0)))
+    assert await either.read(notes) == []
 
 
 async def test_an_error_in_a_read_reaches_its_caller_and_the_next_read_sees_the_present(store: SqliteStore) -> None:

@@ -137,6 +137,57 @@ def enable(cart: CartArgument, database: DatabaseOption = DEFAULT_DATABASE, as_j
         shell.answer({"id": cart_id, "disabled": False}, f"Cart {cart_id} is enabled.")
 
 
+@app.command("screen-key")
+def screen_key(
+    cart: CartArgument,
+    remove: Annotated[
+        bool, typer.Option("--remove", help="Withdraw the key; the screen then needs a new one.")
+    ] = False,
+    public_url: Annotated[
+        str | None,
+        typer.Option("--public-url", help="Where the screen finds the server; else as the server's settings say."),
+    ] = None,
+    database: DatabaseOption = DEFAULT_DATABASE,
+    as_json: JsonOption = False,
+) -> None:
+    """Give a cart's screen a key and print it once, with the address to open.
+
+    Open the address once on the screen, in the browser it is to run in; it
+    remembers. A key that it had before is void at once, and what was open
+    with it ends within seconds; a session that goes on stays on the screen.
+
+    Example: duckycart carts screen-key 7
+    """
+    from duckycart.admin import fleet
+
+    with Shell(database, as_json) as shell:
+        cart_id = _id(cart)
+        if remove:
+            shell.write(lambda tx: fleet.set_screen_key(tx, cart_id, None))
+            shell.answer({"id": cart_id, "key": None}, f"Cart {cart_id} has no screen key any more.")
+            return
+        url = _public_url(public_url)
+        key = _checked(None)
+        shell.write(lambda tx: fleet.set_screen_key(tx, cart_id, fleet.hash_of(key)))
+        url = f"{url}/screen/{cart_id}#{key}"
+        shell.answer(
+            {"id": cart_id, "key": key, "url": url}, table(("CART", "SCREEN KEY", "OPEN ONCE"), (cart_id, key, url))
+        )
+        shell.hint("The key is shown this once. Open the address on the cart's screen; any earlier key is void.")
+
+
+def _public_url(given: str | None) -> str:
+    """Of the server, as its settings in this environment say. Raises BadRequest when they cannot be read."""
+    from pydantic import ValidationError
+
+    from duckycart.settings import Settings
+
+    try:
+        return (Settings() if given is None else Settings.model_construct(public_url=given)).url
+    except ValidationError as error:
+        raise BadRequest("bad_settings", "The DUCKYCART_… variables are not valid; give --public-url.") from error
+
+
 def _ids(given: str) -> range:
     match = _RANGE.fullmatch(given)
     if match is None:

@@ -20,8 +20,8 @@ from sqlalchemy import Engine, String, event, text
 from duckycart.admin.shell import BadLines, quoted
 from duckycart.clock import SystemClock
 from duckycart.lifecycle.basket import MAX_WEIGHT
+from duckycart.store.database import transact
 from duckycart.store.engine import Transaction
-from duckycart.store.sqlite import transact
 from duckycart.store.tables import products
 
 COLUMNS: Final = (
@@ -231,10 +231,15 @@ def _weight(given: str, wrong: list[str]) -> int | None:
 _STAGE: Final = """
     CREATE TEMPORARY TABLE incoming (
         barcode_number TEXT PRIMARY KEY, line INTEGER, barcode TEXT, description TEXT, description_ar TEXT,
-        product_size TEXT, unit_price INTEGER, weight_grams INTEGER, image_url TEXT
-    ) WITHOUT ROWID
+        product_size TEXT, unit_price BIGINT, weight_grams INTEGER, image_url TEXT
+    )
 """
-_STAGE_ROW: Final = "INSERT INTO incoming VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_STAGE_ROW: Final = """
+    INSERT INTO incoming VALUES (
+        :barcode_number, :line, :barcode, :description, :description_ar, :product_size, :unit_price, :weight_grams,
+        :image_url
+    )
+"""
 _CLASHES: Final = text("""
     SELECT incoming.line, incoming.barcode, products.barcode
     FROM incoming JOIN products USING (barcode_number)
@@ -256,7 +261,10 @@ _BRING_IN: Final = text("""
         unit_price = excluded.unit_price,
         weight_grams = excluded.weight_grams,
         image_url = excluded.image_url
-    WHERE (description, description_ar, product_size, unit_price, weight_grams, image_url) IS NOT (
+    WHERE (
+        products.description, products.description_ar, products.product_size,
+        products.unit_price, products.weight_grams, products.image_url
+    ) IS DISTINCT FROM (
         excluded.description, excluded.description_ar, excluded.product_size,
         excluded.unit_price, excluded.weight_grams, excluded.image_url
     )
@@ -269,16 +277,27 @@ def bring_in(engine: Engine, incoming: Sequence[Product]) -> Count:
     Raises BadLines where a product of the database has the same barcode but for leading zeros; nothing is written then.
     """
 
+    if engine.dialect.name == "postgresql":
+        return transact(engine, SystemClock(), lambda tx: _stage_and_write(tx, incoming))
+
     @event.listens_for(engine, "connect")
     def _stage(connection: sqlite3.Connection, _: object) -> None:
         # The transaction's own connection, before it begins: temporary tables are seen by no other.
         connection.execute("PRAGMA temp_store = MEMORY")
         connection.execute(_STAGE)
         connection.execute("BEGIN")
-        connection.executemany(_STAGE_ROW, incoming)
+        connection.executemany(_STAGE_ROW, (row._asdict() for row in incoming))
         connection.execute("COMMIT")
 
     return transact(engine, SystemClock(), lambda tx: _write(tx, len(incoming)))
+
+
+def _stage_and_write(tx: Transaction, incoming: Sequence[Product]) -> Count:
+    # All in one transaction: on PostgreSQL it holds up nobody before it writes.
+    tx.connection.execute(text(_STAGE.rstrip() + " ON COMMIT DROP"))
+    if incoming:
+        tx.connection.execute(text(_STAGE_ROW), [row._asdict() for row in incoming])
+    return _write(tx, len(incoming))
 
 
 def _write(tx: Transaction, incoming: int) -> Count:

@@ -1,23 +1,120 @@
-"""`duckycart db`: care for the database file."""
+"""`duckycart db`: care for the database."""
 
 import os
 import sqlite3
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from duckycart.admin.shell import DEFAULT_DATABASE, DatabaseOption, JsonOption, Shell
+from duckycart.clock import SystemClock
 from duckycart.errors import BadRequest, Conflict, Unavailable
 
-app = typer.Typer(no_args_is_help=True, help="Back up the database.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Care for the database: upgrade, check, back up, copy, prune.",
+)
 
 
-@app.callback()
-def _group() -> None:
-    # Without a callback Typer would leave out the name of an only command.
-    pass
+@app.command()
+def upgrade(database: DatabaseOption = DEFAULT_DATABASE, as_json: JsonOption = False) -> None:
+    """Make the database's tables, or bring them to this version. Needed for PostgreSQL; a file does it by itself.
+
+    Several at once wait for each other, and servers of the version before go
+    on meanwhile: upgrade first, then start the new servers.
+
+    Example: duckycart db upgrade --database postgresql+psycopg://duckycart@db/duckycart
+    """
+    from duckycart.store.migrate import migrate_sqlite, name_of, upgrade_postgres
+
+    with Shell(database, as_json) as shell:
+        place = shell.place(create=True)
+        if isinstance(place, Path):
+            copy = migrate_sqlite(place)
+            note = "" if copy is None else f" A copy of it as it was is in {copy}."
+            shell.answer({"database": str(place)}, f"{place} has the schema of this version.{note}")
+            return
+        before, now = upgrade_postgres(place)
+        done = "was made" if before is None else "has it already" if before == now else f"was upgraded from {before}"
+        shell.answer({"database": name_of(place), "before": before, "schema": now}, f"Schema {now}: {done}.")
+
+
+@app.command()
+def check(database: DatabaseOption = DEFAULT_DATABASE, as_json: JsonOption = False) -> None:
+    """Look whether the database can be reached and has the schema of this version. Changes nothing.
+
+    The exit code is 0 if a server could use it as it is.
+
+    Example: duckycart db check --database postgresql+psycopg://duckycart@db/duckycart
+    """
+    from duckycart.store.migrate import check_postgres, check_sqlite, name_of
+
+    with Shell(database, as_json) as shell:
+        place = shell.place()
+        name = str(place) if isinstance(place, Path) else name_of(place)
+        schema = check_sqlite(place) if isinstance(place, Path) else check_postgres(place)
+        shell.answer({"database": name, "schema": schema}, f"{name} has schema {schema}, that of this version.")
+
+
+@app.command()
+def copy(
+    target: Annotated[str, typer.Argument(metavar="URL", help="An empty PostgreSQL database.", show_default=False)],
+    database: DatabaseOption = DEFAULT_DATABASE,
+    as_json: JsonOption = False,
+) -> None:
+    """Copy an SQLite file into PostgreSQL, for a shop that grows. The server must be stopped; the file stays as it is.
+
+    Every table is compared by count and checksum before the copy counts. Then
+    start the server with the new --database: carts, screens and shoppers go on.
+
+    Example: duckycart db upgrade --database postgresql+psycopg://duckycart@db/duckycart
+
+    and then: duckycart db copy postgresql+psycopg://duckycart@db/duckycart
+    """
+    from duckycart.store.address import locate
+    from duckycart.store.copy import copy_database
+
+    with Shell(database, as_json) as shell:
+        source, place = shell.path(), locate(target)
+        if isinstance(place, Path):
+            raise BadRequest("bad_target", "A file is copied with `duckycart db backup`; this is for PostgreSQL.")
+        copied = copy_database(source, place, lambda table, done, all_: shell.hint(f"{table}: {done} of {all_} rows"))
+        rows = sum(copied.values())
+        shell.answer({"rows": copied}, f"Copied {rows} rows of {len(copied)} tables, and compared them.")
+
+
+@app.command()
+def prune(
+    days: Annotated[int, typer.Option(min=1, max=36_500, help="Forget what ended longer ago.")],
+    database: DatabaseOption = DEFAULT_DATABASE,
+    as_json: JsonOption = False,
+) -> None:
+    """Forget old sessions: who it was, what was in the basket, what the cart was told. Also while the server runs.
+
+    Payments, amounts and times stay, as those of nobody. Accounts stay;
+    guests without a session go. There is no way back but a backup.
+
+    Example, once a day: duckycart db prune --days 90
+    """
+    from duckycart.lifecycle.retention import Forgotten, forget_sessions, forget_the_rest
+    from duckycart.store.database import transact
+
+    with Shell(database, as_json) as shell:
+        engine, clock = shell.open(), SystemClock()
+        before = clock.now() - days * 86_400_000
+        total = Forgotten()
+        while (gone := transact(engine, clock, lambda tx: forget_sessions(tx, before))).sessions:
+            total += gone
+            shell.hint(f"{total.sessions} sessions")
+        total += transact(engine, clock, lambda tx: forget_the_rest(tx, before))
+        shell.answer(
+            asdict(total),
+            f"Forgotten: {total.sessions} sessions, {total.commands} commands, {total.guests} guests, "
+            f"{total.others} alarms and webhooks.",
+        )
 
 
 @app.command()

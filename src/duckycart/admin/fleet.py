@@ -65,12 +65,20 @@ def rotate_key(tx: Transaction, cart_id: int, key_hash: bytes) -> None:
 
 
 def disable(tx: Transaction, cart_id: int) -> None:
-    """No key opens the cart any more and its link is withdrawn. A session goes on as it is. Raises NotFound."""
-    _withdraw(tx, cart_id, {"disabled": True})
+    """No key opens the cart or its screen any more; what they had open ends. A session goes on. Raises NotFound."""
+    _withdraw(tx, cart_id, {"disabled": True, "screen_changed_at": tx.now})
+
+
+def set_screen_key(tx: Transaction, cart_id: int, key_hash: bytes | None) -> None:
+    """From the commit on only this key opens the cart's screen, with None no key does; what another opened ends.
+
+    Raises NotFound.
+    """
+    _change(tx, cart_id, {"screen_key_hash": key_hash, "screen_changed_at": tx.now})
 
 
 def enable(tx: Transaction, cart_id: int) -> None:
-    """The cart's key opens it again. Raises NotFound."""
+    """The keys of the cart and its screen open them again. Raises NotFound."""
     _change(tx, cart_id, {"disabled": False})
 
 

@@ -43,7 +43,7 @@ def import_(
         from duckycart.admin.catalogue import bring_in, read_products
 
         digits = _currency_digits()
-        shell.path(create=True)
+        shell.place(create=True)
         with open(file, "rb") as lines:
             products = read_products(lines, digits, _progress)
         count = bring_in(shell.open(create=True), products)

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Self, TypeVar
 import typer
 
 from duckycart.clock import SystemClock
-from duckycart.errors import BadRequest, Conflict, DuckyCartError, NotFound, Unavailable
+from duckycart.errors import BadRequest, DuckyCartError, NotFound, Unavailable
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
+    from sqlalchemy import URL, Engine
 
     from duckycart.store.engine import Transaction
 
@@ -65,39 +65,46 @@ class Shell:
         self._fail(failure)
         raise typer.Exit(1) from error
 
-    def path(self, *, create: bool = False) -> Path:
-        """The database file. Raises BadRequest for a URL that is none of SQLite, NotFound unless it may be made."""
-        from duckycart.store.address import sqlite_path
+    def place(self, *, create: bool = False) -> "Path | URL":
+        """The database. Raises BadRequest for a URL that is none of ours, NotFound for a file unless it may be made."""
+        from duckycart.store.address import locate
 
-        path = sqlite_path(self._database)
-        if not create and not path.exists():
+        place = locate(self._database)
+        if isinstance(place, Path) and not create and not place.exists():
             raise NotFound(
                 "no_database",
-                f"There is no database {path}. Name the server's with --database; `duckycart carts add 1` makes one.",
+                f"There is no database {place}. Name the server's with --database; `duckycart carts add 1` makes one.",
             )
-        return path
+        return place
+
+    def path(self) -> Path:
+        """The database's file. Raises BadRequest for one that is no file, NotFound."""
+        place = self.place()
+        if not isinstance(place, Path):
+            raise BadRequest(
+                "not_a_file", "This works on an SQLite file only; for PostgreSQL use its own tools (pg_dump)."
+            )
+        return place
 
     def open(self, *, create: bool = False) -> "Engine":
         """The database, with the schema of this version. A file that is not there is made only with `create`."""
-        from duckycart.store.migrate import ForeignDatabase, NewerSchema, migrate_sqlite
-        from duckycart.store.sqlite import engine_for
+        from duckycart.store.database import engine_for
+        from duckycart.store.migrate import check_postgres, migrate_sqlite
 
-        path = self.path(create=create)
-        if not path.exists():
-            self.hint(f"Making a new database, {path.absolute()}: give the server the same --database.")
-        try:
-            copy = migrate_sqlite(path)
-        except NewerSchema as error:
-            raise Conflict("newer_schema", str(error)) from error
-        except ForeignDatabase as error:
-            raise BadRequest("foreign_database", str(error)) from error
+        place = self.place(create=create)
+        if not isinstance(place, Path):
+            check_postgres(place)
+            return engine_for(place)
+        if not place.exists():
+            self.hint(f"Making a new database, {place.absolute()}: give the server the same --database.")
+        copy = migrate_sqlite(place)
         if copy is not None:
-            self.hint(f"{path} had the schema of an older version; a copy of it as it was is in {copy}.")
-        return engine_for(path)
+            self.hint(f"{place} had the schema of an older version; a copy of it as it was is in {copy}.")
+        return engine_for(place)
 
     def write(self, work: "Callable[[Transaction], T]", *, create: bool = False) -> T:
         """Open the database and run `work` as one transaction; waits while the server writes."""
-        from duckycart.store.sqlite import transact
+        from duckycart.store.database import transact
 
         return transact(self.open(create=create), SystemClock(), work)
 
@@ -140,7 +147,9 @@ def quoted(given: str) -> str:
 
 def _in_plain_words(error: BaseException) -> DuckyCartError | None:
     """The error as a person is told of it; None for a fault of the program, which must stay visible as one."""
-    cause = getattr(error, "orig", error)  # SQLAlchemy wraps what sqlite3 raised; its own text shows the SQL
+    from psycopg import Error as PostgresError
+
+    cause = getattr(error, "orig", error)  # SQLAlchemy wraps what the driver raised; its own text shows the SQL
     match cause:
         case DuckyCartError():
             return cause
@@ -148,8 +157,10 @@ def _in_plain_words(error: BaseException) -> DuckyCartError | None:
             return Unavailable(
                 "database_busy", "The database was locked by others for too long; nothing was changed. Try again."
             )
-        case sqlite3.Error():
-            return Unavailable("database_unavailable", f"The database cannot be used: {cause}. Nothing was changed.")
+        case sqlite3.Error() | PostgresError():
+            said = str(cause) if isinstance(cause, sqlite3.Error) else cause.diag.message_primary or str(cause)
+            reason = " ".join(said.split())[:300]
+            return Unavailable("database_unavailable", f"The database cannot be used: {reason}. Nothing was changed.")
         case OSError(filename=filename, strerror=strerror):
             name = "" if filename is None else f" {filename}"
             return Unavailable("cannot_read_or_write", f"Cannot read or write{name}: {strerror or cause}.")

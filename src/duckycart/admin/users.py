@@ -40,7 +40,7 @@ def add(
     """
     with Shell(database, as_json) as shell:
         email, full_name = _email(email), _name(name, email)
-        shell.path(create=True)  # a wrong --database is told before anybody types a password
+        shell.place(create=True)  # a wrong --database is told before anybody types a password
         password = _password()
 
         from sqlalchemy import update

@@ -15,7 +15,7 @@ from duckycart.lifecycle.transitions import Event, Phase, decide
 from duckycart.lifecycle.who import ByCart, Who, find_session
 from duckycart.store.engine import Transaction
 from duckycart.store.tables import OUTSTANDING, basket_lines, commands, products, sessions
-from duckycart.wire import CommandType
+from duckycart.wire import Command, CommandType
 
 MAX_WEIGHT: Final = 1_000_000  # grams on one line; more is a broken scale
 
@@ -71,7 +71,7 @@ _CHANGE_LINE: Final = (
 )
 _ACKNOWLEDGE: Final = (
     update(commands)
-    .where(commands.c.cart_id == bindparam("of_cart"), commands.c.seq == bindparam("start"))
+    .where(commands.c.cart_id == bindparam("of_cart"), commands.c.seq <= bindparam("start"))
     .where(OUTSTANDING)
     .values(state="received", received_at=bindparam("at"))
 )
@@ -195,12 +195,16 @@ def _open_basket(tx: Transaction, who: Who, session_id: int, barcode: int) -> No
 
 
 def acknowledge_session(tx: Transaction, who: Who, standing: Standing) -> None:
-    """A cart that names its session has understood `session_started`, whatever became of the pong (F30)."""
+    """A cart that names its session has understood `session_started`, whatever became of the pong (F30).
+
+    And all that came before it, for frames keep their order: an earlier session's end must not be said again within it.
+    """
     start = standing.start_outstanding
     if start is None or not isinstance(who, ByCart):
         return
     tx.connection.execute(_ACKNOWLEDGE, {"of_cart": standing.cart.id, "start": start, "at": tx.now})
-    tx.effects.append(Received(standing.cart.id, start))
+    command = Command(CommandType.SESSION_STARTED, standing.cart.session_id)
+    tx.effects.append(Received(standing.cart.id, start, command))
 
 
 def acknowledge_call(tx: Transaction, who: ByCart, session_id: int) -> None:

@@ -17,10 +17,11 @@ class Queued:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A command was received (a pong, or a call of the cart that names its session)."""
+    """A call of the cart that names its session was the receipt of this command."""
 
     cart_id: int
     seq: int
+    command: Command
 
 
 @dataclass(frozen=True, slots=True)

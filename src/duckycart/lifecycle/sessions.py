@@ -126,7 +126,7 @@ def _refuse_void_qr(cart: Cart, phase: Phase, qr_round: int, expires_at: int, no
 def _refuse_user(connection: Connection, user_id: int, cart_id: int, qr_round: int) -> None:
     user = connection.execute(_USER, {"user": user_id}).one_or_none()
     if user is None or not user.is_active:
-        raise Forbidden("user_inactive", "This account may not start a session.")
+        raise Forbidden("user_inactive", "This account is closed.")
     if user.email is None and (user.guest_cart_id, user.guest_round) != (cart_id, qr_round):
         raise Forbidden(
             "guest_other_session",

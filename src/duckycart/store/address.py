@@ -2,24 +2,29 @@
 
 from pathlib import Path
 
-from sqlalchemy import make_url
+from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from duckycart.errors import BadRequest
 
 
-def sqlite_path(database: str) -> Path:
-    """The file that an sqlite:/// URL names. Raises BadRequest, with a sentence, for any other URL."""
-    if database.startswith("postgres"):
-        raise BadRequest("unsupported_database", "PostgreSQL is not supported yet; use sqlite:///FILE.")
+def locate(database: str) -> Path | URL:
+    """The file that an sqlite:/// URL names, or the PostgreSQL database of a postgresql:// one.
+
+    Raises BadRequest, with a sentence, for anything else.
+    """
     try:
         url = make_url(database)
     except (ArgumentError, ValueError):
         url = None
+    if url is not None and url.drivername in ("postgresql", "postgres", "postgresql+psycopg"):
+        return url.set(drivername="postgresql+psycopg")
     named = url.database if url is not None and url.get_backend_name() == "sqlite" and not url.query else None
     if not named or named == ":memory:" or "\0" in named:
+        shown = database if url is None else url.render_as_string(hide_password=True)
         raise BadRequest(
             "unsupported_database",
-            f"{database[:100]!a} is no database that can be used here; name a file, like sqlite:///duckycart.db.",
+            f"{shown[:100]!a} is no database that can be used here; name a file, like sqlite:///duckycart.db, or a "
+            "PostgreSQL database, like postgresql+psycopg://USER:PASSWORD@HOST/NAME.",
         )
     return Path(named)

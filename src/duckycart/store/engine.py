@@ -56,6 +56,13 @@ class Store(Protocol):
         """Finish what was handed over, then let go of the database."""
 
 
+class DatabaseInUse(Conflict):
+    """Another server has this database; a sentence that says what to do."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__("database_in_use", detail)
+
+
 EffectsHandler = Callable[[list[object]], None]
 
 

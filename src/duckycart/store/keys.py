@@ -1,6 +1,6 @@
 """The secrets that sign tokens: made at the first start and kept in the database, so that a restart voids none."""
 
-from secrets import token_bytes, token_hex
+from secrets import token_bytes
 
 from sqlalchemy import insert, select
 
@@ -15,6 +15,7 @@ def read_or_make_signing_keys(tx: Transaction) -> dict[str, bytes]:
     ).all()
     if rows:
         return {row.kid: row.secret for row in rows}
-    kid, secret = token_hex(4), token_bytes(32)
+    # The same name everywhere, so that of two nodes that start at once only one makes it.
+    kid, secret = "first", token_bytes(32)
     tx.connection.execute(insert(signing_keys).values(kid=kid, secret=secret, created_at=tx.now))
     return {kid: secret}

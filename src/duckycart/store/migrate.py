@@ -1,26 +1,51 @@
-"""Bring a database to the schema of this version, with Alembic."""
+"""Bring a database to the schema of this version, with Alembic.
+
+A file migrates itself when it is opened, after a copy. PostgreSQL is migrated by `duckycart db upgrade` alone, while
+servers of the version before go on: so a migration first only adds (expand), and what it makes superfluous is removed
+by a later version (contract).
+"""
 
 import errno
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import ClassVar, Final
 
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, inspect
+from sqlalchemy import URL, Connection, Engine, inspect, text
 from sqlalchemy.exc import DBAPIError
 
+from duckycart.errors import Conflict
+from duckycart.store import postgres
 from duckycart.store.sqlite import begin_between_groups, driver_of, engine_for
 
+_MIGRATING: Final = 0x6475636B79  # the advisory lock of those who migrate one database; "ducky"
 
-class NewerSchema(Exception):
+
+class WrongSchema(Conflict):
+    """The database has not the schema of this version; a sentence that says what to do."""
+
+    known_as: ClassVar[str] = "wrong_schema"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(self.known_as, detail)
+
+
+class NewerSchema(WrongSchema):
     """The database was written by a newer version of this program."""
 
 
-class ForeignDatabase(Exception):
-    """The file holds tables that are none of ours."""
+class OlderSchema(WrongSchema):
+    """The database has to be upgraded first."""
+
+
+class ForeignDatabase(WrongSchema):
+    """The database holds tables that are none of ours."""
+
+    known_as = "foreign_database"
 
 
 def _config(connection: Connection) -> Config:
@@ -29,6 +54,25 @@ def _config(connection: Connection) -> Config:
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
     return config
+
+
+def _revisions(connection: Connection, name: object) -> tuple[str | None, str]:
+    """The database's revision (None for one without tables) and the newest.
+
+    Raises NewerSchema, ForeignDatabase for one that this version cannot bring to it; `name` is how they call it.
+    """
+    scripts = ScriptDirectory.from_config(_config(connection))
+    newest = scripts.get_current_head()
+    assert newest is not None
+    present = MigrationContext.configure(connection).get_current_revision()
+    if present is None and inspect(connection).get_table_names():
+        raise ForeignDatabase(f"{name} is a database of something else. Name another one with --database.")
+    if present is not None and present not in {script.revision for script in scripts.walk_revisions()}:
+        raise NewerSchema(
+            f"{name} was written by a newer DuckyCart (schema {present}, this one knows {newest}). "
+            "Install that version, or restore a backup."
+        )
+    return present, newest
 
 
 def migrate_sqlite(path: Path) -> Path | None:
@@ -49,31 +93,22 @@ def _migrate(path: Path) -> Path | None:
     engine = engine_for(path)
     try:
         with engine.connect() as connection:
-            config = _config(connection)
-            scripts = ScriptDirectory.from_config(config)
-            newest = scripts.get_current_head()
-            if MigrationContext.configure(connection).get_current_revision() == newest:
+            present, newest = _revisions(connection, path)
+            if present == newest:
                 return None
             # Looked at again under the lock: another process may be making or migrating the same file now. And a
             # migration that is killed half way never happened.
             driver = driver_of(connection)
             begin_between_groups(driver)
-            present = MigrationContext.configure(connection).get_current_revision()
+            present, newest = _revisions(connection, path)
             if present == newest:
                 driver.execute("ROLLBACK")
                 return None
-            if present is None and inspect(connection).get_table_names():
-                raise ForeignDatabase(f"{path} is a database of something else. Name another file with --database.")
-            if present is not None and present not in {script.revision for script in scripts.walk_revisions()}:
-                raise NewerSchema(
-                    f"{path} was written by a newer DuckyCart (schema {present}, this one knows {newest}). "
-                    "Install that version, or restore a backup."
-                )
             copy = None
             if present is not None:
                 copy = Path(f"{path}.before-{newest}")
                 backup_sqlite(path, copy)
-            command.upgrade(config, "head")
+            command.upgrade(_config(connection), "head")
             driver.execute("COMMIT")
             return copy
     finally:
@@ -87,3 +122,59 @@ def backup_sqlite(source: Path, target: Path) -> None:
         closing(sqlite3.connect(target)) as writing,
     ):
         reading.backup(writing)
+
+
+def upgrade_postgres(url: URL) -> tuple[str | None, str]:
+    """Create or migrate the database, all in one transaction. Returns (revision it had, revision it has).
+
+    Several at once wait for each other. Raises NewerSchema, ForeignDatabase; DBAPIError when it cannot be reached.
+    """
+    engine = postgres.engine_for(url)
+    try:
+        with engine.begin() as connection:
+            # A migration may wait for a server's transactions, and they for it, longer than a request may.
+            connection.execute(text("SET LOCAL statement_timeout = 0"))
+            connection.execute(text("SET LOCAL lock_timeout = '60s'"))
+            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATING})
+            present, newest = _revisions(connection, name_of(url))
+            if present != newest:
+                command.upgrade(_config(connection), "head")
+            return present, newest
+    finally:
+        engine.dispose()
+
+
+def check_postgres(url: URL) -> str:
+    """The database's revision, which is this version's. Changes nothing.
+
+    Raises OlderSchema, NewerSchema, ForeignDatabase; DBAPIError when it cannot be reached.
+    """
+    return _check(postgres.engine_for(url), name_of(url))
+
+
+def check_sqlite(path: Path) -> str:
+    """The same of a file. Raises besides OSError, with the file's name, for one that is no database."""
+    try:
+        return _check(engine_for(path), str(path))
+    except DBAPIError as error:
+        raise OSError(errno.EIO, str(error.orig), str(path)) from error
+
+
+def _check(engine: Engine, name: str) -> str:
+    try:
+        with engine.connect() as connection:
+            present, newest = _revisions(connection, name)
+    finally:
+        engine.dispose()
+    if present != newest:
+        has = "no tables yet" if present is None else f"schema {present}"
+        raise OlderSchema(
+            f"{name} has {has}, this version needs schema {newest}. Run `duckycart db upgrade` with the same "
+            "--database; servers that run may go on meanwhile."
+        )
+    return newest
+
+
+def name_of(url: URL) -> str:
+    """How people are told of a database: never with its password."""
+    return url.render_as_string(hide_password=True)

@@ -6,15 +6,11 @@ rolls back that member; but a full disk rolls back the whole transaction and lea
 after each error the writer looks whether its transaction is still there. If not, or if COMMIT fails, all members fail.
 """
 
-import asyncio
 import fcntl
 import os
 import sqlite3
-import threading
 import time
-from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Final, TypeVar, cast
@@ -24,8 +20,8 @@ from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from duckycart.clock import Clock
-from duckycart.errors import Unavailable
-from duckycart.store.engine import EffectsHandler, Job, Transaction, database_failed, violated
+from duckycart.store.engine import DatabaseInUse, EffectsHandler, Job, Transaction, database_failed, violated
+from duckycart.store.threads import ThreadedStore
 
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -33,20 +29,15 @@ log = structlog.get_logger()
 GROUP: Final = 64
 GROUP_SECONDS: Final = 0.010
 READERS: Final = 2
-WAITING: Final = 20_000  # jobs; beyond it the answer is 503 at once instead of late
 BUSY_SECONDS: Final = 5.0  # how long the server waits for the administration's short transactions
 PATIENT_SECONDS: Final = 30.0  # how long the administration waits for the server
-
-
-class FileInUse(Exception):
-    """Another server has this SQLite file."""
 
 
 class FileLock:
     """One server per SQLite file: an advisory lock beside it, gone with the process however it dies."""
 
     def __init__(self, database: Path) -> None:
-        """Raises FileInUse when another process holds it."""
+        """Raises DatabaseInUse when another process holds it."""
         self._file: IO[str] = open(f"{database}.lock", "a+")  # noqa: SIM115 - held for the life of the server
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -54,9 +45,9 @@ class FileLock:
             self._file.seek(0)
             owner = self._file.read().strip() or "unknown"
             self._file.close()
-            raise FileInUse(
+            raise DatabaseInUse(
                 f"Another DuckyCart server (process {owner}) uses {database}. Stop it, or give this one another "
-                "--database. To run several servers, use PostgreSQL."
+                "--database."
             ) from error
         self._file.truncate(0)
         self._file.write(str(os.getpid()))
@@ -124,71 +115,13 @@ def begin_between_groups(driver: sqlite3.Connection) -> None:
             return
 
 
-class SqliteStore:
-    """See `Store`. Made inside the event loop that it answers to, on a file that has been migrated."""
+class SqliteStore(ThreadedStore):
+    """One writer thread that commits in groups."""
 
     def __init__(self, path: Path, clock: Clock, on_effects: EffectsHandler) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._clock = clock
-        self._on_effects = on_effects
-        self._engine = engine_for(path)
-        self._hurry: deque[Job] = deque()
-        self._later: deque[Job] = deque()
-        self._changed = threading.Condition()
-        self._closing = False
-        self._local = threading.local()  # each reader thread's own connection
-        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
-        self._reader_connections: list[Connection] = []
+        super().__init__(engine_for(path), clock, on_effects, writers=1, readers=READERS)
         self._writing = self._engine.connect()  # the writer thread's; opened here, where a failure is heard
-        self._writer = threading.Thread(target=self._write_groups, name="writer", daemon=True)
-        self._writer.start()
-
-    def write(
-        self,
-        work: Callable[[Transaction], T],
-        *,
-        hurry: bool = True,
-        wanted: Callable[[], bool] | None = None,
-    ) -> asyncio.Future[T]:
-        future: asyncio.Future[T] = self._loop.create_future()
-
-        def answer(job: Job) -> None:
-            if future.cancelled():
-                return
-            if job.error is None:
-                future.set_result(job.result)
-            elif isinstance(job.error, asyncio.CancelledError):
-                future.cancel(*job.error.args)
-            else:
-                future.set_exception(job.error)
-
-        with self._changed:
-            if self._closing:
-                future.set_exception(Unavailable("stopping", "The server is stopping.", retry_after=2))
-            elif len(self._hurry) + len(self._later) >= WAITING:
-                future.set_exception(
-                    Unavailable("overloaded", "The server has too much to do; try again shortly.", retry_after=2)
-                )
-            else:
-                (self._hurry if hurry else self._later).append(Job(work, wanted, answer))
-                self._changed.notify()
-        return future
-
-    async def read(self, look: Callable[[Connection], T]) -> T:
-        if self._closing:
-            raise Unavailable("stopping", "The server is stopping.", retry_after=2)
-        return await self._loop.run_in_executor(self._readers, self._read, look)
-
-    async def close(self) -> None:
-        with self._changed:
-            self._closing = True
-            self._changed.notify()
-        await self._loop.run_in_executor(None, self._writer.join)
-        await asyncio.sleep(0)  # the last group's answers are in the loop's queue before this
-        self._readers.shutdown()
-        for connection in self._reader_connections:
-            connection.close()
-        self._engine.dispose()
+        self._start()
 
     def _read(self, look: Callable[[Connection], T]) -> T:
         try:
@@ -203,36 +136,19 @@ class SqliteStore:
         except (DBAPIError, sqlite3.Error) as error:
             raise database_failed(error) from error
 
-    def _reader_connection(self) -> Connection:
-        connection: Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = self._engine.connect()
-            driver_of(connection).execute("PRAGMA query_only = ON")
-            self._local.connection = connection
-            self._reader_connections.append(connection)
+    def _open_reader(self) -> Connection:
+        connection = self._engine.connect()
+        driver_of(connection).execute("PRAGMA query_only = ON")
         return connection
 
-    # The writer thread
-
-    def _write_groups(self) -> None:
+    def _work(self) -> None:
         with self._writing as connection:
             while (first := self._next(wait=True)) is not None:
                 members = self._write_group(connection, first)
                 try:
-                    self._loop.call_soon_threadsafe(self._deliver, members)
-                except RuntimeError:  # the loop is gone: nobody is left to be told
+                    self._hand_back(members)
+                except RuntimeError:
                     return
-
-    def _next(self, *, wait: bool) -> Job | None:
-        with self._changed:
-            while True:
-                if self._hurry:
-                    return self._hurry.popleft()
-                if self._later:
-                    return self._later.popleft()
-                if not wait or self._closing:
-                    return None
-                self._changed.wait()
 
     def _write_group(self, connection: Connection, first: Job) -> list[Job]:
         """Run `first` and what waits behind it, commit once; every member then knows its result or its error."""
@@ -265,9 +181,7 @@ class SqliteStore:
         try:
             driver.execute("BEGIN IMMEDIATE")
         except sqlite3.Error:
-            members.append(first)
-            while (job := self._next(wait=False)) is not None:
-                members.append(job)
+            members += [first, *self._all_waiting()]
             raise
 
     def _run_member(self, connection: Connection, driver: sqlite3.Connection, job: Job) -> None:
@@ -291,15 +205,3 @@ class SqliteStore:
                 else:
                     job.fail(error)
             return
-
-    # Back in the event loop
-
-    def _deliver(self, members: list[Job]) -> None:
-        for job in members:
-            if job.effects:
-                try:
-                    self._on_effects(job.effects)
-                except Exception:  # effects are hints; nobody may be left without an answer for one
-                    log.exception("effects not handed out")
-            job.answer(job)
-            job.error = None  # its traceback holds the job, and with it whatever the work was about

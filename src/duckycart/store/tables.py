@@ -64,11 +64,14 @@ carts = Table(
     Column("boot_id", String(64)),  # what the cart last said of its boot, None when it never did
     Column("boot_generation", Integer, nullable=False, server_default="0"),  # counts changes of boot_id
     Column("created_at", BigInteger, nullable=False),
+    Column("screen_key_hash", LargeBinary),  # None: no key opens the cart's screen
+    Column("screen_changed_at", BigInteger, nullable=False, server_default="0"),  # of that key, or of `disabled`
     CheckConstraint("status IN ('available', 'in_use')", name="status"),
     CheckConstraint("(status = 'in_use') = (session_id IS NOT NULL)", name="in_use_has_session"),
     UniqueConstraint("key_hash", name="uq_carts_key_hash"),
     # What changed hands lately: the sweep closes links that were taken over or whose credential was withdrawn.
     Index("ix_carts_link_changed_at", "link_changed_at"),
+    Index("ix_carts_screen_changed_at", "screen_changed_at"),  # likewise: streams of screens whose key was withdrawn
     Index("ix_carts_link_node", "link_node", sqlite_where=text("link_node IS NOT NULL"),
           postgresql_where=text("link_node IS NOT NULL")),
 )  # fmt: skip

@@ -1,0 +1,100 @@
+"""What is forgotten of sessions that are long over: who it was and what was in the basket. The books stay."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import and_, delete, exists, insert, select, update
+
+from duckycart.store.engine import Transaction
+from duckycart.store.tables import (
+    OUTSTANDING,
+    alarms,
+    analytics,
+    basket_lines,
+    commands,
+    fraud_warnings,
+    idempotency_keys,
+    provider_events,
+    session_locations,
+    sessions,
+    users,
+)
+
+BATCH: Final = 200  # sessions in one transaction, so that a running server waits for milliseconds
+_SETTLED: Final = ("received", "superseded")
+FORGOTTEN: Final = "Forgotten shopper"
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    sessions: int = 0
+    guests: int = 0
+    commands: int = 0
+    others: int = 0  # alarms, webhooks, kept results
+
+    def __add__(self, other: "Forgotten") -> "Forgotten":
+        return Forgotten(
+            self.sessions + other.sessions,
+            self.guests + other.guests,
+            self.commands + other.commands,
+            self.others + other.others,
+        )
+
+
+def forget_sessions(tx: Transaction, before: int) -> Forgotten:
+    """Of up to BATCH sessions that ended before this time: basket, warnings, place, commands and shopper are gone.
+
+    The session itself, its payments and its row of analytics stay, as those of nobody. One whose cart has not heard its
+    end yet stays whole. Repeat it until no session is left.
+    """
+    nobody = _nobody(tx)
+    unheard = exists().where(commands.c.session_id == sessions.c.id, OUTSTANDING)
+    old = list(
+        tx.connection.scalars(
+            select(sessions.c.id)
+            .where(sessions.c.ended_at < before, sessions.c.user_id != nobody, ~unheard)
+            .order_by(sessions.c.id)
+            .limit(BATCH)
+        )
+    )
+    if not old:
+        return Forgotten()
+    for table in (basket_lines, fraud_warnings, session_locations):
+        tx.connection.execute(delete(table).where(table.c.session_id.in_(old)))
+    told = tx.connection.execute(delete(commands).where(commands.c.session_id.in_(old))).rowcount
+    tx.connection.execute(update(analytics).where(analytics.c.session_id.in_(old)).values(user_id=nobody))
+    tx.connection.execute(update(sessions).where(sessions.c.id.in_(old)).values(user_id=nobody))
+    return Forgotten(sessions=len(old), commands=told)
+
+
+def forget_the_rest(tx: Transaction, before: int) -> Forgotten:
+    """What belongs to no session and is older: guests, QR commands that were settled, alarms, webhooks."""
+    unused = ~exists().where(sessions.c.user_id == users.c.id)
+    guests = delete(users).where(
+        users.c.email.is_(None), users.c.guest_cart_id.is_not(None), users.c.created_at < before, unused
+    )
+    settled = delete(commands).where(
+        commands.c.session_id.is_(None), commands.c.queued_at < before, commands.c.state.in_(_SETTLED)
+    )
+    others = 0
+    for table, at in (
+        (alarms, alarms.c.at),
+        (provider_events, provider_events.c.received_at),
+        (idempotency_keys, idempotency_keys.c.created_at),
+    ):
+        others += tx.connection.execute(delete(table).where(at < before)).rowcount
+    return Forgotten(
+        guests=tx.connection.execute(guests).rowcount,
+        commands=tx.connection.execute(settled).rowcount,
+        others=others,
+    )
+
+
+def _nobody(tx: Transaction) -> int:
+    """The account that forgotten sessions belong to: nobody can sign in to it."""
+    them = and_(users.c.full_name == FORGOTTEN, users.c.email.is_(None), users.c.guest_cart_id.is_(None))
+    found = tx.connection.execute(select(users.c.id).where(them)).scalars().first()
+    if found is not None:
+        return int(found)
+    values = {"full_name": FORGOTTEN, "is_active": False, "is_operator": False, "created_at": tx.now}
+    return int(tx.connection.execute(insert(users).values(values).returning(users.c.id)).scalar_one())

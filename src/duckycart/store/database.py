@@ -1,0 +1,87 @@
+"""Opens the database that `--database` names, whichever of the two it is."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import structlog
+from sqlalchemy import URL, Engine
+from sqlalchemy.exc import DBAPIError
+
+from duckycart.clock import Clock
+from duckycart.errors import Unavailable
+from duckycart.store import postgres, sqlite
+from duckycart.store.address import locate
+from duckycart.store.engine import EffectsHandler, Store, Transaction, database_failed
+from duckycart.store.migrate import check_postgres, migrate_sqlite, name_of
+from duckycart.store.postgres import OnlyServer, PostgresStore
+from duckycart.store.sqlite import FileLock, SqliteStore
+
+T = TypeVar("T")
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """It is there and has the schema of this version."""
+
+    name: str  # for people: without a password
+    open: Callable[[Clock, EffectsHandler], Store]
+    # Now and then, in a thread: stay the only server. Raises DatabaseInUse, Unavailable; None where nothing is needed.
+    hold: Callable[[], None] | None
+    release: Callable[[], None]  # when this server is done with it
+
+
+def open_database(database: str) -> Database:
+    """A file is locked for this process, made and migrated; a PostgreSQL database is only checked.
+
+    Raises BadRequest, DatabaseInUse, WrongSchema, Unavailable, each a plain sentence; OSError for a file that cannot be
+    used.
+    """
+    place = locate(database)
+    if isinstance(place, URL):
+        try:
+            check_postgres(place)
+            only = OnlyServer(place)
+        except DBAPIError as error:
+            raise _unreachable(place, error) from error
+        return Database(
+            name_of(place), lambda clock, told: PostgresStore(place, clock, told), partial(_hold, only), only.release
+        )
+    place.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(place)
+    try:
+        copy = migrate_sqlite(place)
+    except BaseException:
+        lock.release()
+        raise
+    if copy is not None:
+        log.info("database migrated", copy=str(copy))
+    return Database(str(place), lambda clock, told: SqliteStore(place, clock, told), None, lock.release)
+
+
+def _hold(only: OnlyServer) -> None:
+    try:
+        only.hold()
+    except DBAPIError as error:
+        raise database_failed(error) from error
+
+
+def engine_for(place: Path | URL) -> Engine:
+    """For the administration, which needs no threads."""
+    return postgres.engine_for(place) if isinstance(place, URL) else sqlite.engine_for(place)
+
+
+def transact(engine: Engine, clock: Clock, work: Callable[[Transaction], T]) -> T:
+    """One transaction by itself, beside servers that run."""
+    if engine.dialect.name == "postgresql":
+        return postgres.transact(engine, clock, work)
+    return sqlite.transact(engine, clock, work)
+
+
+def _unreachable(url: URL, error: DBAPIError) -> Unavailable:
+    """What people are told of a PostgreSQL that does not let us in: its own words, never the password."""
+    reason = " ".join(str(error.orig).split())[:300]
+    return Unavailable("database_unavailable", f"{name_of(url)} cannot be used: {reason}")
