@@ -1,6 +1,7 @@
-"""Fixtures: a migrated database to copy, and a running shop to talk to."""
+"""Fixtures: a migrated database of either kind, and a running shop to talk to."""
 
-from collections.abc import AsyncIterator, Callable
+import shutil
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,20 @@ import structlog
 from structlog.dev import plain_traceback
 
 from duckycart.store.migrate import migrate_sqlite
+from tests.postgres import Postgres, some_postgres
 from tests.world import Shop, open_shop
 
 # structlog's own defaults, but for tracebacks: it would draw those for seconds.
 structlog.configure(
     [*structlog.get_config()["processors"][:-1], structlog.dev.ConsoleRenderer(exception_formatter=plain_traceback)]
 )
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Whatever was not tested is said aloud. Only this file's hook runs where the reports of all processes arrive."""
+    skipped = {report.longrepr[2] for report in terminalreporter.stats.get("skipped", [])}
+    for reason in sorted(skipped):
+        terminalreporter.write_line(reason.removeprefix("Skipped: "), red=True, bold=True)
 
 
 @pytest.fixture
@@ -31,15 +40,42 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL for all tests, started when the first one asks."""
+    with some_postgres() as postgres:
+        yield postgres
+
+
+@pytest.fixture
+def sqlite_database(template: Path, tmp_path: Path) -> str:
+    """The URL of a new database of the present schema."""
+    path = Path(shutil.copy(template, tmp_path / "shop.db"))
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture
+def postgres_database(postgres: Postgres) -> Iterator[str]:
+    with postgres.migrated() as url:
+        yield url.render_as_string(hide_password=False)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database(request: pytest.FixtureRequest) -> str:
+    """What both stores promise is proved on both. A folder whose tests look elsewhere says which one it takes."""
+    url: str = request.getfixturevalue(f"{request.param}_database")
+    return url
+
+
 OpenShop = Callable[..., AbstractAsyncContextManager[Shop]]
 
 
 @pytest.fixture
-def opening(template: Path, tmp_path: Path) -> OpenShop:
-    """Opens shops on one database file, one after the other, with any settings: `async with opening(…) as shop`."""
+def opening(database: str) -> OpenShop:
+    """Opens shops on one database, one after the other, with any settings: `async with opening(…) as shop`."""
 
     def opener(**settings: Any) -> AbstractAsyncContextManager[Shop]:
-        return open_shop(template, tmp_path / "shop.db", **settings)
+        return open_shop(database, **settings)
 
     return opener
 

@@ -5,12 +5,10 @@ sweep or a round of housekeeping asks for it.
 """
 
 import asyncio
-import shutil
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -24,13 +22,20 @@ from websockets.uri import parse_uri
 
 from duckycart import server
 from duckycart.api.tokens import AccessToken
-from duckycart.app import ProviderFactory, build_app, open_database, sandbox
+from duckycart.app import ProviderFactory, build_app, sandbox
 from duckycart.house import House
 from duckycart.settings import Settings
+from duckycart.store.database import open_database
 from duckycart.store.engine import Transaction
 from duckycart.store.tables import alarms, carts, commands, payments, products, sessions, users
 
 PATIENCE = 20.0  # seconds until a condition that never comes fails the test; nothing waits for it to pass
+
+
+def screen_key(cart_id: int) -> str:
+    """Of every cart that `Shop.add_cart` adds."""
+    return f"key-of-screen-{cart_id}-0123456789abcdef012"
+
 
 MILK, BREAD, TEA = 6221000000012, 6221000000029, 6221000000036
 
@@ -116,7 +121,12 @@ class Shop:
 
         def add(tx: Transaction) -> None:
             tx.connection.execute(
-                insert(carts).values(id=cart_id, key_hash=sha256(key.encode()).digest(), created_at=tx.now)
+                insert(carts).values(
+                    id=cart_id,
+                    key_hash=sha256(key.encode()).digest(),
+                    screen_key_hash=sha256(screen_key(cart_id).encode()).digest(),
+                    created_at=tx.now,
+                )
             )
 
         await self.house.store.write(add)
@@ -269,17 +279,15 @@ def no_timers() -> Iterator[None]:
 
 @asynccontextmanager
 async def open_shop(
-    template: Path, path: Path, *, provider: ProviderFactory = sandbox, clock: FakeClock | None = None, **settings: Any
+    database: str, *, provider: ProviderFactory = sandbox, clock: FakeClock | None = None, **settings: Any
 ) -> AsyncIterator[Shop]:
-    """Start a server on a free port and stop it at the end. An existing database is gone on with."""
-    if not path.exists():  # noqa: ASYNC240 - a test may block
-        shutil.copy(template, path)
+    """Start a server on a free port and stop it at the end."""
     clock = clock or FakeClock()
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
-    configured = Settings(port=port, database=f"sqlite:///{path}", **settings)
+    configured = Settings(port=port, database=database, **settings)
     with no_timers():
-        app = build_app(configured, open_database(configured), clock, provider)
+        app = build_app(configured, open_database(database), clock, provider)
         running = Server(server.make_server(app, configured, loop="none").config)
         serving = asyncio.create_task(running.serve([listener]))
         await until(lambda: running.started or serving.done())

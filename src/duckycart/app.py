@@ -3,8 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from secrets import token_hex
 from socket import gethostname
 from typing import Any
@@ -13,7 +12,22 @@ import structlog
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from duckycart.api import auth, carts, errors, health, items, locations, pay_page, payments, sessions, streams, warnings
+from duckycart.api import (
+    asyncapi,
+    auth,
+    carts,
+    errors,
+    health,
+    items,
+    locations,
+    openapi,
+    pay_page,
+    payments,
+    screens,
+    sessions,
+    streams,
+    warnings,
+)
 from duckycart.api.limits import BodyLimit, RateLimit
 from duckycart.api.tokens import Tokens
 from duckycart.channels.listeners import Channels
@@ -25,44 +39,16 @@ from duckycart.house import House
 from duckycart.housekeeping import HOUSEKEEPING_SECONDS, Housekeeping, every
 from duckycart.lifecycle.effects import Alarm, Happened, Queued, Received, Superseded
 from duckycart.lifecycle.news import News
-from duckycart.pages import shopper
+from duckycart.pages import assets, screen, shopper
 from duckycart.passwords import Passwords
 from duckycart.payments.checkout import Checkout
 from duckycart.payments.provider import Provider
 from duckycart.payments.sandbox import Sandbox
 from duckycart.settings import Settings
-from duckycart.store.address import sqlite_path
+from duckycart.store.database import Database
 from duckycart.store.keys import read_or_make_signing_keys
-from duckycart.store.migrate import migrate_sqlite
-from duckycart.store.sqlite import FileLock, SqliteStore
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Database:
-    """A file that is ours alone and has the schema of this version."""
-
-    path: Path
-    lock: FileLock
-
-
-def open_database(settings: Settings) -> Database:
-    """Lock the file, create or migrate it.
-
-    Raises BadRequest, FileInUse, NewerSchema, ForeignDatabase, each a plain sentence.
-    """
-    path = sqlite_path(settings.database)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path)
-    try:
-        copy = migrate_sqlite(path)
-    except BaseException:
-        lock.release()
-        raise
-    if copy is not None:
-        log.info("database migrated", copy=str(copy))
-    return Database(path, lock)
 
 
 ProviderFactory = Callable[[Settings, bytes, Clock], Provider]
@@ -100,8 +86,8 @@ async def open_house(
                     log.warning("alarm", kind=kind, detail=detail, cart=cart_id, session=session_id)
 
     async with AsyncExitStack() as stack:
-        stack.callback(database.lock.release)
-        store = SqliteStore(database.path, clock, on_effects)
+        stack.callback(database.release)
+        store = database.open(clock, on_effects)
         stack.push_async_callback(store.close)
         node = f"{settings.node or gethostname()}/{token_hex(4)}"[:80]
         dispatch = Dispatch(store, clock, node, handshakes=settings.handshakes, connects=settings.connects)
@@ -155,6 +141,9 @@ def build_app(
                 asyncio.create_task(every(SWEEP_SECONDS, "channels' sweep", house.channels.sweep)),
                 asyncio.create_task(every(HOUSEKEEPING_SECONDS, "housekeeping", housekeeping)),
             ]
+            if database.hold is not None:
+                hold = partial(asyncio.to_thread, database.hold)
+                timers.append(asyncio.create_task(every(SWEEP_SECONDS, "one server", hold)))
             try:
                 # For the cart's socket, which is below ASGI.
                 yield {"dispatch": house.dispatch, "settings": settings}
@@ -164,8 +153,15 @@ def build_app(
                 await asyncio.gather(*timers, return_exceptions=True)
 
     app = FastAPI(
-        title="DuckyCart", version="1", lifespan=lifespan, redirect_slashes=False, docs_url="/docs", redoc_url=None
+        title="DuckyCart",
+        version="1",
+        description=openapi.DESCRIPTION,
+        lifespan=lifespan,
+        redirect_slashes=False,
+        docs_url="/docs",
+        redoc_url=None,
     )
+    openapi.install(app)
     errors.install(app)
     if settings.cors_origins:
         app.add_middleware(
@@ -176,6 +172,21 @@ def build_app(
             expose_headers=["Hardware-Delivery"],
         )
     app.add_middleware(BodyLimit)
-    for resource in (carts, sessions, items, warnings, locations, streams, auth, payments, pay_page, health, shopper):
+    for resource in (
+        carts,
+        sessions,
+        items,
+        warnings,
+        locations,
+        streams,
+        screens,
+        auth,
+        payments,
+        pay_page,
+        health,
+        asyncapi,
+    ):
         app.include_router(resource.router)
+    for page in (assets, shopper, screen):
+        app.include_router(page.router)
     return app

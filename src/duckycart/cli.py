@@ -62,7 +62,11 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.", envvar="DUCKYCART_HOST")] = _DEFAULTS["host"],
     port: Annotated[int, typer.Option(help="For HTTP and WebSocket.", envvar="DUCKYCART_PORT")] = _DEFAULTS["port"],
     database: Annotated[
-        str, typer.Option(help="Made and migrated if need be.", envvar="DUCKYCART_DATABASE")
+        str,
+        typer.Option(
+            help="sqlite:///FILE (made and migrated if need be) or postgresql+psycopg://USER:PASSWORD@HOST/NAME.",
+            envvar="DUCKYCART_DATABASE",
+        ),
     ] = _DEFAULTS["database"],
     tls_cert: Annotated[
         Path | None, typer.Option(help="Certificate chain (PEM): serves https and wss.", envvar="DUCKYCART_TLS_CERT")
@@ -73,11 +77,10 @@ def serve(
 
     Everything else is set by DUCKYCART_… variables; see docs/settings.md. Stop it with Ctrl-C or SIGTERM.
     """
-    from duckycart.app import build_app, open_database
-    from duckycart.errors import BadRequest
+    from duckycart.app import build_app
+    from duckycart.errors import DuckyCartError
     from duckycart.server import raise_file_limit, run
-    from duckycart.store.migrate import ForeignDatabase, NewerSchema
-    from duckycart.store.sqlite import FileInUse
+    from duckycart.store.database import open_database
 
     settings = _settings(host=host, port=port, database=database, tls_cert=tls_cert, tls_key=tls_key)
     logs.configure(settings.log_format)
@@ -87,13 +90,13 @@ def serve(
         if file is not None and not file.is_file():
             _stop(f"{file} is not there or not a file.")
     try:
-        opened = open_database(settings)
-    except (BadRequest, NewerSchema, ForeignDatabase, FileInUse) as error:
+        opened = open_database(settings.database)
+    except DuckyCartError as error:
         _stop(str(error))
     except OSError as error:
         _stop(f"The database cannot be opened: {error.strerror}: {error.filename}")
     carts = raise_file_limit()
-    log.info("starting", url=settings.url, database=str(opened.path), carts_allowed=carts)
+    log.info("starting", url=settings.url, database=opened.name, carts_allowed=carts)
     if settings.keyless_carts:
         networks = ", ".join(map(str, settings.keyless_carts))
         log.warning("carts need no key from some networks, as the protocol document shows it", networks=networks)

@@ -7,7 +7,7 @@ command, exactly the fields `type` and `data`, where `data` is a session id or n
 import json
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 
 class CommandType(StrEnum):
@@ -38,6 +38,22 @@ def encode(command: Command) -> bytes:
     """The text frame's content, as the protocol document prints it."""
     data = "null" if command.session_id is None else str(command.session_id)
     return f'{{"type": "{command.type}", "data": {data}}}'.encode()
+
+
+def schema(command_type: CommandType) -> dict[str, Any]:
+    """JSON Schema of what `encode` writes and `decode` reads, for one command."""
+    without = command_type in _WITHOUT_SESSION
+    return {
+        "type": "object",
+        "required": ["type", "data"],
+        "additionalProperties": False,
+        "properties": {
+            "type": {"const": str(command_type)},
+            "data": {"type": "null"}
+            if without
+            else {"type": "integer", "minimum": 1, "description": "the session's id"},
+        },
+    }
 
 
 def decode(text: str | bytes) -> Command:

@@ -5,7 +5,7 @@ from unittest import mock
 
 from duckycart.channels.listeners import HEARTBEAT_SECONDS, MAX_WAITING, End, Listener
 from duckycart.lifecycle.news import News, NewsKind
-from duckycart.store.sqlite import READERS, SqliteStore
+from duckycart.store.threads import ThreadedStore
 from tests.api.doors import Session
 from tests.channels.world import deaf, end, listeners, message, screen, stream
 from tests.world import BREAD, MILK, RawCart, Shop, until
@@ -44,8 +44,8 @@ async def test_f14_listeners_hold_no_database_connection(shop: Shop, session: Se
     screens = [await RawCart.open(shop.port, f"/ws/{session.id}", session.shopper) for _ in range(30)]
     await listeners(shop, 30)
     store = shop.house.store
-    assert isinstance(store, SqliteStore)
-    assert len(store._reader_connections) <= READERS
+    assert isinstance(store, ThreadedStore)
+    assert len(store._reader_connections) <= store._readers._max_workers
     await shop.add(session.id)
     await until(lambda: all(len(one.texts) == 2 for one in screens))
     for one in screens:

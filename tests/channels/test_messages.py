@@ -1,14 +1,17 @@
 """What is said, in the words that fielded screens and phones read, and in which order."""
 
-import sqlite3
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from duckycart.channels.listeners import Channels
 from duckycart.channels.messages import MESSAGES
 from duckycart.hardware.dispatch import Dispatch
 from duckycart.lifecycle.news import News, NewsKind
+from duckycart.store.address import locate
+from duckycart.store.database import engine_for
+from duckycart.store.tables import sessions
 from tests.api.doors import Session
 from tests.channels.world import end, message, pay, post, screen, stream, warn
 from tests.world import BREAD, MILK, Shop
@@ -116,12 +119,12 @@ async def test_f13_the_screen_is_told_after_the_commit_and_after_the_carts_comma
     steps: list[Any] = []
     queued, tell = Dispatch.queued, Channels.tell
 
+    engine = engine_for(locate(shop.house.settings.database))
+
     def committed() -> Any:
-        connection = sqlite3.connect(shop.house.settings.database.removeprefix("sqlite:///"))
-        try:
-            return connection.execute("SELECT is_active, held_at IS NOT NULL FROM sessions").fetchone()
-        finally:
-            connection.close()
+        with engine.connect() as connection:
+            first = select(sessions.c.is_active, sessions.c.held_at.is_not(None)).order_by(sessions.c.id)
+            return connection.execute(first).first()
 
     def hand_over(self: Dispatch, effect: Any) -> None:
         queued(self, effect)
@@ -145,6 +148,7 @@ async def test_f13_the_screen_is_told_after_the_commit_and_after_the_carts_comma
         "session_started",
         ("session-started", 0, 1),  # of the first session, which is the one looked at
     ]
+    engine.dispose()
 
 
 def test_every_kind_of_news_has_its_message() -> None:

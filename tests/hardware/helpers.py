@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
+from unittest import mock
 
 from sqlalchemy import update
 
@@ -94,11 +95,20 @@ async def rotate_key(shop: Shop, key: str, cart_id: int = 1, *, disabled: bool =
 
 
 @contextmanager
+def handed_over(shop: Shop) -> Iterator[mock.MagicMock]:
+    """`called` once something was handed to the store inside the block."""
+    store = shop.house.store
+    with mock.patch.object(store, "write", wraps=store.write) as write:
+        yield write
+
+
+@contextmanager
 def writer_blocked(shop: Shop) -> Iterator[None]:
-    """The one writer is busy until the end of the block; what is handed over meanwhile waits behind."""
+    """Every cart is locked until the end of the block; what is handed over meanwhile waits behind."""
     begun, go_on = threading.Event(), threading.Event()
 
     def busy(tx: Transaction) -> None:
+        tx.connection.execute(update(carts).values(last_seq=carts.c.last_seq))
         begun.set()
         go_on.wait(30)
 

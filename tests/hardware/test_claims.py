@@ -11,7 +11,7 @@ from duckycart.hardware import catchup, dispatch
 from duckycart.hardware.link import Link
 from duckycart.hardware.links import Connection, Links
 from duckycart.store.engine import Transaction
-from tests.hardware.helpers import GENERATE_QR, connect, heard, raw, refused, status, writer_blocked
+from tests.hardware.helpers import GENERATE_QR, connect, handed_over, heard, raw, refused, status, writer_blocked
 from tests.world import RawCart, Shop, until
 
 
@@ -110,13 +110,14 @@ async def test_two_connections_that_claim_at_once_leave_one_and_all_agree_which(
 
 
 async def test_a_command_committed_while_the_claim_waits_is_delivered_once(shop: Shop) -> None:
-    """Committed before the claim (it hurries past it), offered while the connection holds, found by the claim."""
+    """On the one writer it hurries past the claim; where they race for the lock, either may be first."""
     (await raw(shop)).cut()
     await shop.offline()
     with writer_blocked(shop):
         opening = await connecting(shop)
-        asking = asyncio.create_task(shop.qr())
-        await until(lambda: shop.house.store._hurry)  # type: ignore[attr-defined]
+        with handed_over(shop) as write:
+            asking = asyncio.create_task(shop.qr())
+            await until(lambda: write.called)
     await asking
     cart = await opening
     await heard(cart, GENERATE_QR)
@@ -135,8 +136,9 @@ async def test_a_command_committed_after_the_claim_but_before_its_answer_is_deli
     really = catchup.claim
 
     async def ask() -> None:
-        asking.append(asyncio.create_task(shop.qr()))
-        await until(lambda: shop.house.store._hurry)  # type: ignore[attr-defined]
+        with handed_over(shop) as write:
+            asking.append(asyncio.create_task(shop.qr()))
+            await until(lambda: write.called)
 
     def claim(tx: Transaction, *rest: object) -> object:
         filled = really(tx, *rest)  # type: ignore[arg-type]
@@ -149,6 +151,17 @@ async def test_a_command_committed_after_the_claim_but_before_its_answer_is_deli
     await heard(cart, GENERATE_QR)
     assert await shop.settled() == ["received"]
     assert cart.texts == [GENERATE_QR]
+
+
+async def test_f01_a_link_that_was_taken_over_elsewhere_is_told_nothing_more(shop: Shop) -> None:
+    cart = await raw(shop)
+    assert await shop.house.store.write(lambda tx: catchup.claim(tx, 1, None, "elsewhere", None))
+    await shop.qr()
+    await shop.sweep()
+    await cart.gone()
+    assert cart.texts == []
+    assert cart.closed is not None
+    assert cart.closed[0] == 4409
 
 
 async def test_when_a_newer_claim_was_quicker_the_older_one_is_refused(

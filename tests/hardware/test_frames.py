@@ -4,6 +4,7 @@ import asyncio
 import json
 import struct
 from collections.abc import AsyncIterator
+from itertools import count
 
 import pytest
 from websockets.frames import Frame, Opcode
@@ -76,6 +77,7 @@ async def test_a_cart_s_ping_is_answered(shop: Shop) -> None:
         frame(Opcode.PONG, b""),
         frame(Opcode.TEXT, b"\xff\xfe"),
     ],
+    ids=count(1),  # frames carry a mask of chance
 )
 async def test_f25_what_a_cart_sends_is_ignored(shop: Shop, neighbour: RawCart, data: bytes) -> None:
     cart = await raw(shop)
@@ -106,6 +108,7 @@ async def test_f25_what_a_cart_sends_is_ignored(shop: Shop, neighbour: RawCart, 
         (frame(Opcode.CLOSE, b"\x00"), 1002),
         (frame(Opcode.CLOSE, b"\x03\xe8bye"), 1000),
     ],
+    ids=count(1),
 )
 async def test_f25_what_ends_the_connection(shop: Shop, neighbour: RawCart, data: bytes, code: int) -> None:
     cart = await raw(shop)

@@ -8,6 +8,7 @@ from sqlalchemy import event
 from duckycart.errors import Unavailable
 from duckycart.hardware import receipts
 from duckycart.store.tables import commands
+from duckycart.store.threads import ThreadedStore
 from tests.hardware.helpers import GENERATE_QR, heard, raw, said, writer_blocked
 from tests.world import RawCart, Shop, until
 
@@ -139,6 +140,17 @@ async def test_f30_a_call_of_the_cart_is_a_receipt(shop: Shop) -> None:
     await heard(await raw(shop))
 
 
+async def test_f30_a_call_of_the_cart_is_a_receipt_of_all_that_came_before(shop: Shop) -> None:
+    shopper = await shop.shopper()
+    cart = await raw(shop, answers=False)
+    first = await shop.start(shopper)
+    await shop.http.post(f"/customer-session/{first}/end", headers=shopper)
+    second = await shop.start(shopper)
+    assert (await shop.add(second)).status_code == 200
+    cart.cut()
+    await heard(await raw(shop))  # and not the end of the first session, in the middle of the second
+
+
 async def test_f32_a_receipt_of_the_boot_before_does_not_count(shop: Shop) -> None:
     old = await raw(shop, answers=False, boot="one")
     session_id = await shop.start(await shop.shopper())
@@ -179,10 +191,12 @@ async def test_f14_open_sockets_hold_no_database_connection(shop: Shop) -> None:
         nonlocal opened
         opened += 1
 
-    event.listen(shop.house.store._engine, "connect", count)  # type: ignore[attr-defined]
+    store = shop.house.store
+    assert isinstance(store, ThreadedStore)
+    event.listen(store._engine, "connect", count)
     for cart_id in range(2, 42):
         await shop.add_cart(cart_id)
         await raw(shop, cart_id)
     assert len(shop.house.dispatch.links) == 40
     await shop.rows(commands.select())
-    assert opened <= 2  # the readers', whatever the number of carts
+    assert opened <= len(store._writers) + store._readers._max_workers  # whatever the number of carts

@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
-from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import insert, select
@@ -16,8 +15,8 @@ from duckycart.lifecycle.rules import Rules
 from duckycart.lifecycle.transitions import Phase
 from duckycart.lifecycle.who import ByCart, ByOperator, ByShopper
 from duckycart.payments.provider import OpenedPayment
-from duckycart.store.engine import Transaction
-from duckycart.store.sqlite import SqliteStore
+from duckycart.store.database import open_database
+from duckycart.store.engine import Store, Transaction
 from duckycart.store.tables import carts, metadata, products, users
 from tests.world import BREAD, MILK, FakeClock
 
@@ -32,7 +31,7 @@ FAR = 2**53  # an expiry that is not the matter of the test
 
 @dataclass
 class Counter:
-    store: SqliteStore
+    store: Store
     clock: FakeClock
     effects: list[object] = field(default_factory=list)
 
@@ -90,11 +89,12 @@ class Counter:
 
 
 @asynccontextmanager
-async def open_counter(path: Path) -> AsyncIterator[Counter]:
+async def open_counter(database: str) -> AsyncIterator[Counter]:
     """A counter with cart 1 (online), two shoppers, milk and bread."""
     clock = FakeClock()
     effects: list[object] = []
-    store = SqliteStore(path, clock, effects.extend)
+    opened = open_database(database)
+    store = opened.open(clock, effects.extend)
 
     def furnish(tx: Transaction) -> None:
         key_hash = sha256(b"key").digest()
@@ -119,3 +119,4 @@ async def open_counter(path: Path) -> AsyncIterator[Counter]:
         yield Counter(store, clock, effects)
     finally:
         await store.close()
+        opened.release()

@@ -2,16 +2,18 @@
 
 import asyncio
 import json
-import sqlite3
 from typing import Any
 from unittest import mock
 
 import pytest
+from sqlalchemy import text
 
 from duckycart.api import carts as carts_api
 from duckycart.api.tokens import QrToken, Tokens
 from duckycart.hardware.dispatch import Dispatch
 from duckycart.lifecycle.effects import Queued
+from duckycart.store.address import locate
+from duckycart.store.database import engine_for
 from duckycart.wire import CommandType
 from tests.world import Shop
 
@@ -31,15 +33,13 @@ def offered(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict
 
 
 def _look(shop: Shop, effect: Queued) -> dict[str, Any]:
-
-    connection = sqlite3.connect(shop.house.settings.database.removeprefix("sqlite:///"))
-    try:
-        cart = connection.execute("SELECT status, session_id FROM carts WHERE id = 1").fetchone()
-        session = connection.execute("SELECT is_active FROM sessions ORDER BY id DESC").fetchone()
-        payment = connection.execute("SELECT state FROM payments ORDER BY id DESC").fetchone()
-        analytics = connection.execute("SELECT count(*) FROM analytics").fetchone()
-    finally:
-        connection.close()
+    engine = engine_for(locate(shop.house.settings.database))
+    with engine.connect() as connection:
+        cart = connection.execute(text("SELECT status, session_id FROM carts WHERE id = 1")).one()
+        session = connection.execute(text("SELECT is_active FROM sessions ORDER BY id DESC")).first()
+        payment = connection.execute(text("SELECT state FROM payments ORDER BY id DESC")).first()
+        analytics = connection.execute(text("SELECT count(*) FROM analytics")).one()
+    engine.dispose()
     return {
         "status": cart[0],
         "session_id": cart[1],

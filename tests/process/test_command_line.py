@@ -42,7 +42,7 @@ def test_it_explains_itself(arguments: list[str], words: list[str]) -> None:
             ["--tls-cert", "shop.db", "--tls-key", "shop.db"], {}, "certificate or its key cannot be used",
             id="not a certificate",
         ),
-        pytest.param(["--database", "postgresql://shop"], {}, "use sqlite:///FILE", id="other database"),
+        pytest.param(["--database", "mysql://shop"], {}, "like postgresql+psycopg://", id="other database"),
         pytest.param(["--database", "shop.db"], {}, "sqlite:///duckycart.db", id="not a URL"),
         pytest.param(
             ["--database", "sqlite:///notes.txt"], {}, "cannot be opened: file is not a database: ", id="not a database"

@@ -69,7 +69,7 @@ async def test_f22_no_key_token_or_password_is_in_the_log_and_every_line_is_json
     assert [line["status"] for line in of("cart refused")] == [403, 403, 403]
     for became in ("queued", "sent", "received"):
         found = [(line["cart"], line["seq"], line["type"], line["session"]) for line in of(f"command {became}")]
-        assert found == [
+        assert list(dict.fromkeys(found)) == [  # a pong and a call may both be the receipt
             (1, 1, "generate_qr", None),
             (1, 2, "session_started", 1),
             (1, 3, "payment_created", 1),

@@ -12,12 +12,14 @@ import structlog
 from duckycart.clock import Clock
 from duckycart.errors import Unavailable
 from duckycart.lifecycle.news import GRACE_SECONDS, News, NewsKind, news_of_ends
+from duckycart.lifecycle.screens import changed_screens
 from duckycart.store.engine import Store
 
 log = structlog.get_logger()
 
 MAX_WAITING: Final = 64  # pieces of news that one listener has not read; a whole session is about as many
 HEARTBEAT_SECONDS: Final = 15.0  # of silence, then a stream says that it lives
+OVERLAP_MS: Final = 60_000  # how far clocks and long transactions of others may disagree with ours
 
 Topic = tuple[Literal["session", "cart"], int]
 
@@ -26,6 +28,7 @@ class End(Enum):
     """Why a listener hears no more."""
 
     OVER = auto()  # the session is, and its grace too
+    WITHDRAWN = auto()  # the key that opened it is void
     GONE = auto()  # it went away
     TOO_SLOW = auto()  # it does not read
     STOPPING = auto()  # the server stops
@@ -34,13 +37,14 @@ class End(Enum):
 class Listener:
     """One open socket or stream."""
 
-    __slots__ = ("_changed", "_saying", "_waiting", "closes_at", "end", "heard_at")
+    __slots__ = ("_changed", "_saying", "_waiting", "closes_at", "end", "heard_at", "key")
 
-    def __init__(self, now: float) -> None:
+    def __init__(self, now: float, key: str | None = None) -> None:
         self._waiting: deque[News | None] = deque()  # None is a heartbeat
         self._changed = asyncio.Event()
         self._saying: asyncio.Timeout | None = None  # around a message that is being written
         self.end: End | None = None  # None while it listens
+        self.key = key  # of a cart's screen: which key opened it; else None
         self.heard_at = now  # when something was last put in its way (monotonic)
         self.closes_at: float | None = None  # GRACE_SECONDS after its session's last word (monotonic)
 
@@ -95,19 +99,20 @@ class Channels:
         self._clock = clock
         self._listeners: dict[Topic, set[Listener]] = {}
         self._stopping = False
+        self._since = clock.now()  # of the last sweep that succeeded (milliseconds); nobody listens yet
 
     def __len__(self) -> int:
         return sum(map(len, self._listeners.values()))
 
     @contextmanager
-    def listening(self, topic: Topic) -> Iterator[Listener]:
+    def listening(self, topic: Topic, key: str | None = None) -> Iterator[Listener]:
         """One more listener, for the time of the block. Raises Unavailable when the server stops.
 
         Enter it before reading the present state: what happens after that is heard.
         """
         if self._stopping:
             raise Unavailable("stopping", "The server is stopping.", retry_after=2)
-        listener = Listener(self._clock.monotonic())
+        listener = Listener(self._clock.monotonic(), key)
         self._listeners.setdefault(topic, set()).add(listener)
         try:
             yield listener
@@ -137,7 +142,11 @@ class Channels:
                     listener.offer(None, now)
 
     async def sweep(self) -> None:
-        """Sessions that were ended by somebody else (an operator's shell): say their last word here too."""
+        """What was done by somebody else (an operator's shell): sessions ended, keys of screens changed."""
+        await self._sweep_ends()
+        await self._sweep_screens()
+
+    async def _sweep_ends(self) -> None:
         waiting = [
             number
             for (kind, number), listeners in self._listeners.items()
@@ -146,6 +155,15 @@ class Channels:
         if waiting:
             for news in await self._store.read(lambda connection: news_of_ends(connection, waiting)):
                 self.tell(news)
+
+    async def _sweep_screens(self) -> None:
+        started = self._clock.now()
+        since = min(self._since, started) - OVERLAP_MS
+        for cart_id, key in await self._store.read(lambda connection: changed_screens(connection, since)):
+            for listener in self._listeners.get(("cart", cart_id), ()):
+                if listener.key not in (None, key):
+                    listener.finish(End.WITHDRAWN)
+        self._since = started
 
     def stop(self) -> None:
         """The server stops: nobody is to wait for a listener."""

@@ -24,7 +24,7 @@ class EventStream(Response):
     """An answer that goes on until the client, the session or the server ends it.
 
     `opening` gives what is said first (it may raise what becomes an ordinary refusal); `write` makes an event of news,
-    "" for nothing to say, and ends the stream by raising an error of ours.
+    "" for nothing to say, and ends the stream by raising an error of ours. `key` is that of a cart's screen.
     """
 
     media_type = "text/event-stream"
@@ -35,6 +35,7 @@ class EventStream(Response):
         topic: Topic,
         opening: Callable[[], Awaitable[News | None]],
         write: Callable[[News], Awaitable[str]],
+        key: str | None = None,
     ) -> None:
         super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
@@ -42,9 +43,10 @@ class EventStream(Response):
         self._topic = topic
         self._opening = opening
         self._write = write
+        self._key = key
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with self._channels.listening(self._topic) as listener:
+        with self._channels.listening(self._topic, self._key) as listener:
             first = await self._opening()
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             reading = asyncio.create_task(_until_gone(receive, listener))
@@ -63,7 +65,7 @@ class EventStream(Response):
             end = End.OVER if first is not None and first.final else await listener.listen(say)
         except DuckyCartError:
             end = End.OVER
-        if end in (End.OVER, End.STOPPING):
+        if end in (End.OVER, End.WITHDRAWN, End.STOPPING):
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 

@@ -15,7 +15,7 @@ from duckycart.hardware.admission import Brake, Refusal
 from duckycart.hardware.catchup import Filled, claim, fill, release
 from duckycart.hardware.link import SILENCE_SECONDS, TAKEN_OVER, Link, Send
 from duckycart.hardware.links import Connection, Links
-from duckycart.hardware.receipts import Receipts
+from duckycart.hardware.receipts import Receipts, log_command
 from duckycart.lifecycle.effects import Queued, Received
 from duckycart.store.engine import Store
 from duckycart.store.tables import commands as command_rows
@@ -109,22 +109,24 @@ class Dispatch:
         link = connection.link
         wanted = [True]
         self.links.claiming(connection)
-        self.receipts.flush()  # what the old link heard must not be sent again by the new one
-        done = asyncio.ensure_future(
-            self._store.write(
-                lambda tx: claim(tx, link.cart_id, key_hash, self.node, boot_id),
-                hurry=False,
-                wanted=lambda: wanted[0] and not connection.gone,
-            )
-        )
+        done: asyncio.Future[Filled | None] | None = None
         try:
             async with asyncio.timeout(CLAIM_SECONDS):
+                await self.receipts.written(link.cart_id)  # what the old link heard must not be sent again by this one
+                done = asyncio.ensure_future(
+                    self._store.write(
+                        lambda tx: claim(tx, link.cart_id, key_hash, self.node, boot_id),
+                        hurry=False,
+                        wanted=lambda: wanted[0] and not connection.gone,
+                    )
+                )
                 filled = await asyncio.shield(done)
         except (TimeoutError, asyncio.CancelledError, DuckyCartError) as error:
             # Giving up does not undo a claim that the writer has already begun: then it is released by its epoch.
             wanted[0] = False
             self.links.unclaim(connection)
-            self._spawn(self._release_late(link.cart_id, done))
+            if done is not None:
+                self._spawn(self._release_late(link.cart_id, done))
             if isinstance(error, asyncio.CancelledError) and not connection.gone:
                 raise
             raise Refusal(503, "The server cannot take the cart now; come back shortly.", retry_after=2) from error
@@ -157,16 +159,10 @@ class Dispatch:
 
     def queued(self, effect: Queued) -> None:
         """A command was committed: offer it to whoever holds the cart here."""
-        log.info(
-            "command queued",
-            cart=effect.cart_id,
-            seq=effect.seq,
-            type=effect.command.type,
-            session=effect.command.session_id,
-            online=effect.node is not None,
-        )
-        for connection in tuple(self.links.of(effect.cart_id)):
-            connection.offer(effect.seq, effect.command)
+        log_command("queued", effect.cart_id, effect.seq, effect.command, online=effect.node is not None)
+        if effect.node == self.node:  # a link that was taken over elsewhere is not told
+            for connection in tuple(self.links.of(effect.cart_id)):
+                connection.offer(effect.seq, effect.command)
 
     def need_rows(self, connection: Connection, after_seq: int) -> None:
         """The link has a gap, or the sweep found it behind: read what it lacks."""
@@ -198,7 +194,7 @@ class Dispatch:
 
     def received(self, effect: Received) -> None:
         """A call of the cart was the receipt."""
-        log.info("command received", cart=effect.cart_id, seq=effect.seq, by="call")
+        log_command("received", effect.cart_id, effect.seq, effect.command, by="call")
         self._wake(effect.cart_id, effect.seq)
 
     def answered(self, link: Link) -> None:

@@ -16,7 +16,7 @@ from duckycart.errors import DuckyCartError
 from duckycart.hardware.link import Link, Send
 from duckycart.store.engine import Store, Transaction
 from duckycart.store.tables import OUTSTANDING, commands
-from duckycart.wire import CommandType
+from duckycart.wire import Command, CommandType
 
 log = structlog.get_logger()
 
@@ -40,6 +40,11 @@ _RECEIVED: Final = _ONE.where(OUTSTANDING).values(
 Pending = dict[tuple[int, int, int], tuple[int, int | None]]
 
 
+def log_command(became: str, cart_id: int, seq: int, command: Command, **more: str | bool) -> None:
+    """The one line that says what became of a command."""
+    log.info(f"command {became}", cart=cart_id, seq=seq, type=command.type, session=command.session_id, **more)
+
+
 class Receipts:
     """Gathers what links report, and writes it. A receipt is a fact and counts however late it is written."""
 
@@ -52,13 +57,7 @@ class Receipts:
 
     def sent(self, link: Link, send: Send) -> None:
         self._add(self._pending, {(link.cart_id, send.seq, link.generation): (self._clock.now(), None)})
-        log.info(
-            "command sent",
-            cart=link.cart_id,
-            seq=send.seq,
-            type=send.command.type,
-            session=send.command.session_id,
-        )
+        log_command("sent", link.cart_id, send.seq, send.command)
         self._later()
 
     def received(self, link: Link, read: tuple[Send, ...]) -> None:
@@ -67,30 +66,30 @@ class Receipts:
         for send in read:
             self._add(self._pending, {(link.cart_id, send.seq, link.generation): (now, now)})
             at_once |= send.command.type is CommandType.SESSION_STARTED
-            log.info(
-                "command received",
-                cart=link.cart_id,
-                seq=send.seq,
-                type=send.command.type,
-                session=send.command.session_id,
-            )
+            log_command("received", link.cart_id, send.seq, send.command)
         if at_once:
             self.flush()
         else:
             self._later()
 
     def flush(self) -> None:
-        """Hand everything gathered so far to the writer, before whatever is handed over next."""
+        """Hand everything gathered so far to the store."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         if self._pending:
             pending, self._pending = self._pending, {}
-            # Handed over now, not when the task first runs: a claim that follows must find these receipts written.
             writing = self._store.write(lambda tx: _write_rows(tx, pending), hurry=False)
             write = asyncio.get_running_loop().create_task(self._watch(writing, pending))
             self._writes[write] = pending
             write.add_done_callback(self._written)
+
+    async def written(self, cart_id: int) -> None:
+        """Return when everything heard of this cart is in its rows, or could not be written now."""
+        self.flush()
+        of_cart = [write for write, rows in self._writes.items() if any(key[0] == cart_id for key in rows)]
+        if of_cart:
+            await asyncio.wait(of_cart)
 
     def state(self, link: Link, seq: int) -> str | None:
         """`sent` or `received` as far as it is known here before it is in the row; None when the row knows all."""
@@ -135,7 +134,7 @@ class Receipts:
 def _write_rows(tx: Transaction, pending: Pending) -> None:
     sent = []
     received = []
-    for (cart_id, seq, generation), (sent_at, received_at) in pending.items():
+    for (cart_id, seq, generation), (sent_at, received_at) in sorted(pending.items()):  # one order for all who lock
         row = {"cart": cart_id, "of_seq": seq, "generation": generation, "sent": sent_at}
         if received_at is None:
             sent.append(row)
