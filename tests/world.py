@@ -99,10 +99,10 @@ class Shop:
         return self.app.state.house  # type: ignore[no-any-return]
 
     async def sweep(self) -> None:
-        await self.app.state.sweep()
+        await self.app.state.running.sweep()
 
     async def housekeeping(self) -> None:
-        await self.app.state.housekeeping()
+        await self.app.state.running.housekeeping()
 
     def tick(self) -> None:
         self.house.dispatch.tick()
@@ -287,7 +287,7 @@ async def open_shop(
     port = listener.getsockname()[1]
     configured = Settings(port=port, database=database, **settings)
     with no_timers():
-        app = build_app(configured, open_database(database), clock, provider)
+        app = build_app(configured, open_database(database, alone=not configured.bus), clock, provider)
         running = Server(server.make_server(app, configured, loop="none").config)
         serving = asyncio.create_task(running.serve([listener]))
         await until(lambda: running.started or serving.done())

@@ -3,7 +3,9 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
+from hashlib import sha256
 from secrets import token_hex
 from socket import gethostname
 from typing import Any
@@ -39,6 +41,10 @@ from duckycart.house import House
 from duckycart.housekeeping import HOUSEKEEPING_SECONDS, Housekeeping, every
 from duckycart.lifecycle.effects import Alarm, Happened, Queued, Received, Superseded
 from duckycart.lifecycle.news import News
+from duckycart.nodes.bus import ALONE, Bus
+from duckycart.nodes.heartbeat import BEAT_SECONDS, Heartbeat
+from duckycart.nodes.messages import Message, TakenOver
+from duckycart.nodes.nats import NatsBus
 from duckycart.pages import assets, screen, shopper
 from duckycart.passwords import Passwords
 from duckycart.payments.checkout import Checkout
@@ -58,26 +64,42 @@ def sandbox(settings: Settings, signing_key: bytes, clock: Clock) -> Provider:
     return Sandbox(settings.url, signing_key, clock)
 
 
+def open_bus(settings: Settings, oldest_key: bytes, node: str, heard: Callable[[Message], None]) -> Bus:
+    """What all servers of one database know, and nobody else, names its subjects: other shops may use the same NATS."""
+    if not settings.bus:
+        return ALONE
+    shop = sha256(b"the bus of " + oldest_key).hexdigest()[:16]
+    return NatsBus(settings.bus, shop, node, heard, credentials=settings.bus_credentials, ca=settings.bus_ca)
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A house and what has to be done in it again and again."""
+
+    house: House
+    sweep: Sweep
+    housekeeping: Housekeeping
+    heartbeat: Heartbeat | None  # None for the only server of a database
+
+
 @asynccontextmanager
 async def open_house(
     settings: Settings, database: Database, clock: Clock, provider: ProviderFactory
-) -> AsyncIterator[tuple[House, Sweep, Housekeeping]]:
+) -> AsyncIterator["Running"]:
     """Everything of a running server but its sockets and timers; closed in the reverse order."""
-    dispatch: Dispatch | None = None
-    channels: Channels | None = None
+    dispatch: Dispatch
+    channels: Channels
 
     def on_effects(effects: list[object]) -> None:
         for effect in effects:
             match effect:
                 case Queued():
-                    assert dispatch is not None
                     dispatch.queued(effect)
                 case Received():
-                    assert dispatch is not None
                     dispatch.received(effect)
                 case News():
-                    assert channels is not None
                     channels.tell(effect)
+                    bus.tell_others(effect)
                 case Superseded(cart_id, seq):
                     log.info("command superseded", cart=cart_id, seq=seq)
                 case Happened(event, cart_id, session_id, fields):
@@ -85,16 +107,34 @@ async def open_house(
                 case Alarm(kind, detail, cart_id, session_id):
                     log.warning("alarm", kind=kind, detail=detail, cart=cart_id, session=session_id)
 
+    def on_message(message: Message) -> None:
+        match message:
+            case Queued():
+                dispatch.offered(message)
+            case Received():
+                dispatch.wake(message)
+            case TakenOver():
+                dispatch.taken_over(message)
+            case News():
+                channels.tell(message)
+
     async with AsyncExitStack() as stack:
         stack.callback(database.release)
         store = database.open(clock, on_effects)
         stack.push_async_callback(store.close)
-        node = f"{settings.node or gethostname()}/{token_hex(4)}"[:80]
-        dispatch = Dispatch(store, clock, node, handshakes=settings.handshakes, connects=settings.connects)
-        stack.push_async_callback(dispatch.finish)
-        channels = Channels(store, clock)
-        await store.write(release_all)
+        node = f"{settings.node or gethostname()[:64]}/{token_hex(4)}"
         keys = await store.write(read_or_make_signing_keys)
+        bus = open_bus(settings, next(iter(keys.values())), node, on_message)
+        stack.push_async_callback(bus.close)
+        channels = Channels(store, clock)
+        dispatch = Dispatch(store, clock, node, bus, handshakes=settings.handshakes, connects=settings.connects)
+        heartbeat = Heartbeat(store, clock, node, dispatch.links.epochs) if settings.bus else None
+        if heartbeat is None:
+            await store.write(release_all)
+        else:
+            stack.push_async_callback(heartbeat.end)
+            await heartbeat.begin()
+        stack.push_async_callback(dispatch.finish)
         passwords = Passwords()
         stack.callback(passwords.close)
         newest_key = list(keys.values())[-1]
@@ -116,7 +156,8 @@ async def open_house(
             addresses=RateLimit(settings.address_per_minute, clock.monotonic),
             legacy_screens=RateLimit(settings.legacy_per_minute, clock.monotonic),
         )
-        yield house, Sweep(store, clock, dispatch), Housekeeping(store, clock, settings.rules, checkout)
+        sweep = Sweep(store, clock, dispatch)
+        yield Running(house, sweep, Housekeeping(store, clock, settings.rules, checkout), heartbeat)
 
 
 def build_app(
@@ -127,23 +168,25 @@ def build_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
-        async with open_house(settings, database, clock, provider) as (house, sweep, housekeeping):
+        async with open_house(settings, database, clock, provider) as running:
+            house = running.house
             if settings.legacy_screens:
                 networks = ", ".join(map(str, settings.legacy_screens))
                 log.warning("screens need no credential from some networks", networks=networks)
             app.state.house = house
-            app.state.sweep = sweep
-            app.state.housekeeping = housekeeping
+            app.state.running = running
             timers = [
                 asyncio.create_task(every(1.0, "tick", house.dispatch.tick)),
                 asyncio.create_task(every(1.0, "channels", house.channels.tick)),
-                asyncio.create_task(every(SWEEP_SECONDS, "sweep", sweep)),
+                asyncio.create_task(every(SWEEP_SECONDS, "sweep", running.sweep)),
                 asyncio.create_task(every(SWEEP_SECONDS, "channels' sweep", house.channels.sweep)),
-                asyncio.create_task(every(HOUSEKEEPING_SECONDS, "housekeeping", housekeeping)),
+                asyncio.create_task(every(HOUSEKEEPING_SECONDS, "housekeeping", running.housekeeping)),
             ]
             if database.hold is not None:
                 hold = partial(asyncio.to_thread, database.hold)
-                timers.append(asyncio.create_task(every(SWEEP_SECONDS, "one server", hold)))
+                timers.append(asyncio.create_task(every(SWEEP_SECONDS, "hold on the database", hold)))
+            if running.heartbeat is not None:
+                timers.append(asyncio.create_task(every(BEAT_SECONDS, "heartbeat", running.heartbeat)))
             try:
                 # For the cart's socket, which is below ASGI.
                 yield {"dispatch": house.dispatch, "settings": settings}

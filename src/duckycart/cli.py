@@ -68,6 +68,13 @@ def serve(
             envvar="DUCKYCART_DATABASE",
         ),
     ] = _DEFAULTS["database"],
+    bus: Annotated[
+        str | None,
+        typer.Option(
+            help="NATS servers, nats://HOST:4222[,…], between several servers on one PostgreSQL database.",
+            envvar="DUCKYCART_BUS",
+        ),
+    ] = None,
     tls_cert: Annotated[
         Path | None, typer.Option(help="Certificate chain (PEM): serves https and wss.", envvar="DUCKYCART_TLS_CERT")
     ] = None,
@@ -82,15 +89,15 @@ def serve(
     from duckycart.server import raise_file_limit, run
     from duckycart.store.database import open_database
 
-    settings = _settings(host=host, port=port, database=database, tls_cert=tls_cert, tls_key=tls_key)
+    settings = _settings(host=host, port=port, database=database, bus=bus, tls_cert=tls_cert, tls_key=tls_key)
     logs.configure(settings.log_format)
     log = structlog.get_logger()
     _refuse_public_sandbox(settings)
-    for file in (settings.tls_cert, settings.tls_key):
+    for file in (settings.tls_cert, settings.tls_key, settings.bus_credentials, settings.bus_ca):
         if file is not None and not file.is_file():
             _stop(f"{file} is not there or not a file.")
     try:
-        opened = open_database(settings.database)
+        opened = open_database(settings.database, alone=not settings.bus)
     except DuckyCartError as error:
         _stop(str(error))
     except OSError as error:

@@ -13,7 +13,9 @@ from fastapi import FastAPI
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from duckycart.hardware.socket import HardwareSocket
+from duckycart.app import Running
+from duckycart.hardware.drain import drain
+from duckycart.hardware.socket import HardwareSocket, is_ours
 from duckycart.settings import Settings
 
 log = structlog.get_logger()
@@ -26,17 +28,41 @@ CLOSE_SECONDS: Final = 1.0  # for an idle connection to close when the server st
 STOP_SECONDS: Final = 10  # for requests in flight when the server stops
 BACKLOG: Final = 4096  # connections the kernel takes in ahead of us: carts come all at once after a restart
 SPARE_FILES: Final = 64  # database, log, listeners
+TOO_MANY_CARTS: Final = (
+    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 2\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+)
 
 
 class BoundedHttp(HttpToolsProtocol):
-    """uvicorn's HTTP, which by itself waits for ever for a request, and for a head of any size."""
+    """uvicorn's HTTP, which by itself waits for ever for a request, and for a head of any size.
+
+    A new connection whose first bytes are a cart's is read when the turnstile lets it in.
+    """
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(cast(asyncio.Transport, transport))
         self._head = 0  # bytes of the head so far, -1 while none is expected
         self._timer = self.loop.call_later(HEAD_SECONDS, self.transport.close)  # for the head, then for the body
+        self._unread: bytes | None = b""  # of a cart that waits; None once anything was read
 
     def data_received(self, data: bytes) -> None:
+        if self._unread is None:
+            self._read(data)
+            return
+        first = not self._unread
+        self._unread += data
+        if len(self._unread) > MAX_HEAD or not is_ours(self._unread):
+            self._read_all()
+        elif first and not self.app_state["dispatch"].turnstile.enter(self._read_all):
+            self.transport.write(TOO_MANY_CARTS)
+            self.transport.close()
+
+    def _read_all(self) -> None:
+        unread, self._unread = self._unread, None
+        if unread is not None and not self.transport.is_closing():
+            self._read(unread)
+
+    def _read(self, data: bytes) -> None:
         if self._head >= 0:
             self._head += len(data)
         super().data_received(data)
@@ -87,10 +113,14 @@ class Server(uvicorn.Server):
     """Tells carts and screens before it waits for them."""
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        app = cast(FastAPI, self.config.app)
-        app.state.house.dispatch.draining = True
-        app.state.house.channels.stop()
-        log.info("stopping", carts=len(app.state.house.dispatch.links))
+        running: Running = cast(FastAPI, self.config.app).state.running
+        house = running.house
+        house.dispatch.draining = True
+        log.info("stopping", carts=len(house.dispatch.links))
+        if running.heartbeat is not None and await running.heartbeat.others():
+            # Still listening: others take over, and until the last cart is gone requests and screens are served.
+            await drain(house.dispatch, house.store, house.settings.drain_per_second, lambda: self.force_exit)
+        house.channels.stop()
         asyncio.get_running_loop().call_later(CLOSE_SECONDS, self._abort_screens)
         await super().shutdown(sockets)
         log.info("stopped")

@@ -4,6 +4,7 @@ from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -47,7 +48,13 @@ class Settings(BaseSettings):
     tls_cert: Path | None = None
     tls_key: Path | None = None
     public_url: str | None = None  # what phones open; default: http(s)://host:port
-    node: str | None = None  # this server's name in the carts' rows and the log; default: the host's name
+    node: str | None = Field(None, max_length=64)  # this server's name in the log and for people; default: the host's
+
+    # Several servers on one PostgreSQL database
+    bus: Words = ()  # NATS servers, nats:// or tls://, that carry what the nodes tell each other
+    bus_credentials: Path | None = None  # a .creds file, as NATS accounts give out
+    bus_ca: Path | None = None  # who signed the NATS servers' certificates (PEM), if not a public authority
+    drain_per_second: int = Field(500, ge=1)  # carts sent away when this node ends and others live: what they can claim
 
     # Who may come in
     keyless_carts: Networks = ()  # from these networks carts connect without a key, as the protocol document shows it
@@ -83,6 +90,13 @@ class Settings(BaseSettings):
     def _tls_is_a_pair(self) -> Self:
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ValueError("--tls-cert and --tls-key belong together: give both or neither")
+        return self
+
+    @model_validator(mode="after")
+    def _bus_is_nats(self) -> Self:
+        for server in self.bus:
+            if urlsplit(server).scheme not in ("nats", "tls") or not urlsplit(server).hostname:
+                raise ValueError("name NATS servers, like nats://HOST:4222,nats://HOST2:4222 or tls://HOST:4222")
         return self
 
     @property

@@ -5,7 +5,7 @@ import pytest
 from duckycart.admin import carts
 from duckycart.admin.fleet import hash_of
 from duckycart.clock import SystemClock
-from duckycart.hardware.catchup import Filled, changed_hands, claim
+from duckycart.hardware.catchup import Claim, Filled, changed_hands, claim_many
 from duckycart.store.sqlite import engine_for, transact
 from tests.admin.conftest import Shell
 
@@ -15,7 +15,8 @@ KEY = "k" * 32
 def connect(shell: Shell, cart_id: int, key: str) -> Filled | None:
     """The cart claims its row with this key, as the server does it."""
     engine = engine_for(shell.database)
-    return transact(engine, SystemClock(), lambda tx: claim(tx, cart_id, hash_of(key), "node-1", None))
+    claim = Claim(cart_id, hash_of(key), None)
+    return transact(engine, SystemClock(), lambda tx: claim_many(tx, [claim], "node-1"))[0]
 
 
 def test_a_key_is_shown_once_and_only_its_hash_is_kept(shell: Shell) -> None:

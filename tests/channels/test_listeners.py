@@ -3,7 +3,8 @@
 import asyncio
 from unittest import mock
 
-from duckycart.channels.listeners import HEARTBEAT_SECONDS, MAX_WAITING, End, Listener
+from duckycart.channels.listener import MAX_WAITING, End, Listener
+from duckycart.channels.listeners import HEARTBEAT_SECONDS
 from duckycart.lifecycle.news import News, NewsKind
 from duckycart.store.threads import ThreadedStore
 from tests.api.doors import Session
@@ -11,7 +12,7 @@ from tests.channels.world import deaf, end, listeners, message, screen, stream
 from tests.world import BREAD, MILK, RawCart, Shop, until
 
 UPDATED = message("cart-updated")
-NEWS = News(NewsKind.CART_UPDATED, 1, 1, 1)
+NEWS = News(NewsKind.ITEM_READ, 1, 1, 1, MILK)
 
 
 async def test_f19_all_sockets_of_a_session_hear_and_closing_one_deafens_no_other(shop: Shop, session: Session) -> None:
@@ -36,7 +37,7 @@ async def test_f06_nothing_is_left_of_those_who_went_away(shop: Shop, session: S
         cut = await RawCart.open(shop.port, f"/ws/{session.id}", session.shopper)
         cut.cut()
         await listeners(shop, 0)
-    assert shop.house.channels._listeners == {}
+    assert shop.house.channels._topics == {}
     assert shop.server.server_state.tasks == set()
 
 
@@ -89,13 +90,13 @@ async def test_a_listener_keeps_a_bounded_number_of_messages() -> None:
 
 async def test_the_last_word_is_said_once_whoever_says_it_first(shop: Shop, session: Session) -> None:
     """The transition that ended the session, or the sweep that found its end."""
-    last = News(NewsKind.PAYMENT_SUCCESSFUL, 1, session.id, 9, final=True)
+    last = News(NewsKind.PAYMENT_SUCCESSFUL, 1, session.id, 2, final=True)
     async with screen(shop, session.id, session.shopper) as it:
         assert await it.hears() == UPDATED
         shop.house.channels.tell(last)
         shop.house.channels.tell(last)
         shop.house.channels.tell(NEWS)
-        assert [(await it.hears())["type"] for _ in range(2)] == ["Payment successful", "cart-updated"]
+        assert [(await it.hears())["type"] for _ in range(2)] == ["Payment successful", "item-read"]
 
 
 async def test_messages_come_in_order_whatever_waits(shop: Shop, session: Session) -> None:

@@ -12,7 +12,7 @@ from tests.channels.world import deaf, listeners, message, screen, stream
 from tests.conftest import OpenShop
 from tests.world import until
 
-NEWS = News(NewsKind.CART_UPDATED, 1, 1, 1)
+NEWS = News(NewsKind.ITEM_READ, 1, 1, 1)
 
 
 async def test_sockets_are_closed_with_1012_and_streams_end(
@@ -39,8 +39,8 @@ async def test_screens_that_do_not_read_hold_up_no_stop(opening: OpenShop, caplo
         unread = await deaf(shop, f"/ws/{session.id}", session.shopper)
         await listeners(shop, 1)
         with mock.patch("duckycart.channels.socket.encode", return_value="x" * 5_000_000):
-            (topic,) = shop.house.channels._listeners.values()
-            (listener,) = topic
+            (topic,) = shop.house.channels._topics.values()
+            (listener,) = topic.listeners
             for _ in range(4):
                 shop.house.channels.tell(NEWS)
             await until(lambda: listener._saying is not None)  # it waits to be read

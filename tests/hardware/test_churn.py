@@ -45,7 +45,7 @@ async def all_gone(shop: Shop) -> None:
     assert house.links.claiming_count == 0
     assert not house._waiters
     assert not house._probes
-    assert not house._unreleased
+    assert len(house.claims) == 0
     assert not house.receipts._pending
     assert not house.receipts._writes
     shop.clock.move(11)

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
 from duckycart.errors import Unavailable
-from duckycart.hardware import catchup, dispatch
+from duckycart.hardware import catchup, claims, dispatch
+from duckycart.hardware.catchup import Claim
 from duckycart.hardware.link import Link
 from duckycart.hardware.links import Connection, Links
 from duckycart.store.engine import Transaction
@@ -54,12 +55,12 @@ async def test_a_connection_that_goes_away_during_its_claim_leaves_the_cart_offl
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The writer has begun the claim when the connection breaks: it is released by its epoch."""
-    really = catchup.claim
+    really = catchup.claim_many
     loop = asyncio.get_running_loop()
     abort: list[Callable[[], None]] = []
 
-    def claim(tx: Transaction, *rest: object) -> object:
-        filled = really(tx, *rest)  # type: ignore[arg-type]
+    def claim_many(tx: Transaction, *rest: Any) -> object:
+        filled = really(tx, *rest)
         asyncio.run_coroutine_threadsafe(_break(), loop).result(20)
         return filled
 
@@ -67,7 +68,7 @@ async def test_a_connection_that_goes_away_during_its_claim_leaves_the_cart_offl
         abort[0]()
         await until(lambda: not shop.server.server_state.connections)
 
-    monkeypatch.setattr(dispatch, "claim", claim)
+    monkeypatch.setattr(claims, "claim_many", claim_many)
     with writer_blocked(shop):
         abort.append(await _leave(shop))
     await at_rest(shop)
@@ -77,16 +78,16 @@ async def test_a_connection_that_goes_away_during_its_claim_leaves_the_cart_offl
 
 
 async def test_a_claim_that_came_too_late_is_released_by_its_epoch(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    really = catchup.claim
+    really = catchup.claim_many
     loop = asyncio.get_running_loop()
 
-    def claim(tx: Transaction, *rest: object) -> object:
-        filled = really(tx, *rest)  # type: ignore[arg-type]
+    def claim_many(tx: Transaction, *rest: Any) -> object:
+        filled = really(tx, *rest)
         asyncio.run_coroutine_threadsafe(until(lambda: not shop.house.dispatch.handshaking), loop).result(20)
         return filled
 
     monkeypatch.setattr(dispatch, "CLAIM_SECONDS", 0.05)
-    monkeypatch.setattr(dispatch, "claim", claim)
+    monkeypatch.setattr(claims, "claim_many", claim_many)
     assert await refused(shop) == (503, "2")
     await at_rest(shop)
     row = await shop.cart_row()
@@ -133,19 +134,19 @@ async def test_a_command_committed_after_the_claim_but_before_its_answer_is_deli
     await shop.offline()
     loop = asyncio.get_running_loop()
     asking: list[asyncio.Task[str]] = []
-    really = catchup.claim
+    really = catchup.claim_many
 
     async def ask() -> None:
         with handed_over(shop) as write:
             asking.append(asyncio.create_task(shop.qr()))
             await until(lambda: write.called)
 
-    def claim(tx: Transaction, *rest: object) -> object:
-        filled = really(tx, *rest)  # type: ignore[arg-type]
+    def claim_many(tx: Transaction, *rest: Any) -> object:
+        filled = really(tx, *rest)
         asyncio.run_coroutine_threadsafe(ask(), loop).result(20)
         return filled
 
-    monkeypatch.setattr(dispatch, "claim", claim)
+    monkeypatch.setattr(claims, "claim_many", claim_many)
     cart = await raw(shop)
     await asking[0]
     await heard(cart, GENERATE_QR)
@@ -155,7 +156,7 @@ async def test_a_command_committed_after_the_claim_but_before_its_answer_is_deli
 
 async def test_f01_a_link_that_was_taken_over_elsewhere_is_told_nothing_more(shop: Shop) -> None:
     cart = await raw(shop)
-    assert await shop.house.store.write(lambda tx: catchup.claim(tx, 1, None, "elsewhere", None))
+    assert await shop.house.store.write(lambda tx: catchup.claim_many(tx, [Claim(1, None, None)], "elsewhere"))
     await shop.qr()
     await shop.sweep()
     await cart.gone()
@@ -201,16 +202,16 @@ def test_f02_the_registry_keeps_the_newest_and_removes_by_identity() -> None:
 async def test_a_release_the_database_refused_is_done_by_a_later_sweep(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    really = catchup.release
+    really = catchup.release_many
 
     def fail(*_: object) -> None:
         raise Unavailable("database_unavailable", "full")
 
-    monkeypatch.setattr(dispatch, "release", fail)
+    monkeypatch.setattr(claims, "release_many", fail)
     cart = await raw(shop)
     cart.cut()
-    await until(lambda: shop.house.dispatch._unreleased)
-    monkeypatch.setattr(dispatch, "release", really)
+    await until(lambda: shop.house.dispatch.claims._unreleased)
+    monkeypatch.setattr(claims, "release_many", really)
     assert (await shop.cart_row()).link_node is not None
     await shop.sweep()
     await shop.offline()

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from duckycart.hardware import dispatch
+from duckycart.hardware import claims, dispatch
 from tests.conftest import OpenShop
 from tests.hardware.helpers import PATH, connect, heard, raw, refused, rotate_key, status, writer_blocked
 from tests.world import RawCart, Shop, until
@@ -153,7 +153,7 @@ async def test_an_error_of_ours_ends_the_handshake(shop: Shop, monkeypatch: pyte
     def broken(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(dispatch, "claim", broken)
+    monkeypatch.setattr(claims, "claim_many", broken)
     cart = await connect(shop)
     await cart.gone()
     monkeypatch.undo()

@@ -1,10 +1,19 @@
-"""claim, fill, release, behind and changed_hands as transactions on the real store."""
+"""claim_many, fill, release_many, behind and changed_hands as transactions on the real store."""
 
 from dataclasses import replace
 
 from sqlalchemy import select, update
 
-from duckycart.hardware.catchup import Filled, behind, changed_hands, claim, fill, release, release_all
+from duckycart.hardware.catchup import (
+    Claim,
+    Filled,
+    behind,
+    changed_hands,
+    claim_many,
+    fill,
+    release_all,
+    release_many,
+)
 from duckycart.hardware.link import Send
 from duckycart.lifecycle.carts import lock_cart, queue_command
 from duckycart.store.engine import Transaction
@@ -17,7 +26,11 @@ QR = Command(CommandType.GENERATE_QR, None)
 
 
 async def claimed(shop: Shop, node: str = "here", boot: str | None = None) -> Filled | None:
-    return await shop.house.store.write(lambda tx: claim(tx, 1, None, node, boot))
+    return (await claimed_many(shop, Claim(1, None, boot), node=node))[0]
+
+
+async def claimed_many(shop: Shop, *claims: Claim, node: str = "here") -> list[Filled | None]:
+    return await shop.house.store.write(lambda tx: claim_many(tx, claims, node))
 
 
 async def qr(shop: Shop, valid: bool = True) -> int:
@@ -34,15 +47,14 @@ async def attempted(shop: Shop) -> list[bool]:
 
 async def test_a_claim_raises_the_epoch_and_names_the_node(shop: Shop) -> None:
     assert await claimed(shop) == Filled(1, 0, (), 0)
-    assert await claimed(shop, "there") == Filled(2, 0, (), 0)
+    assert await claimed(shop, "there") == Filled(2, 0, (), 0, previous_node="here")
     row = await shop.cart_row()
     assert (row.link_epoch, row.link_node, row.link_changed_at) == (2, "there", shop.clock.now())
 
 
 async def test_a_claim_without_the_right_changes_nothing(shop: Shop) -> None:
     before = await shop.cart_row()
-    assert await shop.house.store.write(lambda tx: claim(tx, 1, b"wrong", "here", "b")) is None
-    assert await shop.house.store.write(lambda tx: claim(tx, 99, None, "here", None)) is None
+    assert await claimed_many(shop, Claim(1, b"wrong", "b"), Claim(99, None, None)) == [None, None]
     assert await shop.cart_row() == before
     await rotate_key(shop, "another", disabled=True)
     assert await claimed(shop) is None
@@ -82,9 +94,9 @@ async def test_fill_reads_what_comes_after_for_the_owner_alone(shop: Shop) -> No
 async def test_f02_release_is_for_the_epoch_it_names(shop: Shop) -> None:
     await claimed(shop)
     await claimed(shop)
-    await shop.house.store.write(lambda tx: release(tx, 1, 1))
+    await shop.house.store.write(lambda tx: release_many(tx, [(1, 1)]))
     assert (await shop.cart_row()).link_node == "here"
-    await shop.house.store.write(lambda tx: release(tx, 1, 2))
+    await shop.house.store.write(lambda tx: release_many(tx, [(1, 2)]))
     assert (await shop.cart_row()).link_node is None
 
 
@@ -134,9 +146,9 @@ async def test_f34_the_lock_is_taken_before_the_rows_are_read(shop: Shop) -> Non
 
         tx.connection.execute = execute  # type: ignore[method-assign,assignment]
         try:
-            claim(tx, 1, None, "here", None)
+            claim_many(tx, [Claim(1, None, None)], "here")
         finally:
             del tx.connection.execute
 
     await shop.house.store.write(watched)
-    assert order == ["UPDATE", "SELECT"]
+    assert order == ["SELECT", "UPDATE", "SELECT"]

@@ -24,7 +24,7 @@ TWENTY_FIVE = "\u0662\u0665\u066b\u0660\u0660"
 
 async def heard(shop: Shop, session_id: int) -> None:
     """Until the screen listens to the session."""
-    await until(lambda: ("session", session_id) in shop.house.channels._listeners)
+    await until(lambda: ("session", session_id) in shop.house.channels._topics)
 
 
 async def set_cart(shop: Shop, **values: Any) -> None:
@@ -260,11 +260,12 @@ async def test_a_silent_connection_is_given_up(shop: Shop, phones: Phones) -> No
     screen = await phones.screen()
     await screen.page.clock.install()
     await screen.idle()
-    (listener,) = shop.house.channels._listeners["cart", 1]
+    (listener,) = shop.house.channels._topics["cart", 1].listeners
     await hurry(screen, 60)  # the server's heartbeats rest in tests, as on a connection that nobody closed
     await until(lambda: listener.end is not None)
     await hurry(screen, 60)
-    await until(lambda: any(other is not listener for other in shop.house.channels._listeners.get(("cart", 1), ())))
+    topics = shop.house.channels._topics
+    await until(lambda: ("cart", 1) in topics and topics["cart", 1].listeners - {listener})
     await screen.sees("#qr")
 
 

@@ -11,12 +11,12 @@ import pytest
 from sqlalchemy import URL, Connection, event, make_url, text
 
 from duckycart.errors import Conflict, DuckyCartError, Unavailable
-from duckycart.hardware.catchup import claim
+from duckycart.hardware.catchup import Claim, claim_many
 from duckycart.lifecycle.carts import lock_cart, queue_command
 from duckycart.store.database import open_database
 from duckycart.store.engine import DatabaseInUse, Transaction
 from duckycart.store.migrate import upgrade_postgres
-from duckycart.store.postgres import OnlyServer, PostgresStore
+from duckycart.store.postgres import PostgresStore, Tenancy
 from duckycart.store.tables import carts, users
 from duckycart.wire import CommandType
 from tests.postgres import OwnPostgres, own_postgres
@@ -76,11 +76,11 @@ async def test_f34_what_a_claim_reads_is_newer_than_the_lock_it_waited_for(store
 
     committing = asyncio.ensure_future(store.write(command))
     await asyncio.to_thread(locked.wait, PATIENCE)
-    claiming = asyncio.ensure_future(store.write(lambda tx: claim(tx, 1, b"k", "here", None)))
+    claiming = asyncio.ensure_future(store.write(lambda tx: claim_many(tx, [Claim(1, b"k", None)], "here")))
     await until(lambda: _waits_for_a_lock(store))
     gate.open.set()
     await committing
-    filled = await claiming
+    (filled,) = await claiming
     assert filled is not None
     assert [row.seq for row in filled.rows] == [1]
 
@@ -223,7 +223,7 @@ def test_what_keeps_the_only_server_from_its_database_is_said_in_words(breakable
         with pytest.raises(Unavailable):
             opened.hold()
         breakable.start()
-        other = OnlyServer(url)
+        other = Tenancy(url, alone=True)
         with pytest.raises(Conflict, match="Another DuckyCart server"):
             opened.hold()
         other.release()
@@ -234,12 +234,12 @@ def test_what_keeps_the_only_server_from_its_database_is_said_in_words(breakable
 def test_the_lock_of_the_only_server_is_taken_again_after_a_restart(breakable: OwnPostgres) -> None:
     with breakable.database() as url:
         upgrade_postgres(url)
-        first = OnlyServer(url)
+        first = Tenancy(url, alone=True)
         breakable.stop()
         breakable.start()
         with pytest.raises(Exception, match=r"terminat|closed|lost"):
             first.hold()
         first.hold()
         with pytest.raises(DatabaseInUse):
-            OnlyServer(url)
+            Tenancy(url, alone=True)
         first.release()

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, event, insert
 
 from duckycart.api.writes import forget_old_keys
 from duckycart.hardware import catchup
+from duckycart.hardware.catchup import Claim
 from duckycart.lifecycle import basket, news, payments, qr, reports, screens, sessions
 from duckycart.lifecycle.rules import Rules
 from duckycart.lifecycle.who import ByCart, ByScreen, ByShopper, screen_may
@@ -24,10 +25,10 @@ PAID = ProviderEvent("e", "t", Outcome.SUCCEEDED, "r", 100, "EGP")
 
 def shop(tx: Transaction) -> None:
     """A whole session: everything that a command, a claim, a basket and a payment ask."""
-    catchup.claim(tx, 1, b"k", "node", "boot 1")
+    catchup.claim_many(tx, [Claim(1, b"k", "boot 1"), Claim(2, None, None)], "node")
     qr.get_qr(tx, 1, RULES)
     sessions.create_session(tx, 1, 1, tx.now + 1, 1, RULES)
-    catchup.claim(tx, 1, b"k", "node", "boot 2")
+    catchup.claim_many(tx, [Claim(1, b"k", "boot 2"), Claim(2, None, None)], "node")
     catchup.fill(tx, 1, 2, 0)
     basket.read_item(tx.connection, ByCart(1), 1, 1)
     basket.add_item(tx, ByCart(1), 1, 1, None, RULES)
@@ -36,14 +37,15 @@ def shop(tx: Transaction) -> None:
         reports.locate(tx, ByCart(1), 1, aisle)
     news.present_news(tx.connection, ByScreen(1), 1, tx.now)
     news.start_of_session(tx.connection, 1)
-    news.news_of_ends(tx.connection, [1, 2])
+    news.missed_news(tx.connection, {1: 0, 2: 0})
+    news.starts_of_sessions(tx.connection, [1, 2])
     screen_may(tx.connection, 1, tx.now)
     screens.screen_key(tx.connection, 1)
     screens.changed_screens(tx.connection, tx.now)
     payment = payments.create_payment(tx, ByShopper(1), 1, "sandbox", None, RULES)
     payments.open_payment(tx, payment.id, OpenedPayment("r", "u"))
     payments.record_event(tx, "sandbox", PAID, "", RULES)
-    catchup.release(tx, 1, 2)
+    catchup.release_many(tx, [(1, 2), (2, 1)])
 
 
 def plans(template: Path, path: Path, *asks: Callable[[Transaction], Any]) -> dict[str, list[str]]:

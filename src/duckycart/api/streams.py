@@ -104,8 +104,11 @@ async def _serve(websocket: WebSocket, session_id: str) -> None:
     if not _SESSION_ID.fullmatch(session_id):
         raise NotFound("unknown_session", "There is no such session.")
     number = int(session_id)
-    with house(websocket).channels.listening(("session", number)) as listening:
-        await serve_socket(websocket, listening, await _present(websocket, caller, number))
+    channels = house(websocket).channels
+    with channels.listening(("session", number)) as listening:
+        present = await _present(websocket, caller, number)
+        channels.opened(("session", number), present)
+        await serve_socket(websocket, listening, present)
 
 
 async def _present(websocket: WebSocket, caller: Who, session_id: int) -> News:

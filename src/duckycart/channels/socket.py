@@ -5,7 +5,7 @@ from typing import Final
 
 from starlette.websockets import WebSocket
 
-from duckycart.channels.listeners import End, Listener
+from duckycart.channels.listener import End, Listener
 from duckycart.channels.messages import encode
 from duckycart.lifecycle.news import News
 

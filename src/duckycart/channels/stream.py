@@ -8,7 +8,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from duckycart.channels.listeners import Channels, End, Listener, Topic
+from duckycart.channels.listener import End, Listener
+from duckycart.channels.listeners import Channels, Name
 from duckycart.errors import DuckyCartError
 from duckycart.lifecycle.news import News
 
@@ -32,7 +33,7 @@ class EventStream(Response):
     def __init__(
         self,
         channels: Channels,
-        topic: Topic,
+        name: Name,
         opening: Callable[[], Awaitable[News | None]],
         write: Callable[[News], Awaitable[str]],
         key: str | None = None,
@@ -40,14 +41,15 @@ class EventStream(Response):
         super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
         self._channels = channels
-        self._topic = topic
+        self._name = name
         self._opening = opening
         self._write = write
         self._key = key
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with self._channels.listening(self._topic, self._key) as listener:
+        with self._channels.listening(self._name, self._key) as listener:
             first = await self._opening()
+            self._channels.opened(self._name, first)
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             reading = asyncio.create_task(_until_gone(receive, listener))
             try:

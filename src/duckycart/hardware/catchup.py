@@ -3,18 +3,29 @@
 A cart that comes back is brought to the present, not replayed the past.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from hmac import compare_digest
 from typing import Final
 
-from sqlalchemy import Connection, bindparam, case, exists, func, literal, select, update
+from sqlalchemy import Connection, bindparam, exists, func, literal, select, update
 
 from duckycart.hardware.link import Send
-from duckycart.lifecycle.carts import CART_COLUMNS, Cart, cart_of, lock_cart
+from duckycart.lifecycle.carts import CART_COLUMNS, Cart, lock_cart
 from duckycart.lifecycle.effects import Superseded
 from duckycart.store.engine import Transaction
 from duckycart.store.tables import OUTSTANDING, carts, commands
 from duckycart.wire import Command, CommandType
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A connection asks for its cart."""
+
+    cart_id: int
+    key_hash: bytes | None  # None: no key is asked for
+    boot_id: str | None  # None: the cart says nothing of its boot
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +45,7 @@ class Filled:
     generation: int
     rows: tuple[Send, ...]
     through: int
+    previous_node: str | None = None  # of a claim: who held the link until now, None if nobody did
 
 
 def catch_up(cart: Cart, outstanding: Sequence[Outstanding], now: int) -> tuple[list[Outstanding], list[Outstanding]]:
@@ -66,6 +78,7 @@ def catch_up(cart: Cart, outstanding: Sequence[Outstanding], now: int) -> tuple[
 _of_session = commands.alias("of_session")
 _OUTSTANDING: Final = (
     select(
+        commands.c.cart_id,
         commands.c.seq,
         commands.c.type,
         commands.c.session_id,
@@ -74,42 +87,49 @@ _OUTSTANDING: Final = (
         .label("session_attempted"),
     )
     .where(
-        commands.c.cart_id == bindparam("cart"),
+        commands.c.cart_id.in_(bindparam("carts", expanding=True)),
         commands.c.seq > bindparam("after_seq"),
         OUTSTANDING,
     )
-    .order_by(commands.c.seq)
+    .order_by(commands.c.cart_id, commands.c.seq)
 )
-_ONE_COMMAND: Final = update(commands).where(
-    commands.c.cart_id == bindparam("cart"), commands.c.seq == bindparam("of_seq")
+_AMONG: Final = carts.c.id.in_(bindparam("carts", expanding=True))
+_THEIR_COMMANDS: Final = update(commands).where(commands.c.cart_id == carts.c.id, _AMONG)
+_HAND_OUT: Final = _THEIR_COMMANDS.where(commands.c.seq > bindparam("after_seq"), OUTSTANDING).values(
+    attempted=True, boot_generation=carts.c.boot_generation
 )
-_HAND_OUT: Final = _ONE_COMMAND.values(attempted=True, boot_generation=bindparam("generation"))
-_SUPERSEDE: Final = _ONE_COMMAND.values(state="superseded")
+_SUPERSEDE: Final = (
+    update(commands)
+    .where(commands.c.cart_id == bindparam("cart"), commands.c.seq == bindparam("of_seq"))
+    .values(state="superseded")
+)
+# In one order, so that two batches never wait for each other; the lock is the one that an UPDATE takes.
+_LOCK_MANY: Final = (
+    select(*CART_COLUMNS, carts.c.key_hash, carts.c.boot_id)
+    .where(_AMONG)
+    .order_by(carts.c.id)
+    .with_for_update(key_share=True)
+)
 _CLAIM: Final = (
     update(carts)
-    .where(carts.c.id == bindparam("cart"), ~carts.c.disabled)
-    .values(
-        link_epoch=carts.c.link_epoch + 1,
-        link_node=bindparam("node"),
-        link_changed_at=bindparam("at"),
-        boot_generation=carts.c.boot_generation
-        + case(
-            (carts.c.boot_id.is_not_distinct_from(func.coalesce(bindparam("boot"), carts.c.boot_id)), 0),
-            else_=1,
-        ),
-        boot_id=func.coalesce(bindparam("boot"), carts.c.boot_id),
-    )
-    .returning(*CART_COLUMNS)
+    .where(_AMONG)
+    .values(link_epoch=carts.c.link_epoch + 1, link_node=bindparam("node"), link_changed_at=bindparam("at"))
 )
-_CLAIM_WITH_KEY: Final = _CLAIM.where(carts.c.key_hash == bindparam("presented"))
-_FORGET: Final = (
-    update(commands)
-    .where(
-        commands.c.cart_id == bindparam("cart"),
-        commands.c.boot_generation < bindparam("generation"),
-        commands.c.state == "received",
-    )
-    .values(state="queued", sent_at=None, received_at=None, boot_generation=bindparam("generation"))
+_REBOOT: Final = (
+    update(carts)
+    .where(carts.c.id == bindparam("cart"))
+    .values(boot_id=bindparam("boot"), boot_generation=carts.c.boot_generation + 1)
+)
+# Also what is still outstanding: a late receipt of the time before the boot must not settle it.
+_FORGET: Final = _THEIR_COMMANDS.where(commands.c.state != "superseded").values(
+    state="queued", sent_at=None, received_at=None, boot_generation=carts.c.boot_generation
+)
+_FORGET_SESSION: Final = _FORGET.where(commands.c.session_id == carts.c.session_id)
+_FORGET_QR: Final = _FORGET.where(
+    carts.c.session_id.is_(None),
+    carts.c.qr_expires_at > bindparam("now"),
+    commands.c.seq == carts.c.last_seq,
+    commands.c.type == CommandType.GENERATE_QR.value,
 )
 _RELEASE: Final = (
     update(carts)
@@ -118,71 +138,82 @@ _RELEASE: Final = (
 )
 
 
-def claim(tx: Transaction, cart_id: int, key_hash: bytes | None, node: str, boot_id: str | None) -> Filled | None:
-    """The newest connection owns the cart; returns what to send on it, or None if it may not have the cart.
+def claim_many(tx: Transaction, claims: Sequence[Claim], node: str) -> list[Filled | None]:
+    """The newest connection owns the cart: for each claim what to send on it, or None if it may not have the cart.
 
-    `key_hash` None means that no key is asked for. One statement takes the lock, checks the key and raises the epoch;
-    what to catch up is read in a later one, so it sees what the lock waited for (F34). A `boot_id` the cart did not
-    have before raises its generation: the present session's commands count as not received again (F32).
+    At most one claim of each cart. One statement takes all the locks; what to catch up is read in a later one, so it
+    sees what the lock waited for (F34).
     """
-    parameters = {"cart": cart_id, "node": node, "at": tx.now, "boot": boot_id}
-    if key_hash is None:
-        row = tx.connection.execute(_CLAIM, parameters).one_or_none()
-    else:
-        row = tx.connection.execute(_CLAIM_WITH_KEY, {**parameters, "presented": key_hash}).one_or_none()
-    if row is None:
-        return None
-    cart = cart_of(row)
-    if boot_id is not None:
-        _forget(tx, cart)
-    return _hand_out(tx, cart, 0)
+    rows = {row.id: row for row in tx.connection.execute(_LOCK_MANY, {"carts": [claim.cart_id for claim in claims]})}
+    claimed: dict[int, Cart] = {}
+    reboots: dict[int, str] = {}
+    for claim in claims:
+        row = rows.get(claim.cart_id)
+        if row is None or row.disabled:
+            continue
+        if claim.key_hash is not None and not compare_digest(claim.key_hash, row.key_hash):
+            continue
+        cart = Cart(*row[: len(CART_COLUMNS)])
+        if claim.boot_id is not None and claim.boot_id != row.boot_id:
+            reboots[cart.id] = claim.boot_id
+        generation = cart.boot_generation + (cart.id in reboots)
+        claimed[cart.id] = replace(cart, link_epoch=cart.link_epoch + 1, link_node=node, boot_generation=generation)
+    if claimed:
+        tx.connection.execute(_CLAIM, {"carts": list(claimed), "node": node, "at": tx.now})
+    if reboots:
+        tx.connection.execute(_REBOOT, [{"cart": cart_id, "boot": boot_id} for cart_id, boot_id in reboots.items()])
+        _forget(tx, list(reboots))
+    filled = _hand_out(tx, claimed.values(), 0)
+    return [
+        replace(filled[claim.cart_id], previous_node=rows[claim.cart_id].link_node) if claim.cart_id in filled else None
+        for claim in claims
+    ]
 
 
-def _forget(tx: Transaction, cart: Cart) -> None:
-    """A cart that rebooted lost what it had received of the present: its session, or the QR on its screen."""
-    if cart.session_id is not None:
-        of_present = commands.c.session_id == cart.session_id
-    elif cart.qr_expires_at > tx.now:
-        of_present = (commands.c.type == CommandType.GENERATE_QR.value) & (commands.c.seq == cart.last_seq)
-    else:
-        return
-    tx.connection.execute(_FORGET.where(of_present), {"cart": cart.id, "generation": cart.boot_generation})
+def _forget(tx: Transaction, rebooted: list[int]) -> None:
+    """A cart that rebooted lost what it had received of the present, its session or the QR on its screen: that counts
+    as not received again (F32)."""
+    tx.connection.execute(_FORGET_SESSION, {"carts": rebooted})
+    tx.connection.execute(_FORGET_QR, {"carts": rebooted, "now": tx.now})
 
 
 def fill(tx: Transaction, cart_id: int, epoch: int, after_seq: int) -> Filled | None:
     """What a live link has not sent. None when a newer connection owns the cart."""
     cart = lock_cart(tx, cart_id)
-    return _hand_out(tx, cart, after_seq) if cart.link_epoch == epoch else None
+    return _hand_out(tx, [cart], after_seq)[cart_id] if cart.link_epoch == epoch else None
 
 
-def _hand_out(tx: Transaction, cart: Cart, after_seq: int) -> Filled:
-    rows = tx.connection.execute(_OUTSTANDING, {"cart": cart.id, "after_seq": after_seq})
-    outstanding = [
-        Outstanding(row.seq, Command(CommandType(row.type), row.session_id), bool(row.session_attempted))
-        for row in rows
-    ]
-    if not outstanding:
-        return Filled(cart.link_epoch, cart.boot_generation, (), cart.last_seq)
-    send, void = catch_up(cart, outstanding, tx.now)
-    if send:
-        tx.connection.execute(
-            _HAND_OUT,
-            [{"cart": cart.id, "of_seq": row.seq, "generation": cart.boot_generation} for row in send],
-        )
-    if void:
-        tx.connection.execute(_SUPERSEDE, [{"cart": cart.id, "of_seq": row.seq} for row in void])
+def _hand_out(tx: Transaction, locked: Collection[Cart], after_seq: int) -> dict[int, Filled]:
+    """For each of these carts what a link that sent everything up to `after_seq` must send now."""
+    if not locked:
+        return {}
+    outstanding: defaultdict[int, list[Outstanding]] = defaultdict(list)
+    for row in tx.connection.execute(_OUTSTANDING, {"carts": [cart.id for cart in locked], "after_seq": after_seq}):
+        command = Command(CommandType(row.type), row.session_id)
+        outstanding[row.cart_id].append(Outstanding(row.seq, command, bool(row.session_attempted)))
+    filled = {}
+    handing_out = []
+    dropped = []
+    for cart in locked:
+        send, void = catch_up(cart, outstanding.get(cart.id, ()), tx.now)
+        if send:
+            handing_out.append(cart.id)
+        dropped += [{"cart": cart.id, "of_seq": row.seq} for row in void]
         tx.effects.extend(Superseded(cart.id, row.seq) for row in void)
-    return Filled(
-        cart.link_epoch,
-        cart.boot_generation,
-        tuple(Send(row.seq, row.command) for row in send),
-        cart.last_seq,
-    )
+        rows = tuple(Send(row.seq, row.command) for row in send)
+        filled[cart.id] = Filled(cart.link_epoch, cart.boot_generation, rows, cart.last_seq)
+    if dropped:
+        tx.connection.execute(_SUPERSEDE, dropped)
+    if handing_out:  # everything that is outstanding still
+        tx.connection.execute(_HAND_OUT, {"carts": handing_out, "after_seq": after_seq})
+    return filled
 
 
-def release(tx: Transaction, cart_id: int, epoch: int) -> None:
-    """The link of this epoch is gone. Changes nothing when a newer one came meanwhile (F02)."""
-    tx.connection.execute(_RELEASE, {"cart": cart_id, "epoch": epoch, "at": tx.now})
+def release_many(tx: Transaction, links: Iterable[tuple[int, int]]) -> None:
+    """The links of these (cart, epoch) are gone. Changes nothing where a newer one came meanwhile (F02)."""
+    gone = [{"cart": cart_id, "epoch": epoch, "at": tx.now} for cart_id, epoch in sorted(links)]  # locks in one order
+    if gone:
+        tx.connection.execute(_RELEASE, gone)
 
 
 def release_all(tx: Transaction) -> None:

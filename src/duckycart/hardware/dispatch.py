@@ -11,12 +11,15 @@ from sqlalchemy import bindparam, select
 
 from duckycart.clock import Clock
 from duckycart.errors import DuckyCartError
-from duckycart.hardware.admission import Brake, Refusal
-from duckycart.hardware.catchup import Filled, claim, fill, release
+from duckycart.hardware.admission import Brake, Refusal, Turnstile
+from duckycart.hardware.catchup import Filled, fill
+from duckycart.hardware.claims import Claims
 from duckycart.hardware.link import SILENCE_SECONDS, TAKEN_OVER, Link, Send
 from duckycart.hardware.links import Connection, Links
 from duckycart.hardware.receipts import Receipts, log_command
 from duckycart.lifecycle.effects import Queued, Received
+from duckycart.nodes.bus import Bus
+from duckycart.nodes.messages import TakenOver
 from duckycart.store.engine import Store
 from duckycart.store.tables import commands as command_rows
 
@@ -24,6 +27,8 @@ log = structlog.get_logger()
 
 CLAIM_SECONDS: Final = 6.0  # with PROBE_SECONDS before it: client libraries give up after 10
 PROBE_SECONDS: Final = 3.0  # for an incumbent to show that it lives, before a newcomer past the brake is refused
+
+LOOK_SECONDS: Final = 0.5  # between two looks at the row of a command that somebody waits for
 
 _STATE: Final = select(command_rows.c.state).where(
     command_rows.c.cart_id == bindparam("cart"), command_rows.c.seq == bindparam("of_seq")
@@ -33,20 +38,21 @@ _STATE: Final = select(command_rows.c.state).where(
 class Dispatch:
     """Claims connections, offers commands to them, and knows what became of a command."""
 
-    def __init__(self, store: Store, clock: Clock, node: str, *, handshakes: int, connects: int) -> None:
+    def __init__(self, store: Store, clock: Clock, node: str, bus: Bus, *, handshakes: int, connects: int) -> None:
         self._store = store
         self._clock = clock
+        self._bus = bus
         self.node = node  # in the carts' rows: this very process, so that no later one takes its links for its own
         self.links = Links()
         self.receipts = Receipts(store, clock)
         self.brake = Brake(connects, clock.monotonic)
         self.draining = False
-        self._handshakes = handshakes
         self.handshaking = 0
+        self.turnstile = Turnstile(handshakes, lambda: self.handshaking)
         self._tasks: set[asyncio.Task[None]] = set()
+        self.claims = Claims(store, node, self._spawn)
         self._waiters: defaultdict[tuple[int, int], set[asyncio.Future[None]]] = defaultdict(set)
         self._probes: dict[Link, set[asyncio.Future[None]]] = {}
-        self._unreleased: set[tuple[int, int]] = set()  # (cart, epoch) that the database could not release yet
 
     def monotonic(self) -> float:
         return self._clock.monotonic()
@@ -69,14 +75,13 @@ class Dispatch:
         """
         if self.draining:
             raise Refusal(503, "The server is stopping.", retry_after=2)
-        if self.handshaking >= self._handshakes:
-            raise Refusal(503, "Too many carts are connecting; come back shortly.", retry_after=2)
         self.handshaking += 1
         try:
             await self._pass_brake(connection.link.cart_id)
             return await self._claim(connection, key_hash, boot_id)
         finally:
             self.handshaking -= 1
+            self.turnstile.go_on()
 
     async def _pass_brake(self, cart_id: int) -> None:
         retry_after = self.brake.retry_after(cart_id)
@@ -107,26 +112,13 @@ class Dispatch:
 
     async def _claim(self, connection: Connection, key_hash: bytes | None, boot_id: str | None) -> Filled:
         link = connection.link
-        wanted = [True]
         self.links.claiming(connection)
-        done: asyncio.Future[Filled | None] | None = None
         try:
             async with asyncio.timeout(CLAIM_SECONDS):
                 await self.receipts.written(link.cart_id)  # what the old link heard must not be sent again by this one
-                done = asyncio.ensure_future(
-                    self._store.write(
-                        lambda tx: claim(tx, link.cart_id, key_hash, self.node, boot_id),
-                        hurry=False,
-                        wanted=lambda: wanted[0] and not connection.gone,
-                    )
-                )
-                filled = await asyncio.shield(done)
+                filled = await self.claims.claim(connection, key_hash, boot_id)
         except (TimeoutError, asyncio.CancelledError, DuckyCartError) as error:
-            # Giving up does not undo a claim that the writer has already begun: then it is released by its epoch.
-            wanted[0] = False
             self.links.unclaim(connection)
-            if done is not None:
-                self._spawn(self._release_late(link.cart_id, done))
             if isinstance(error, asyncio.CancelledError) and not connection.gone:
                 raise
             raise Refusal(503, "The server cannot take the cart now; come back shortly.", retry_after=2) from error
@@ -134,6 +126,8 @@ class Dispatch:
             self.links.unclaim(connection)
             raise Refusal(403, "Unknown or disabled cart, or wrong key.")
         link.claimed(filled.epoch, filled.generation)
+        if filled.previous_node not in (None, self.node):
+            self._bus.tell(filled.previous_node, TakenOver(link.cart_id, filled.epoch))
         if connection.gone:
             self.links.unclaim(connection)
             self.release(link)
@@ -147,22 +141,26 @@ class Dispatch:
         self.links.watch(connection, self.monotonic())
         return filled
 
-    async def _release_late(self, cart_id: int, done: "asyncio.Future[Filled | None]") -> None:
-        try:
-            filled = await done
-        except (DuckyCartError, asyncio.CancelledError):
-            return  # it never happened
-        if filled is not None:
-            await self._release(cart_id, filled.epoch)
-
     # A cart is connected
 
     def queued(self, effect: Queued) -> None:
-        """A command was committed: offer it to whoever holds the cart here."""
+        """A command was committed here: offer it to whoever holds the cart, on whichever node."""
         log_command("queued", effect.cart_id, effect.seq, effect.command, online=effect.node is not None)
-        if effect.node == self.node:  # a link that was taken over elsewhere is not told
-            for connection in tuple(self.links.of(effect.cart_id)):
-                connection.offer(effect.seq, effect.command)
+        if effect.node == self.node:
+            self.offered(effect)
+        elif effect.node is not None:
+            self._bus.tell(effect.node, effect)
+
+    def offered(self, effect: Queued) -> None:
+        """A command was committed, here or elsewhere, while this node held the cart: offer it to its links."""
+        for connection in tuple(self.links.of(effect.cart_id)):
+            connection.offer(effect.seq, effect.command)
+
+    def taken_over(self, message: TakenOver) -> None:
+        """Another node claimed the cart. A link of a later claim stays."""
+        connection = self.links.current(message.cart_id)
+        if connection is not None and connection.link.epoch < message.epoch:
+            connection.close(TAKEN_OVER, "a newer connection of this cart took over")
 
     def need_rows(self, connection: Connection, after_seq: int) -> None:
         """The link has a gap, or the sweep found it behind: read what it lacks."""
@@ -190,12 +188,12 @@ class Dispatch:
         """The cart's socket read these."""
         self.receipts.received(link, sent)
         for send in sent:
-            self._wake(link.cart_id, send.seq)
+            self._wake_all(Received(link.cart_id, send.seq, send.command))
 
     def received(self, effect: Received) -> None:
         """A call of the cart was the receipt."""
         log_command("received", effect.cart_id, effect.seq, effect.command, by="call")
-        self._wake(effect.cart_id, effect.seq)
+        self._wake_all(effect)
 
     def answered(self, link: Link) -> None:
         """A pong came."""
@@ -222,39 +220,27 @@ class Dispatch:
 
     def release(self, link: Link) -> None:
         self.receipts.flush()
-        self._spawn(self._release(link.cart_id, link.epoch))
-
-    async def _release(self, cart_id: int, epoch: int) -> None:
-        try:
-            await self._store.write(lambda tx: release(tx, cart_id, epoch), hurry=False)
-        except DuckyCartError as error:
-            if error.code != "stopping":  # the next start releases every link
-                log.error("link not released, trying again", cart=cart_id, epoch=epoch, reason=error.code)
-                self._unreleased.add((cart_id, epoch))
-
-    def release_again(self) -> None:
-        """What the database could not do when the connection was lost, or the cart would count as online for ever."""
-        unreleased, self._unreleased = self._unreleased, set()
-        for cart_id, epoch in unreleased:
-            self._spawn(self._release(cart_id, epoch))
+        self.claims.release(link.cart_id, link.epoch)
 
     # What became of a command
 
     async def delivery(self, cart_id: int, seq: int, wait_seconds: float) -> str:
         """queued, sent, received or superseded; waits up to `wait_seconds` for `received`."""
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        until = loop.time() + wait_seconds
+        waiter: asyncio.Future[None] = loop.create_future()
         waiters = self._waiters[cart_id, seq]
         waiters.add(waiter)
         try:
-            state = await self._state(cart_id, seq)
-            if state in ("queued", "sent") and wait_seconds > 0:
-                try:
-                    async with asyncio.timeout(wait_seconds):
-                        await waiter
+            while True:
+                state = await self._state(cart_id, seq)
+                remaining = until - loop.time()
+                if state not in ("queued", "sent") or remaining <= 0:
+                    return state
+                # The receipt may be another node's, and its word of it lost.
+                done, _ = await asyncio.wait([waiter], timeout=min(remaining, LOOK_SECONDS))
+                if done:
                     return "received"
-                except TimeoutError:
-                    return await self._state(cart_id, seq)
-            return state
         finally:
             waiters.discard(waiter)
             if not waiters:
@@ -270,10 +256,15 @@ class Dispatch:
         )
         return "queued" if row is None else str(row.state)
 
-    def _wake(self, cart_id: int, seq: int) -> None:
-        for waiter in self._waiters.get((cart_id, seq), ()):
+    def wake(self, message: Received) -> None:
+        """The command was received, here or elsewhere: whoever waits for that goes on."""
+        for waiter in self._waiters.get((message.cart_id, message.seq), ()):
             if not waiter.done():
                 waiter.set_result(None)
+
+    def _wake_all(self, message: Received) -> None:
+        self.wake(message)
+        self._bus.tell_others(message)
 
     # The end of the server
 

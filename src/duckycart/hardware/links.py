@@ -54,6 +54,10 @@ class Links:
     def current(self, cart_id: int) -> Connection | None:
         return self._current.get(cart_id)
 
+    def epochs(self) -> dict[int, int]:
+        """Of each connected cart the epoch of its link here."""
+        return {cart_id: connection.link.epoch for cart_id, connection in self._current.items()}
+
     def of(self, cart_id: int) -> Iterator[Connection]:
         """Whoever must be offered a command of this cart: also a connection whose claim is not answered yet."""
         if (current := self._current.get(cart_id)) is not None:

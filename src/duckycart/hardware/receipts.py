@@ -86,7 +86,8 @@ class Receipts:
 
     async def written(self, cart_id: int) -> None:
         """Return when everything heard of this cart is in its rows, or could not be written now."""
-        self.flush()
+        if any(key[0] == cart_id for key in self._pending):  # those of others may wait for more: many carts ask at once
+            self.flush()
         of_cart = [write for write, rows in self._writes.items() if any(key[0] == cart_id for key in rows)]
         if of_cart:
             await asyncio.wait(of_cart)
@@ -118,11 +119,19 @@ class Receipts:
 
     def _later(self) -> None:
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(BATCH_SECONDS, self.flush)
+            self._timer = asyncio.get_running_loop().call_later(BATCH_SECONDS, self._flush_if_idle)
+
+    def _flush_if_idle(self) -> None:
+        """One at a time of what may wait: in a storm they would take every writer, and shoppers none."""
+        self._timer = None
+        if not self._writes:
+            self.flush()
 
     async def _watch(self, writing: Awaitable[None], pending: Pending) -> None:
         try:
             await writing
+            if self._pending:
+                self._later()
         except DuckyCartError as error:
             # The commands stay outstanding: the cart hears them again on its next connection, unless this succeeds.
             log.error("receipts not written, trying again", count=len(pending), reason=error.code)

@@ -134,7 +134,7 @@ class HardwareSocket(asyncio.Protocol):
         assert self._uvicorn is not None
         config, server_state, app_state = self._uvicorn
         self._uvicorn = None
-        if not _is_ours(data):
+        if not is_ours(data):
             self._hand_over(WebSocketsSansIOProtocol(config, server_state, app_state), data)
             return
         self._protocol = opening = ServerProtocol(max_size=MAX_FRAME, logger=_quiet)
@@ -342,7 +342,7 @@ class HardwareSocket(asyncio.Protocol):
             self._transport.abort()
 
 
-def _is_ours(request: bytes) -> bool:
+def is_ours(request: bytes) -> bool:
     """Whether the request line asks for a path at or below /ws/hardware."""
     target = request.split(b"\r\n", 1)[0].split(b" ")[1:2]
     path = target[0].split(b"?", 1)[0] if target else b""

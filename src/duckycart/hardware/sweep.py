@@ -50,4 +50,4 @@ class Sweep:
             connection = self._dispatch.links.current(cart_id)
             if connection is not None:
                 connection.behind(seq)
-        self._dispatch.release_again()
+        self._dispatch.claims.release_again()

@@ -10,7 +10,7 @@ from duckycart.lifecycle.carts import Standing, stand
 from duckycart.lifecycle.effects import Happened, Received
 from duckycart.lifecycle.news import News, NewsKind
 from duckycart.lifecycle.rules import Rules
-from duckycart.lifecycle.sessions import touch_session
+from duckycart.lifecycle.sessions import change_session
 from duckycart.lifecycle.transitions import Event, Phase, decide
 from duckycart.lifecycle.who import ByCart, Who, find_session
 from duckycart.store.engine import Transaction
@@ -189,7 +189,7 @@ def _open_basket(tx: Transaction, who: Who, session_id: int, barcode: int) -> No
     phase = standing.phase if standing.cart.session_id == session_id else Phase.AVAILABLE
     decide(Event.CHANGE_BASKET, phase, session_id=session_id)
     acknowledge_session(tx, who, standing)
-    version = touch_session(tx, session_id)
+    version = change_session(tx, session_id)
     tx.effects.append(Happened(Event.CHANGE_BASKET, session.cart_id, session_id))
     tx.effects.append(News(NewsKind.CART_UPDATED, session.cart_id, session_id, version, barcode))
 

@@ -9,9 +9,12 @@ from sqlalchemy import Connection, bindparam, select
 
 from duckycart.errors import Gone, NotFound
 from duckycart.lifecycle.who import Who, find_session
-from duckycart.store.tables import carts, sessions
+from duckycart.store.tables import carts, fraud_warnings, payments, sessions
 
 GRACE_SECONDS: Final = 60  # after a session's end, for screens that were away when it was said (F39)
+
+DECLINED: Final = "The payment was declined; please try again."
+CANCELLED: Final = "The payment was cancelled; please create another one."
 
 
 class NewsKind(StrEnum):
@@ -35,7 +38,7 @@ class News:
     kind: NewsKind
     cart_id: int
     session_id: int
-    version: int  # of the session, with this change
+    version: int  # of the session, with this change; of ITEM_READ, which changes nothing, that of the time
     data: int | Mapping[str, str] = 0  # a barcode, 0 for none; of a failure `message`
     final: bool = False  # the session is over, there will be no more
 
@@ -48,8 +51,19 @@ _START: Final = (
     .select_from(carts.outerjoin(sessions, sessions.c.id == carts.c.session_id))
     .where(carts.c.id == bindparam("cart"))
 )
-_OVER: Final = select(sessions.c.cart_id, sessions.c.id, sessions.c.version, sessions.c.end_reason).where(
-    sessions.c.id.in_(bindparam("listened", expanding=True)), sessions.c.ended_at.is_not(None)
+_STATES: Final = select(sessions.c.id, sessions.c.cart_id, sessions.c.version, sessions.c.end_reason).where(
+    sessions.c.id.in_(bindparam("listened", expanding=True))
+)
+_STARTS: Final = (
+    select(carts.c.id, carts.c.session_id, sessions.c.version)
+    .join(sessions, sessions.c.id == carts.c.session_id)
+    .where(carts.c.id.in_(bindparam("listened", expanding=True)))
+)
+_WARNINGS: Final = select(fraud_warnings.c.type_of_warning, fraud_warnings.c.news_version).where(
+    fraud_warnings.c.session_id == bindparam("session"), fraud_warnings.c.news_version > bindparam("heard")
+)
+_PAYMENTS: Final = select(payments.c.news, payments.c.news_version, payments.c.state).where(
+    payments.c.session_id == bindparam("session"), payments.c.news_version > bindparam("heard")
 )
 
 
@@ -81,6 +95,38 @@ def start_of_session(connection: Connection, cart_id: int) -> News | None:
     return None if row.session_id is None else News(NewsKind.SESSION_STARTED, cart_id, row.session_id, row.version)
 
 
-def news_of_ends(connection: Connection, session_ids: Collection[int]) -> list[News]:
-    """The last word of those of these sessions that are over."""
-    return [final_news(*row) for row in connection.execute(_OVER, {"listened": list(session_ids)})]
+def missed_news(connection: Connection, heard: Mapping[int, int]) -> list[News]:
+    """What was to be heard of these sessions after the version that was heard of each, in order.
+
+    Warnings, payments and the last word are as they were said; what is between them changed the basket, and is one
+    `cart-updated` about all of it.
+    """
+    missed: list[News] = []
+    for session_id, cart_id, version, end_reason in connection.execute(_STATES, {"listened": list(heard)}).all():
+        after = heard[session_id]
+        if version <= after:
+            continue
+        keys = {"session": session_id, "heard": after}
+        said = [
+            News(NewsKind(kind), cart_id, session_id, number) for kind, number in connection.execute(_WARNINGS, keys)
+        ]
+        for kind, number, state in connection.execute(_PAYMENTS, keys):
+            failed = kind == NewsKind.PAYMENT_FAILED
+            data = {"message": CANCELLED if state == "cancelled" else DECLINED} if failed else 0
+            said.append(News(NewsKind(kind), cart_id, session_id, number, data))
+        if end_reason is not None:
+            said.append(final_news(cart_id, session_id, version, end_reason))
+        for news in sorted(said, key=lambda news: news.version):
+            if news.version > after + 1:
+                missed.append(News(NewsKind.CART_UPDATED, cart_id, session_id, news.version - 1))
+            missed.append(news)
+            after = news.version
+        if version > after:
+            missed.append(News(NewsKind.CART_UPDATED, cart_id, session_id, version))
+    return missed
+
+
+def starts_of_sessions(connection: Connection, cart_ids: Collection[int]) -> list[News]:
+    """The present session's start, of each of these carts that has one."""
+    rows = connection.execute(_STARTS, {"listened": list(cart_ids)})
+    return [News(NewsKind.SESSION_STARTED, *row) for row in rows]

@@ -14,9 +14,9 @@ from duckycart.errors import NotFound
 from duckycart.lifecycle.basket import require_items
 from duckycart.lifecycle.carts import OPEN, OPEN_STATES, Standing, queue_command, raise_alarm, stand
 from duckycart.lifecycle.effects import Happened
-from duckycart.lifecycle.news import News, NewsKind
+from duckycart.lifecycle.news import CANCELLED, DECLINED, News, NewsKind
 from duckycart.lifecycle.rules import Rules
-from duckycart.lifecycle.sessions import basket_total, finish_session, touch_session
+from duckycart.lifecycle.sessions import basket_total, change_session, finish_session, touch_session
 from duckycart.lifecycle.transitions import Event, Phase, decide
 from duckycart.lifecycle.who import Who, find_session
 from duckycart.payments.provider import OpenedPayment, Outcome, ProviderEvent
@@ -85,13 +85,19 @@ _CART_OF: Final = (
 )
 _ONE: Final = update(payments).where(payments.c.id == bindparam("payment"))
 _OPEN: Final = _ONE.values(
-    state="open", provider_ref=bindparam("ref"), url=bindparam("pay_at"), opened_at=bindparam("at")
+    state="open",
+    provider_ref=bindparam("ref"),
+    url=bindparam("pay_at"),
+    opened_at=bindparam("at"),
+    news=NewsKind.PAYMENT_CREATED.value,
+    news_version=bindparam("version"),
 ).returning(*_COLUMNS)
 _CLOSE: Final = _ONE.values(
     state=bindparam("new_state"),
     closed_at=bindparam("at"),
     provider_ref=func.coalesce(bindparam("ref"), payments.c.provider_ref),
 )
+_FAILED: Final = _ONE.values(news=NewsKind.PAYMENT_FAILED.value, news_version=bindparam("version"))
 _HOLD: Final = (
     update(sessions)
     .where(sessions.c.id == bindparam("session"))
@@ -153,14 +159,19 @@ def create_payment(
         "currency": rules.currency,
         "created_at": tx.now,
     }
-    again = _find(tx.connection, _NEWEST_OF_SESSION, session=session_id) is not None
+    news = None
+    if _find(tx.connection, _NEWEST_OF_SESSION, session=session_id) is None:
+        touch_session(tx, session_id)
+    else:
+        version = change_session(tx, session_id)
+        news = News(NewsKind.PAYMENT_RETRYING, session.cart_id, session_id, version)
+        values |= {"news": news.kind.value, "news_version": version}
     payment = tx.connection.execute(_INSERT, values).one()
-    version = touch_session(tx, session_id)
     tx.effects.append(
         Happened(Event.BEGIN_PAYMENT, session.cart_id, session_id, {"payment": payment.id, "amount": total})
     )
-    if again:
-        tx.effects.append(News(NewsKind.PAYMENT_RETRYING, session.cart_id, session_id, version))
+    if news is not None:
+        tx.effects.append(news)
     return _payment_of(payment)
 
 
@@ -177,10 +188,11 @@ def open_payment(tx: Transaction, payment_id: int, opened: OpenedPayment) -> Ope
     phase = Phase.SHOPPING if payment.state != "creating" else standing.phase
     outcome = decide(Event.OPEN_PAYMENT, _phase_in(standing, session_id, phase), session_id=session_id)
     assert outcome.command is not None
-    row = tx.connection.execute(
-        _OPEN, {"payment": payment_id, "ref": opened.ref, "pay_at": opened.url, "at": tx.now}
-    ).one()
     version = tx.connection.execute(_HOLD, {"session": session_id, "at": tx.now}).scalar_one()
+    row = tx.connection.execute(
+        _OPEN,
+        {"payment": payment_id, "ref": opened.ref, "pay_at": opened.url, "at": tx.now, "version": version},
+    ).one()
     tx.effects.append(
         Happened(Event.OPEN_PAYMENT, standing.cart.id, session_id, {"payment": payment_id, "amount": payment.amount})
     )
@@ -210,10 +222,11 @@ def _close(
         return
     decide(event, _phase_in(standing, payment.session_id, standing.phase))
     tx.connection.execute(_CLOSE, {"payment": payment_id, "new_state": state, "at": tx.now, "ref": ref})
-    version = touch_session(tx, payment.session_id)
     tx.effects.append(Happened(event, standing.cart.id, payment.session_id, {"payment": payment_id}))
     if payment.state == "open":
-        _tell_failure(tx, standing, payment, version, "The payment was cancelled; please create another one.")
+        _tell_failure(tx, standing, payment, CANCELLED)
+    else:
+        touch_session(tx, payment.session_id)
 
 
 def record_event(tx: Transaction, provider: str, event: ProviderEvent, body: str, rules: Rules) -> str:
@@ -269,15 +282,16 @@ def _decline(tx: Transaction, payment_id: int) -> str:
     payment, standing = _stand_with(tx, payment_id)
     if payment.state not in OPEN_STATES:
         return "ignored"
-    version = touch_session(tx, payment.session_id)
     tx.effects.append(Happened("payment_declined", standing.cart.id, payment.session_id, {"payment": payment_id}))
-    _tell_failure(tx, standing, payment, version, "The payment was declined; please try again.")
+    _tell_failure(tx, standing, payment, DECLINED)
     return "declined"
 
 
-def _tell_failure(tx: Transaction, standing: Standing, payment: Payment, version: int, message: str) -> None:
+def _tell_failure(tx: Transaction, standing: Standing, payment: Payment, message: str) -> None:
     """Whoever listens, if the session still lasts."""
     if standing.cart.session_id == payment.session_id:
+        version = change_session(tx, payment.session_id)
+        tx.connection.execute(_FAILED, {"payment": payment.id, "version": version})
         data = {"message": message}
         tx.effects.append(News(NewsKind.PAYMENT_FAILED, standing.cart.id, payment.session_id, version, data))
 

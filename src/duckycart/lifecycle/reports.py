@@ -9,7 +9,7 @@ from duckycart.lifecycle.basket import acknowledge_session
 from duckycart.lifecycle.carts import Standing, raise_alarm
 from duckycart.lifecycle.effects import Happened
 from duckycart.lifecycle.news import News, NewsKind
-from duckycart.lifecycle.sessions import stand_in, touch_session
+from duckycart.lifecycle.sessions import change_session, stand_in, touch_session
 from duckycart.lifecycle.who import ByCart
 from duckycart.store.engine import Transaction
 from duckycart.store.tables import fraud_warnings, session_locations
@@ -59,17 +59,19 @@ def warn(tx: Transaction, cart: ByCart, session_id: int, type_of_warning: str) -
     when it is over.
     """
     standing = _stand_in(tx, cart, session_id)
+    kind = WEIGHT_CHANGES.get(type_of_warning)
+    version = 0 if kind is None else change_session(tx, session_id)
     values = {
         "session_id": session_id,
         "type_of_warning": type_of_warning,
         "held": standing.held,
         "created_at": tx.now,
+        "news_version": version,
     }
     warning_id: int = tx.connection.execute(_INSERT_WARNING, values).scalar_one()
     tx.effects.append(Happened("fraud_warning", cart.cart_id, session_id, {"type": type_of_warning}))
-    kind = WEIGHT_CHANGES.get(type_of_warning)
     if kind is not None:
-        tx.effects.append(News(kind, cart.cart_id, session_id, touch_session(tx, session_id)))
+        tx.effects.append(News(kind, cart.cart_id, session_id, version))
     if kind is not None and standing.held:
         raise_alarm(
             tx,
@@ -84,7 +86,7 @@ def warn(tx: Transaction, cart: ByCart, session_id: int, type_of_warning: str) -
 def notify_cart_update(tx: Transaction, cart: ByCart, session_id: int, barcode: int) -> None:
     """The cart asks its screen to look at the basket again. Raises NotFound, Conflict."""
     _stand_in(tx, cart, session_id)
-    version = touch_session(tx, session_id)
+    version = change_session(tx, session_id)
     tx.effects.append(News(NewsKind.CART_UPDATED, cart.cart_id, session_id, version, barcode))
 
 

@@ -51,9 +51,9 @@ _END: Final = (
 _TOUCH: Final = (
     update(sessions)
     .where(sessions.c.id == bindparam("session"))
-    .values(touched_at=bindparam("at"), idle_reported_at=None, version=sessions.c.version + 1)
-    .returning(sessions.c.version)
+    .values(touched_at=bindparam("at"), idle_reported_at=None)
 )
+_CHANGE: Final = _TOUCH.values(version=sessions.c.version + 1).returning(sessions.c.version)
 _INSERT_ANALYTICS: Final = insert(analytics)
 _TOTALS: Final = select(
     func.coalesce(func.sum(basket_lines.c.quantity), 0),
@@ -64,9 +64,17 @@ _PAID: Final = select(func.coalesce(func.sum(payments.c.amount), 0)).where(
 )
 
 
-def touch_session(tx: Transaction, session_id: int) -> int:
-    """Note a sign of life, and that there is something new to see. Returns the session's version with it."""
-    version: int = tx.connection.execute(_TOUCH, {"session": session_id, "at": tx.now}).scalar_one()
+def touch_session(tx: Transaction, session_id: int) -> None:
+    """Note a sign of life."""
+    tx.connection.execute(_TOUCH, {"session": session_id, "at": tx.now})
+
+
+def change_session(tx: Transaction, session_id: int) -> int:
+    """Note a sign of life, and that there is something new to hear. Returns the session's version with it.
+
+    The caller tells exactly one piece of news of this version: listeners wait for the one that they miss.
+    """
+    version: int = tx.connection.execute(_CHANGE, {"session": session_id, "at": tx.now}).scalar_one()
     return version
 
 

@@ -30,7 +30,7 @@ def copy_database(source: Path, target: URL, progress: Progress) -> dict[str, in
     check_postgres(target)
     with ExitStack() as held:
         held.callback(sqlite.FileLock(source).release)
-        held.callback(postgres.OnlyServer(target).release)
+        held.callback(postgres.Tenancy(target, alone=True).release)
         return _copy(source, target, progress)
 
 

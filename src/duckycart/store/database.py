@@ -11,12 +11,12 @@ from sqlalchemy import URL, Engine
 from sqlalchemy.exc import DBAPIError
 
 from duckycart.clock import Clock
-from duckycart.errors import Unavailable
+from duckycart.errors import BadRequest, Unavailable
 from duckycart.store import postgres, sqlite
 from duckycart.store.address import locate
 from duckycart.store.engine import EffectsHandler, Store, Transaction, database_failed
 from duckycart.store.migrate import check_postgres, migrate_sqlite, name_of
-from duckycart.store.postgres import OnlyServer, PostgresStore
+from duckycart.store.postgres import PostgresStore, Tenancy
 from duckycart.store.sqlite import FileLock, SqliteStore
 
 T = TypeVar("T")
@@ -29,13 +29,15 @@ class Database:
 
     name: str  # for people: without a password
     open: Callable[[Clock, EffectsHandler], Store]
-    # Now and then, in a thread: stay the only server. Raises DatabaseInUse, Unavailable; None where nothing is needed.
+    # Now and then, in a thread: keep the lock on it. Raises DatabaseInUse, Unavailable; None where nothing is needed.
     hold: Callable[[], None] | None
     release: Callable[[], None]  # when this server is done with it
 
 
-def open_database(database: str) -> Database:
+def open_database(database: str, *, alone: bool = True) -> Database:
     """A file is locked for this process, made and migrated; a PostgreSQL database is only checked.
+
+    Not `alone` it is shared with other servers, which only PostgreSQL can be.
 
     Raises BadRequest, DatabaseInUse, WrongSchema, Unavailable, each a plain sentence; OSError for a file that cannot be
     used.
@@ -44,11 +46,20 @@ def open_database(database: str) -> Database:
     if isinstance(place, URL):
         try:
             check_postgres(place)
-            only = OnlyServer(place)
+            tenancy = Tenancy(place, alone=alone)
         except DBAPIError as error:
             raise _unreachable(place, error) from error
         return Database(
-            name_of(place), lambda clock, told: PostgresStore(place, clock, told), partial(_hold, only), only.release
+            name_of(place),
+            lambda clock, told: PostgresStore(place, clock, told),
+            partial(_hold, tenancy),
+            tenancy.release,
+        )
+    if not alone:
+        raise BadRequest(
+            "one_server_per_file",
+            f"{place} is a file, and a file has one server. For several, name a PostgreSQL database with --database "
+            "(`duckycart db copy` brings everything along); for one, leave out --bus.",
         )
     place.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(place)
@@ -62,9 +73,9 @@ def open_database(database: str) -> Database:
     return Database(str(place), lambda clock, told: SqliteStore(place, clock, told), None, lock.release)
 
 
-def _hold(only: OnlyServer) -> None:
+def _hold(tenancy: Tenancy) -> None:
     try:
-        only.hold()
+        tenancy.hold()
     except DBAPIError as error:
         raise database_failed(error) from error
 

@@ -24,6 +24,14 @@ T = TypeVar("T")
 log = structlog.get_logger()
 
 _LOCK: Final = text("SELECT pg_try_advisory_lock(7236835, 1)")  # two numbers, so never the lock of migrations
+_SHARED_LOCK: Final = text("SELECT pg_try_advisory_lock_shared(7236835, 1)")
+_ALONE: Final = (
+    "Another DuckyCart server uses this database. Stop it, give this one another --database, or let them work "
+    "together: start each with the same --bus nats://HOST:4222."
+)
+_OTHERS_ALONE: Final = (
+    "A DuckyCart server without a bus uses this database. Stop it, and start it with the same --bus as this one."
+)
 WRITERS: Final = 8  # one process saturates a CPU before these wait for the disk
 READERS: Final = 4
 TRIES: Final = 4  # of a transaction that others got in the way of
@@ -63,15 +71,16 @@ def transact(engine: Engine, clock: Clock, work: Callable[[Transaction], T]) -> 
         return work(Transaction(connection, clock.now()))
 
 
-class OnlyServer:
-    """This server is the only one on its database, as long as it holds this: an advisory lock, gone with the process.
+class Tenancy:
+    """This server uses the database, alone or with others that have a bus: an advisory lock, gone with the process.
 
-    Several servers on one database need a bus between them, which this version does not have.
+    Without a bus between them two servers would mark each other's carts offline, and screens would hear late.
     """
 
-    def __init__(self, url: URL) -> None:
-        """Raises DatabaseInUse when another process holds it, DBAPIError when the database cannot be reached."""
+    def __init__(self, url: URL, *, alone: bool) -> None:
+        """Raises DatabaseInUse when others are not as this one, DBAPIError when the database cannot be reached."""
         self._engine = engine_for(url)
+        self._alone = alone
         self._connection: Connection | None = None
         try:
             self.hold()
@@ -84,11 +93,8 @@ class OnlyServer:
         try:
             if self._connection is None:
                 self._connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-                if not self._connection.execute(_LOCK).scalar_one():
-                    raise DatabaseInUse(
-                        "Another DuckyCart server uses this database. Stop it, or give this one another --database; "
-                        "several servers on one database are not possible yet."
-                    )
+                if not self._connection.execute(_LOCK if self._alone else _SHARED_LOCK).scalar_one():
+                    raise DatabaseInUse(_ALONE if self._alone else _OTHERS_ALONE)
             else:
                 self._connection.execute(text("SELECT 1"))
         except BaseException:

@@ -76,6 +76,17 @@ carts = Table(
           postgresql_where=text("link_node IS NOT NULL")),
 )  # fmt: skip
 
+nodes = Table(
+    # The servers of a database that several share. A row whose `beats` stand still is that of a dead one.
+    "nodes",
+    metadata,
+    Column("id", String(80), primary_key=True),  # as in carts.link_node: its name and which start of it this is
+    Column("beats", BigInteger, nullable=False),
+    Column("links", Integer, nullable=False),  # carts connected to it at its last beat
+    Column("started_at", BigInteger, nullable=False),
+    Column("seen_at", BigInteger, nullable=False),  # by its own clock, for people
+)
+
 commands = Table(
     # What a cart was told. Written in the transaction that changes the state it speaks of.
     "commands",
@@ -195,6 +206,8 @@ payments = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("opened_at", BigInteger),
     Column("closed_at", BigInteger),
+    Column("news", String(20)),  # what screens were last told of it, None when nothing yet
+    Column("news_version", Integer, nullable=False, server_default="0"),  # of the session, with that
     CheckConstraint("state IN ('creating', 'open', 'paid', 'failed', 'cancelled', 'paid_extra')", name="state"),
     CheckConstraint("amount > 0", name="amount"),
     UniqueConstraint("provider", "provider_ref", name="uq_payments_provider_ref"),
@@ -259,6 +272,7 @@ fraud_warnings = Table(
     Column("type_of_warning", String(200), nullable=False),  # "weight increased", "weight decreased" or free text
     Column("held", Boolean, nullable=False),  # said after the session's first payment_created
     Column("created_at", BigInteger, nullable=False),
+    Column("news_version", Integer, nullable=False, server_default="0"),  # of the session; 0: no screen was told
     Index("ix_fraud_warnings_session_id", "session_id"),
     sqlite_autoincrement=True,
 )

@@ -1,0 +1,78 @@
+"""One open socket or stream, and what it has yet to be told."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from enum import Enum, auto
+from typing import Final
+
+from duckycart.lifecycle.news import GRACE_SECONDS, News
+
+MAX_WAITING: Final = 64  # pieces of news that one listener has not read; a whole session is about as many
+
+
+class End(Enum):
+    """Why a listener hears no more."""
+
+    OVER = auto()  # the session is, and its grace too
+    WITHDRAWN = auto()  # the key that opened it is void
+    GONE = auto()  # it went away
+    TOO_SLOW = auto()  # it does not read
+    STOPPING = auto()  # the server stops
+
+
+class Listener:
+    """One open socket or stream."""
+
+    __slots__ = ("_changed", "_saying", "_waiting", "closes_at", "end", "heard_at", "key")
+
+    def __init__(self, now: float, key: str | None = None) -> None:
+        self._waiting: deque[News | None] = deque()  # None is a heartbeat
+        self._changed = asyncio.Event()
+        self._saying: asyncio.Timeout | None = None  # around a message that is being written
+        self.end: End | None = None  # None while it listens
+        self.key = key  # of a cart's screen: which key opened it; else None
+        self.heard_at = now  # when something was last put in its way (monotonic)
+        self.closes_at: float | None = None  # GRACE_SECONDS after its session's last word (monotonic)
+
+    def offer(self, news: News | None, now: float) -> bool:
+        """Put news, or a heartbeat, in its way. Never waits: a listener that does not read is dropped (F24).
+
+        Returns whether this was what it was dropped for.
+        """
+        if self.end is not None or (news is not None and news.final and self.closes_at is not None):
+            return False  # the last word is said once
+        if len(self._waiting) == MAX_WAITING:
+            self.finish(End.TOO_SLOW)
+            return True
+        if news is not None and news.final:
+            self.closes_at = now + GRACE_SECONDS
+        self.heard_at = now
+        self._waiting.append(news)
+        self._changed.set()
+        return False
+
+    def finish(self, end: End) -> None:
+        """It hears no more; what it is slow to read now is given up."""
+        if self.end is not None:
+            return
+        self.end = end
+        self._changed.set()
+        if self._saying is not None:
+            self._saying.reschedule(0)  # long past
+
+    async def listen(self, say: Callable[[News | None], Awaitable[None]]) -> End:
+        """Say all that comes, in order, until the end; returns which it was."""
+        while self.end is None:
+            if not self._waiting:
+                self._changed.clear()
+                await self._changed.wait()
+                continue
+            try:
+                async with asyncio.timeout(None) as self._saying:
+                    await say(self._waiting.popleft())
+            except TimeoutError:
+                return End.TOO_SLOW  # whatever the reason: half a message may be written
+            finally:
+                self._saying = None
+        return self.end

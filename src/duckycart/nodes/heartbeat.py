@@ -1,0 +1,150 @@
+"""Nodes have rows that they keep touching. One whose row stands still is dead, and its carts are offline.
+
+A node judges the others by what it saw itself, never by comparing clocks: `beats` stood still for DEAD_SECONDS in which
+it looked again and again. Who was given up wrongly (a long pause, a database away for this node alone) finds its row
+gone, makes it anew and takes back those of its links that nobody claimed meanwhile.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
+
+from duckycart.clock import Clock
+from duckycart.errors import DuckyCartError
+from duckycart.store.engine import Store, Transaction
+from duckycart.store.tables import carts, nodes
+
+log = structlog.get_logger()
+
+BEAT_SECONDS: Final = 2.0
+DEAD_SECONDS: Final = 8.0  # of a row that stands still; a pause of the whole process can last seconds
+GAP_SECONDS: Final = 2 * BEAT_SECONDS  # between two looks: after a longer one what was seen before it proves nothing
+
+_BEAT: Final = (
+    update(nodes)
+    .where(nodes.c.id == bindparam("node"))
+    .values(beats=nodes.c.beats + 1, seen_at=bindparam("at"), links=bindparam("held"))
+)
+_OTHERS: Final = select(nodes.c.id, nodes.c.beats).where(nodes.c.id != bindparam("node"))
+_IN_ORDER: Final = select(carts.c.id).order_by(carts.c.id).with_for_update()  # one order for all who lock several
+_OFFLINE: Final = update(carts).values(link_node=None, link_changed_at=bindparam("at"))
+_RELEASE_OF: Final = _OFFLINE.where(carts.c.id.in_(_IN_ORDER.where(carts.c.link_node == bindparam("node"))))
+_RELEASE_ORPHANS: Final = _OFFLINE.where(
+    carts.c.id.in_(_IN_ORDER.where(carts.c.link_node.is_not(None), carts.c.link_node.not_in(select(nodes.c.id))))
+)
+_TAKE_BACK: Final = (
+    update(carts)
+    .where(
+        carts.c.id == bindparam("cart"), carts.c.link_epoch == bindparam("epoch"), carts.c.link_node.is_(None),
+        ~carts.c.disabled,
+    )
+    .values(link_node=bindparam("node"), link_changed_at=bindparam("at"))
+)  # fmt: skip
+
+
+def beat(tx: Transaction, node: str, links: int) -> tuple[bool, dict[str, int]]:
+    """Say that the node lives and holds so many links. Returns whether its row was there, and the others' beats."""
+    there = tx.connection.execute(_BEAT, {"node": node, "at": tx.now, "held": links}).rowcount == 1
+    if not there:
+        row = {"id": node, "beats": 0, "started_at": tx.now, "seen_at": tx.now, "links": links}
+        tx.connection.execute(insert(nodes).values(row))
+    return there, {row.id: row.beats for row in tx.connection.execute(_OTHERS, {"node": node})}
+
+
+def give_up(tx: Transaction, node: str, beats: int) -> int | None:
+    """The node is dead, if it is still at this beat: its carts are offline. Returns how many; None if it lives."""
+    gone = tx.connection.execute(delete(nodes).where(nodes.c.id == node, nodes.c.beats == beats)).rowcount
+    if not gone:
+        return None
+    return tx.connection.execute(_RELEASE_OF, {"node": node, "at": tx.now}).rowcount
+
+
+def take_back(tx: Transaction, node: str, epochs: Mapping[int, int]) -> int:
+    """This node was given up and lives: carts it still holds links of, by epoch, are its own again. Returns how many.
+
+    What was claimed or withdrawn meanwhile has another epoch.
+    """
+    taken = 0
+    for cart_id, epoch in sorted(epochs.items()):
+        values = {"cart": cart_id, "epoch": epoch, "node": node, "at": tx.now}
+        taken += tx.connection.execute(_TAKE_BACK, values).rowcount
+    return taken
+
+
+def release_orphans(tx: Transaction) -> None:
+    """Carts whose row names a node that there is no more: nobody would ever release them."""
+    tx.connection.execute(_RELEASE_ORPHANS, {"at": tx.now})
+
+
+def leave(tx: Transaction, node: str) -> None:
+    """The node ends tidily; nobody needs to wait for its death."""
+    tx.connection.execute(delete(nodes).where(nodes.c.id == node))
+
+
+def count_others(connection: Connection, node: str) -> int:
+    """How many other nodes there are, as far as is known."""
+    count: int = connection.execute(select(func.count()).where(nodes.c.id != node)).scalar_one()
+    return count
+
+
+@dataclass(slots=True)
+class _Seen:
+    beats: int
+    since: float  # when these beats were first seen (monotonic)
+
+
+class Heartbeat:
+    """Beats for this node and watches the others; call it every BEAT_SECONDS."""
+
+    def __init__(self, store: Store, clock: Clock, node: str, links: Callable[[], Mapping[int, int]]) -> None:
+        """`links` says which carts are connected to this node, with the epochs of their links."""
+        self._store = store
+        self._clock = clock
+        self._node = node
+        self._links = links
+        self._seen: dict[str, _Seen] = {}
+        self._looked_at: float | None = None  # the last successful look (monotonic)
+
+    async def begin(self) -> None:
+        """Before the first cart connects."""
+        await self._store.write(lambda tx: beat(tx, self._node, 0))
+        await self._store.write(release_orphans)
+
+    async def __call__(self) -> None:
+        """One round. Raises Unavailable while the database is away."""
+        held = len(self._links())
+        there, others = await self._store.write(lambda tx: beat(tx, self._node, held))
+        if not there:
+            epochs = self._links()
+            taken = await self._store.write(lambda tx: take_back(tx, self._node, epochs))
+            log.warning("this node was given up and lives", links=len(epochs), taken_back=taken)
+        for node, beats in self._silent(others):
+            carts_gone = await self._store.write(lambda tx, node=node, beats=beats: give_up(tx, node, beats))  # type: ignore[misc]
+            if carts_gone is not None:
+                log.warning("node given up, it gave no sign of life", silent=node, carts=carts_gone)
+
+    async def others(self) -> bool:
+        """Whether another node lives, as far as is known; False when the database cannot say."""
+        try:
+            return await self._store.read(lambda connection: count_others(connection, self._node)) > 0
+        except DuckyCartError:
+            return False
+
+    async def end(self) -> None:
+        """After the last link was released."""
+        await self._store.write(lambda tx: leave(tx, self._node))
+
+    def _silent(self, others: Mapping[str, int]) -> list[tuple[str, int]]:
+        """Those whose beats have stood still for too long, under our own eyes."""
+        now = self._clock.monotonic()
+        if self._looked_at is None or now - self._looked_at > GAP_SECONDS:
+            self._seen.clear()
+        self._looked_at = now
+        self._seen = {
+            node: seen if (seen := self._seen.get(node)) is not None and seen.beats == beats else _Seen(beats, now)
+            for node, beats in others.items()
+        }
+        return [(node, seen.beats) for node, seen in self._seen.items() if now - seen.since >= DEAD_SECONDS]

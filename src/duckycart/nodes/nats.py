@@ -1,0 +1,174 @@
+"""The bus on NATS: a subject for each node and one for all, of this database alone."""
+
+import asyncio
+import ssl
+from collections import deque
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from duckycart.nodes.messages import Message, NotAMessage, decode, encode
+
+log = structlog.get_logger()
+
+MAX_WAITING: Final = 10_000  # messages not handed to the connection yet; beyond it they are dropped
+PING_SECONDS: Final = 3  # a connection that answers two of these with silence is dead
+CONNECT_SECONDS: Final = 2
+RECONNECT_SECONDS: Final = 1.0
+CLOSE_SECONDS: Final = 2.0  # for what was handed over to leave, at the end
+MAX_REASON: Final = 200
+
+_ALL: Final = "all"
+
+
+class NatsBus:
+    """See `Bus`. Connects in the background, again and again, for as long as it takes; says so in the log.
+
+    The library's own reconnecting is not used: it gives up for good where a server refuses a login once.
+    """
+
+    def __init__(
+        self,
+        servers: tuple[str, ...],
+        shop: str,
+        node: str,
+        heard: Callable[[Message], None],
+        *,
+        credentials: Path | None = None,
+        ca: Path | None = None,
+    ) -> None:
+        """`shop` is what the nodes of one database have in common and others do not know; `heard` is called in the
+        event loop with each message of another node. Raises OSError for a `ca` that cannot be used."""
+        self._prefix = f"duckycart.{shop}"
+        self._node = node
+        self._heard = heard
+        self._options: dict[str, Any] = {
+            "servers": list(servers),
+            "name": node,
+            "no_echo": True,
+            "allow_reconnect": False,
+            "max_reconnect_attempts": 1,  # of each server, until another round begins
+            "reconnect_time_wait": 0,
+            "connect_timeout": CONNECT_SECONDS,
+            "ping_interval": PING_SECONDS,
+            "max_outstanding_pings": 2,
+            "error_cb": self._on_error,
+        }
+        if credentials is not None:
+            self._options["user_credentials"] = str(credentials)
+        if ca is not None:
+            self._options["tls"] = ssl.create_default_context(cafile=str(ca))
+        self._client: Client | None = None  # while it is connected and hears
+        self._waiting: deque[tuple[str, bytes]] = deque()
+        self._changed = asyncio.Event()  # something waits, or the connection is lost, or it is the end
+        self._dropped = 0  # since the last connection
+        self._complained = False  # of the present outage; one line is enough
+        self._closing = False
+        self._work = asyncio.get_running_loop().create_task(self._run())
+
+    @property
+    def connected(self) -> bool:
+        """Whether what is said now leaves, and what is said to this node is heard."""
+        return self._client is not None and self._client.is_connected
+
+    def tell(self, node: str, message: Message) -> None:
+        self._say(self._subject_of(node), message)
+
+    def tell_others(self, message: Message) -> None:
+        self._say(f"{self._prefix}.{_ALL}", message)
+
+    async def close(self) -> None:
+        self._closing = True
+        self._changed.set()
+        if not self.connected:
+            self._work.cancel()  # it is waiting for a server
+        await asyncio.wait([self._work], timeout=CLOSE_SECONDS)
+        self._work.cancel()
+        await asyncio.gather(self._work, return_exceptions=True)
+
+    def _subject_of(self, node: str) -> str:
+        # A node's name may hold what a subject may not: dots, spaces.
+        return f"{self._prefix}.node.{sha256(node.encode()).hexdigest()[:16]}"
+
+    def _say(self, subject: str, message: Message) -> None:
+        # Kept for later it would only be stale: by then the sweeps have done it.
+        if not self.connected or len(self._waiting) >= MAX_WAITING:
+            self._dropped += 1
+            return
+        self._waiting.append((subject, encode(message)))
+        self._changed.set()
+
+    async def _run(self) -> None:
+        while not self._closing:
+            client = Client()
+            try:
+                await self._connect(client)
+                await self._pass_on(client)
+            except Exception as error:  # whatever it is: a bus that is away hurts nobody
+                self._complain(_reason(error))
+            finally:
+                self._client = None
+                self._waiting.clear()
+                await _leave(client)
+            if not self._closing:
+                await asyncio.sleep(RECONNECT_SECONDS)
+
+    async def _connect(self, client: Client) -> None:
+        await client.connect(**self._options, closed_cb=self._on_closed)
+        for subject in (self._subject_of(self._node), f"{self._prefix}.{_ALL}"):
+            await client.subscribe(subject, cb=self._on_message)
+        await client.flush()
+        self._client = client
+        url = client.connected_url
+        log.info("bus connected", server=None if url is None else url.hostname, dropped=self._dropped)
+        self._complained = False
+        self._dropped = 0
+
+    async def _pass_on(self, client: Client) -> None:
+        """Until the connection is lost, or the end and all is said."""
+        while not client.is_closed:
+            self._changed.clear()
+            while self._waiting:
+                subject, payload = self._waiting.popleft()
+                await client.publish(subject, payload)
+            if self._closing:
+                await client.flush()
+                return
+            await self._changed.wait()
+        self._complain("the connection is lost")
+
+    async def _on_message(self, message: Msg) -> None:
+        try:
+            self._heard(decode(message.data))
+        except NotAMessage as error:
+            log.warning("bus message not understood", reason=str(error))
+        except Exception:
+            log.exception("bus message not acted upon")  # the next one may be fine
+
+    async def _on_closed(self) -> None:
+        self._changed.set()
+
+    async def _on_error(self, error: Exception) -> None:
+        self._complain(_reason(error))
+
+    def _complain(self, reason: str) -> None:
+        if not self._complained:
+            self._complained = True
+            log.warning("bus away, the sweeps do its work until it is back", reason=reason)
+
+
+async def _leave(client: Client) -> None:
+    try:
+        async with asyncio.timeout(CLOSE_SECONDS):
+            await client.close()
+    except Exception as error:
+        log.info("bus left in a hurry", reason=_reason(error))
+
+
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:MAX_REASON]

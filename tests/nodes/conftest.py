@@ -1,0 +1,37 @@
+"""Two servers on one PostgreSQL database, in this process, and what is between them."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
+
+import pytest
+
+from tests.nats import NatsServer, nats_server
+from tests.nodes.world import Chain, Node, open_node
+from tests.postgres import free_port
+from tests.world import until
+
+
+@pytest.fixture(scope="session")
+def nats() -> Iterator[NatsServer]:
+    with nats_server() as server:
+        yield server
+
+
+@pytest.fixture(params=["nats", "no bus to be reached"])
+def bus(request: pytest.FixtureRequest, nats: NatsServer) -> str:
+    """What the bus hurries, the sweeps do without it: every promise holds with both."""
+    return nats.url if request.param == "nats" else f"nats://127.0.0.1:{free_port()}"
+
+
+@pytest.fixture
+async def chain(postgres_database: str, bus: str, nats: NatsServer) -> AsyncIterator[Chain]:
+    """Nodes a and b, cart 1, products; `chain.sweep` stands for the timers."""
+    async with AsyncExitStack() as stack:
+        nodes: list[Node] = [await stack.enter_async_context(open_node(postgres_database, bus, name)) for name in "ab"]
+        chain = Chain(*nodes, hurried=bus == nats.url)
+        await chain.a.furnish()
+        chain.b.keys = chain.a.keys
+        if chain.hurried:
+            await until(chain.connected)
+        yield chain
+        await chain.cut_all()

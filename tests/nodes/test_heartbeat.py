@@ -1,0 +1,167 @@
+"""A node that dies without a word is noticed by what the others see, and one that was given up wrongly goes on."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from sqlalchemy import insert, select, update
+
+from duckycart.nodes.heartbeat import BEAT_SECONDS, DEAD_SECONDS, GAP_SECONDS
+from duckycart.store.engine import Transaction
+from duckycart.store.tables import carts, nodes
+from tests.hardware.helpers import GENERATE_QR, end_by_force, heard, raw, said
+from tests.nodes.world import Chain, Node, heartbeat, open_node
+from tests.postgres import free_port
+from tests.world import until
+
+
+@pytest.fixture
+def bus() -> str:
+    """The database alone says who lives."""
+    return f"nats://127.0.0.1:{free_port()}"
+
+
+async def names(node: Node) -> list[str]:
+    return sorted(row.id.split("/")[0] for row in await node.rows(select(nodes)))
+
+
+async def b_is_silent(chain: Chain, seconds: float = DEAD_SECONDS) -> None:
+    """Only a beats, for so long."""
+    for _ in range(round(seconds / BEAT_SECONDS)):
+        chain.move(BEAT_SECONDS)
+        await heartbeat(chain.a)
+
+
+async def test_a_node_is_known_from_its_start_to_its_end(postgres_database: str, bus: str) -> None:
+    async with open_node(postgres_database, bus, "a") as a:
+        assert await names(a) == ["a"]
+        async with open_node(postgres_database, bus, "b"):
+            assert await names(a) == ["a", "b"]
+        assert await names(a) == ["a"]
+
+
+async def test_the_carts_of_a_node_that_died_are_offline_in_seconds(chain: Chain) -> None:
+    await raw(chain.b)
+    await chain.b.online()
+    await chain.beat()
+    await b_is_silent(chain, DEAD_SECONDS - BEAT_SECONDS)
+    assert (await chain.a.cart_row()).link_node is not None
+    await b_is_silent(chain, BEAT_SECONDS)
+    row = await chain.a.cart_row()
+    assert row.link_node is None
+    assert row.link_changed_at == chain.a.clock.now()
+    assert await names(chain.a) == ["a"]
+
+
+async def test_a_node_that_beats_is_not_given_up(chain: Chain) -> None:
+    await raw(chain.b)
+    for _ in range(10):
+        chain.move(BEAT_SECONDS)
+        await chain.beat()
+    assert (await chain.a.cart_row()).link_node is not None
+
+
+async def test_who_looked_away_gives_nobody_up(chain: Chain) -> None:
+    """The database was away for both, or this node slept: what was seen before proves nothing."""
+    await raw(chain.b)
+    await chain.beat()
+    chain.move(GAP_SECONDS + DEAD_SECONDS)
+    await heartbeat(chain.a)
+    assert await names(chain.a) == ["a", "b"]
+    await b_is_silent(chain)
+    assert await names(chain.a) == ["a"]
+
+
+async def test_clocks_that_disagree_give_nobody_up(postgres_database: str, bus: str) -> None:
+    async with open_node(postgres_database, bus, "a") as a, open_node(postgres_database, bus, "b") as b:
+        b.clock.move(-3600)
+        for _ in range(10):
+            a.clock.move(BEAT_SECONDS)
+            await heartbeat(b)
+            await heartbeat(a)
+        assert await names(a) == ["a", "b"]
+
+
+async def test_a_node_given_up_wrongly_takes_back_its_links_and_delivers_what_was_queued_meanwhile(
+    chain: Chain,
+) -> None:
+    cart = await raw(chain.b)
+    await chain.b.online()
+    await chain.beat()
+    await b_is_silent(chain)
+    await chain.a.qr()
+    await chain.a.sweep()
+    assert cart.texts == []
+    await heartbeat(chain.b)
+    assert (await chain.a.cart_row()).link_node.startswith("b/")
+    assert await names(chain.a) == ["a", "b"]
+    await chain.b.sweep()
+    await heard(cart, GENERATE_QR)
+    assert await chain.a.settled() == ["received"]
+
+
+async def test_f31_an_end_queued_while_its_node_was_given_up_is_told(chain: Chain) -> None:
+    cart = await raw(chain.b)
+    shopper = await chain.a.shopper()
+    session_id = await chain.b.start(shopper)
+    await chain.a.settled()
+    await chain.beat()
+    await b_is_silent(chain)
+    await end_by_force(chain.a, session_id)
+    await heartbeat(chain.b)
+    await chain.b.sweep()
+    await heard(cart, GENERATE_QR, said("session_started", session_id), said("end_session", session_id))
+
+
+async def test_a_link_that_was_taken_over_meanwhile_is_not_taken_back(chain: Chain) -> None:
+    old = await raw(chain.b)
+    await chain.b.online()
+    await chain.beat()
+    await b_is_silent(chain)
+    await raw(chain.a)
+    await heartbeat(chain.b)
+    assert (await chain.a.cart_row()).link_node.startswith("a/")
+    await chain.b.sweep()
+    await until(lambda: old.closed)
+    assert old.closed is not None
+    assert old.closed[0] == 4409
+
+
+@pytest.mark.parametrize("changes", [{"key_hash": b"other"}, {"disabled": True}], ids=["key", "disabled"])
+async def test_a_link_whose_credential_was_withdrawn_meanwhile_is_not_taken_back(
+    chain: Chain, changes: dict[str, object]
+) -> None:
+    await raw(chain.b)
+    await chain.b.online()
+    await chain.beat()
+    await b_is_silent(chain)
+
+    def withdraw(tx: Transaction) -> None:
+        link = {"link_epoch": carts.c.link_epoch + 1, "link_node": None, "link_changed_at": tx.now}
+        tx.connection.execute(update(carts).values(**changes, **link))
+
+    await chain.a.house.store.write(withdraw)
+    await heartbeat(chain.b)
+    assert (await chain.a.cart_row()).link_node is None
+
+
+@asynccontextmanager
+async def after_a_crash(database: str, bus: str) -> AsyncIterator[Node]:
+    """A node that starts where a cart's row names one that there is no more."""
+    async with open_node(database, bus, "first") as first:
+
+        def orphan(tx: Transaction) -> None:
+            cart = {"id": 1, "key_hash": b"k", "created_at": 0, "link_node": "long/gone", "link_epoch": 3}
+            tx.connection.execute(insert(carts).values(cart))
+            tx.connection.execute(insert(carts).values({**cart, "id": 2, "key_hash": b"l", "link_node": node_id}))
+
+        (node_id,) = [row.id for row in await first.rows(select(nodes))]
+        await first.house.store.write(orphan)
+        async with open_node(database, bus, "second") as second:
+            yield second
+
+
+async def test_carts_of_a_node_that_nobody_remembers_are_released_at_a_start(postgres_database: str, bus: str) -> None:
+    async with after_a_crash(postgres_database, bus) as node:
+        assert (await node.cart_row(1)).link_node is None
+        assert (await node.cart_row(2)).link_node.startswith("first/")

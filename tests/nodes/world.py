@@ -1,0 +1,68 @@
+"""Servers that share a database, from the outside."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from duckycart.nodes.nats import NatsBus
+from tests.hardware.helpers import cut_all
+from tests.world import FakeClock, Shop, open_shop, until
+
+Node = Shop
+
+
+@asynccontextmanager
+async def open_node(database: str, bus: str, name: str, clock: FakeClock | None = None) -> AsyncIterator[Node]:
+    async with open_shop(database, clock=clock, bus=(bus,), node=name) as node:
+        yield node
+
+
+def bus_of(node: Node) -> NatsBus:
+    bus = node.house.dispatch._bus
+    assert isinstance(bus, NatsBus)
+    return bus
+
+
+class Chain:
+    """Two nodes."""
+
+    def __init__(self, a: Node, b: Node, *, hurried: bool) -> None:
+        self.a = a
+        self.b = b
+        self.hurried = hurried  # by a bus that works
+
+    def connected(self) -> bool:
+        return all(bus_of(node).connected for node in (self.a, self.b))
+
+    async def soon(self, condition: Callable[[], Any]) -> None:
+        """Until it holds: with the bus by itself, without it at the next sweeps."""
+        if self.hurried:
+            await until(condition)
+            return
+        for _ in range(3):  # what one sweep reads another thread may still be committing
+            await self.sweep()
+        await until(condition)
+
+    async def sweep(self) -> None:
+        for node in (self.a, self.b):
+            await node.sweep()
+            await node.house.channels.sweep()
+
+    async def beat(self) -> None:
+        for node in (self.b, self.a):  # a saw b's newest
+            await heartbeat(node)
+
+    def move(self, seconds: float) -> None:
+        for node in (self.a, self.b):
+            node.clock.move(seconds)
+
+    async def cut_all(self) -> None:
+        await asyncio.gather(cut_all(self.a), cut_all(self.b))
+
+
+async def heartbeat(node: Node) -> None:
+    """One beat of this node."""
+    beat = node.app.state.running.heartbeat
+    assert beat is not None
+    await beat()
