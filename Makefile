@@ -27,6 +27,7 @@ bench: .venv/dev
 	$(BIN)/python -m bench.carts
 	$(BIN)/python -m bench.sessions
 	$(BIN)/python -m bench.churn
+	$(BIN)/python -m bench.storm
 
 format: .venv/dev
 	$(BIN)/ruff check --fix .

@@ -44,8 +44,9 @@ def main() -> None:
         path = Path(folder) / "bench.db"
         keys = furnish(path, count + WARM_UP)
         port = free_port()
-        environment = {"DUCKYCART_DATABASE": f"sqlite:///{path}", "DUCKYCART_HANDSHAKES": "1000"}
-        with running(["-m", "duckycart", "serve", "--port", str(port)], port, **environment) as pid:
+        with running(
+            ["-m", "duckycart", "serve", "--port", str(port)], port, DUCKYCART_DATABASE=f"sqlite:///{path}"
+        ) as pid:
             ours = asyncio.run(measure(port, pid, keys))
         port = free_port()
         with running(["-m", "bench.plain_route", str(port)], port) as pid:

@@ -3,20 +3,23 @@
 from hashlib import sha256
 from pathlib import Path
 
-from sqlalchemy import insert
+from sqlalchemy import URL, insert
 
 from duckycart.clock import SystemClock
+from duckycart.store.database import engine_for, transact
 from duckycart.store.engine import Transaction
-from duckycart.store.migrate import migrate_sqlite
-from duckycart.store.sqlite import engine_for, transact
+from duckycart.store.migrate import migrate_sqlite, upgrade_postgres
 from duckycart.store.tables import carts, products, users
 
 BARCODE = 6221000000012
 
 
-def furnish(path: Path, count: int) -> dict[int, str]:
+def furnish(place: Path | URL, count: int) -> dict[int, str]:
     """`count` carts and shoppers (with the same numbers) and one product; returns the carts' keys."""
-    migrate_sqlite(path)
+    if isinstance(place, Path):
+        migrate_sqlite(place)
+    else:
+        upgrade_postgres(place)
     keys = {cart_id: f"bench-key-of-cart-{cart_id:09d}-0123456789" for cart_id in range(1, count + 1)}
 
     def add(tx: Transaction) -> None:
@@ -36,7 +39,7 @@ def furnish(path: Path, count: int) -> dict[int, str]:
         texts = {"description": "Milk", "description_ar": "", "product_size": ""}
         tx.connection.execute(insert(products), [product | texts])
 
-    engine = engine_for(path)
+    engine = engine_for(place)
     transact(engine, SystemClock(), add)
     engine.dispose()
     return keys

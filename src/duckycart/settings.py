@@ -76,7 +76,9 @@ class Settings(BaseSettings):
     provider_seconds: float = Field(10.0, gt=0, le=60)  # time limit of one call to a provider
 
     # Limits
-    handshakes: int = Field(512, ge=1)  # carts connecting at one moment; the others get 503 and come back
+    # Carts that connect or wait for it at one moment; the others get 503. Client libraries give up after 10 s and about
+    # 1,000 a second are let in: more than these would wait in vain. One that waits takes 7 KiB.
+    handshakes: int = Field(10_000, ge=1)
     connects: int = Field(5, ge=1)  # accepted connects of one cart in 10 s; more are two carts with one key
     sign_in_per_minute: int = Field(10, ge=1)  # per account; who guesses passwords tries one account often
     scans_per_minute: int = Field(30, ge=1)  # per shopper

@@ -46,6 +46,7 @@ async def all_gone(shop: Shop) -> None:
     assert not house._waiters
     assert not house._probes
     assert len(house.claims) == 0
+    assert len(house.turnstile) == 0
     assert not house.receipts._pending
     assert not house.receipts._writes
     shop.clock.move(11)
