@@ -1,12 +1,16 @@
 """The bus on real NATS: who hears what, and what happens when NATS is away."""
 
 import asyncio
+import json
 import ssl
+from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from secrets import token_bytes
 from typing import Any
 
+import nkeys  # type: ignore[import-untyped]
 import pytest
 import trustme
 from nats.aio.client import Client
@@ -167,6 +171,54 @@ async def test_tls_with_an_authority_of_ones_own(tmp_path: Path) -> None:
             a, b = [await join(nats.url, node, ca=tmp_path / "ca.pem") for node in "ab"]
             a.bus.tell_others(TakenOver(1, 1))
             await b.hears(TakenOver(1, 1))
+
+
+def _jwt(claims: dict[str, Any], signer: nkeys.KeyPair) -> str:
+    """As NATS has them: signed with a key of its own kind."""
+
+    def part(data: bytes) -> str:
+        return urlsafe_b64encode(data).decode().rstrip("=")
+
+    header = part(b'{"typ":"JWT","alg":"ed25519-nkey"}')
+    body = {"jti": "1", "iat": 1_700_000_000, "iss": signer.public_key.decode(), **claims}
+    signed = f"{header}.{part(json.dumps(body).encode())}"
+    return f"{signed}.{part(signer.sign(signed.encode()))}"
+
+
+def _credentials(folder: Path) -> tuple[Path, Path]:
+    """(server's configuration, a user's .creds file), as an operator of NATS accounts makes them."""
+    kinds = (nkeys.PREFIX_BYTE_OPERATOR, nkeys.PREFIX_BYTE_ACCOUNT, nkeys.PREFIX_BYTE_USER)
+    seeds = [nkeys.encode_seed(token_bytes(32), kind) for kind in kinds]
+    operator, account, user = [nkeys.from_seed(bytearray(seed)) for seed in seeds]
+    names = [pair.public_key.decode() for pair in (operator, account, user)]
+    unlimited = {"subs": -1, "data": -1, "payload": -1}
+    limits = {**unlimited, "imports": -1, "exports": -1, "wildcards": True, "conn": -1, "leaf": -1}
+    of_operator = _jwt({"sub": names[0], "name": "o", "nats": {"type": "operator", "version": 2}}, operator)
+    of_account = _jwt(
+        {"sub": names[1], "name": "a", "nats": {"type": "account", "version": 2, "limits": limits}}, operator
+    )
+    of_user = _jwt(
+        {"sub": names[2], "name": "u", "nats": {"type": "user", "version": 2, "pub": {}, "sub": {}, **unlimited}},
+        account,
+    )
+    server, creds = folder / "nats.conf", folder / "shop.creds"
+    server.write_text(f"operator: {of_operator}\nresolver: MEMORY\nresolver_preload: {{ {names[1]}: {of_account} }}\n")
+    creds.write_text(
+        f"-----BEGIN NATS USER JWT-----\n{of_user}\n------END NATS USER JWT------\n\n"
+        f"-----BEGIN USER NKEY SEED-----\n{seeds[2].decode()}\n------END USER NKEY SEED------\n"
+    )
+    return server, creds
+
+
+async def test_the_credentials_of_a_nats_account_let_in_and_nothing_else_does(tmp_path: Path) -> None:
+    server, creds = _credentials(tmp_path)
+    with nats_server("--config", str(server)) as nats:
+        async with members() as join:
+            a, b = [await join(nats.url, node, credentials=creds) for node in "ab"]
+            stranger = await join(nats.url, "c", wait=False)
+            a.bus.tell_others(TakenOver(1, 1))
+            await b.hears(TakenOver(1, 1))
+            assert not stranger.bus.connected
 
 
 def test_an_authority_that_is_no_certificate_is_an_error_at_once(tmp_path: Path) -> None:

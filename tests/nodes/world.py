@@ -7,14 +7,14 @@ from typing import Any
 
 from duckycart.nodes.nats import NatsBus
 from tests.hardware.helpers import cut_all
-from tests.world import FakeClock, Shop, open_shop, until
+from tests.world import Shop, open_shop, until
 
 Node = Shop
 
 
 @asynccontextmanager
-async def open_node(database: str, bus: str, name: str, clock: FakeClock | None = None) -> AsyncIterator[Node]:
-    async with open_shop(database, clock=clock, bus=(bus,), node=name) as node:
+async def open_node(database: str, bus: str, name: str, **settings: Any) -> AsyncIterator[Node]:
+    async with open_shop(database, bus=(bus,), node=name, **settings) as node:
         yield node
 
 

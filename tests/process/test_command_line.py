@@ -44,6 +44,9 @@ def test_it_explains_itself(arguments: list[str], words: list[str]) -> None:
         ),
         pytest.param(["--database", "mysql://shop"], {}, "like postgresql+psycopg://", id="other database"),
         pytest.param(["--database", "shop.db"], {}, "sqlite:///duckycart.db", id="not a URL"),
+        pytest.param(["--bus", "nats://127.0.0.1:4222"], {}, "a file has one server", id="a bus on a file"),
+        pytest.param(["--bus", "127.0.0.1:4222"], {}, "name NATS servers, like nats://", id="not a bus"),
+        pytest.param([], {"BUS_CREDENTIALS": "no.creds"}, "no.creds is not there", id="no credentials"),
         pytest.param(
             ["--database", "sqlite:///notes.txt"], {}, "cannot be opened: file is not a database: ", id="not a database"
         ),

@@ -131,25 +131,6 @@ async def test_shoppers_go_before_claims_and_receipts(store: SqliteStore, effect
     assert effects == ["scan", "payment", "claim", "receipt"]
 
 
-async def test_what_nobody_wants_any_more_is_dropped_before_it_begins(store: SqliteStore, effects: Effects) -> None:
-    wanted = [True]
-    gate = Gate()
-    gating = store.write(gate)
-    claim = store.write(note("claim"), hurry=False, wanted=lambda: wanted[0])
-    wanted[0] = False
-    gate.open.set()
-    await gating
-    # As asyncio's own error: whoever awaits it takes it for what it is, a cancelled wait.
-    with pytest.raises(asyncio.CancelledError):
-        await claim
-    assert effects == []
-    assert await store.read(notes) == []
-
-
-async def test_what_is_wanted_is_done(store: SqliteStore) -> None:
-    assert await store.write(note("claim"), wanted=lambda: True) == "claim"
-
-
 async def test_cancelling_the_caller_does_not_cancel_the_work(store: SqliteStore, effects: Effects) -> None:
     gate = Gate()
     gating, cancelled = store.write(gate), store.write(note("on its way"))

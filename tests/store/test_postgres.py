@@ -64,8 +64,10 @@ async def test_a_transaction_is_all_or_nothing_and_tells_after_its_commit(
 
 
 async def test_f34_what_a_claim_reads_is_newer_than_the_lock_it_waited_for(store: PostgresStore) -> None:
-    """A command is being committed when the cart connects: the claim waits for the row and then finds the command."""
+    """A command is being committed when the cart connects, together with another: the claims wait for the row and then
+    find the command."""
     await store.write(add_cart)
+    await store.write(lambda tx: tx.connection.execute(carts.insert().values(id=2, key_hash=b"l", created_at=0)))
     gate, locked = Gate(), threading.Event()
 
     def command(tx: Transaction) -> None:
@@ -76,12 +78,16 @@ async def test_f34_what_a_claim_reads_is_newer_than_the_lock_it_waited_for(store
 
     committing = asyncio.ensure_future(store.write(command))
     await asyncio.to_thread(locked.wait, PATIENCE)
-    claiming = asyncio.ensure_future(store.write(lambda tx: claim_many(tx, [Claim(1, b"k", None)], "here")))
+    claiming = asyncio.ensure_future(
+        store.write(lambda tx: claim_many(tx, [Claim(2, b"l", None), Claim(1, b"k", None)], "here"))
+    )
     await until(lambda: _waits_for_a_lock(store))
     gate.open.set()
     await committing
-    (filled,) = await claiming
+    other, filled = await claiming
     assert filled is not None
+    assert other is not None
+    assert other.rows == ()
     assert [row.seq for row in filled.rows] == [1]
 
 
@@ -212,6 +218,18 @@ def test_one_server_per_database(postgres_database: str) -> None:
     first.hold()
     first.release()
     open_database(postgres_database).release()
+
+
+def test_several_servers_need_a_bus_each(postgres_database: str) -> None:
+    members = [open_database(postgres_database, alone=False) for _ in range(2)]
+    with pytest.raises(DatabaseInUse, match=r"the same --bus nats://"):
+        open_database(postgres_database)
+    for member in members:
+        member.release()
+    only = open_database(postgres_database)
+    with pytest.raises(DatabaseInUse, match=r"without a bus uses this database. Stop it"):
+        open_database(postgres_database, alone=False)
+    only.release()
 
 
 def test_what_keeps_the_only_server_from_its_database_is_said_in_words(breakable: OwnPostgres) -> None:

@@ -26,7 +26,7 @@ Result = TypeVar("Result")
 Spawn = Callable[[Coroutine[Any, Any, None]], None]
 
 BATCH: Final = 64  # carts in one transaction: a shopper's scan waits for at most one on SQLite
-CLAIMING: Final = 2  # transactions of claims at the store at a time: while one commits, the other works
+CLAIMING: Final = 2  # transactions of claims at the store at a time: the other goes on while one waits for a lock
 RELEASING: Final = 1
 
 

@@ -207,6 +207,11 @@ class Link:
         self._closed = True
 
     @property
+    def all_read(self) -> bool:
+        """Whether every command sent here has its receipt."""
+        return not self._unread
+
+    @property
     def deadline(self) -> float:
         """When `tick` has to be called next."""
         return self._pinged_at + PONG_SECONDS if self._pinged else self._heard_at + self._silence

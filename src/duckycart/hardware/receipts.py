@@ -100,6 +100,11 @@ class Receipts:
             return None
         return "sent" if all(received_at is None for _, received_at in known) else "received"
 
+    def has_all(self, link: Link) -> bool:
+        """Whether everything sent on this link is received, and in its rows."""
+        under_way = (self._pending, *self._writes.values())
+        return link.all_read and not any(key[0] == link.cart_id for rows in under_way for key in rows)
+
     async def finish(self) -> None:
         """Write what is left; for the end of the server."""
         self.flush()

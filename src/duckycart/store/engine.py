@@ -6,7 +6,6 @@ touch nothing but the database and `tx.effects`. Whatever has to be known after 
 handed out, in the order of the commits, in the event loop, before the caller itself is answered.
 """
 
-from asyncio import CancelledError
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
@@ -31,19 +30,11 @@ class Transaction:
 class Store(Protocol):
     """Both stores keep these promises."""
 
-    def write(
-        self,
-        work: Callable[[Transaction], T],
-        *,
-        hurry: bool = True,
-        wanted: Callable[[], bool] | None = None,
-    ) -> Awaitable[T]:
+    def write(self, work: Callable[[Transaction], T], *, hurry: bool = True) -> Awaitable[T]:
         """Run `work` as one transaction; awaiting gives its result once that is durable.
 
         It is handed over at once, in the order of the calls, whether somebody awaits it or not. `hurry` puts it before
-        all that is not (shoppers before claims and receipts). `wanted` is asked, in the writer
-        thread, just before the work would begin; if it says no, the work is dropped and CancelledError raised.
-        Cancelling the caller does not cancel the work.
+        all that is not (shoppers before claims and receipts). Cancelling the caller does not cancel the work.
 
         Raises whatever `work` raised, after the commit of what it may have looked at; Unavailable when the database
         did not do it (full, locked, gone), and then nothing of it happened.
@@ -69,16 +60,10 @@ EffectsHandler = Callable[[list[object]], None]
 class Job:
     """One function on its way through a writer, with what became of it."""
 
-    __slots__ = ("answer", "effects", "error", "result", "wanted", "work")
+    __slots__ = ("answer", "effects", "error", "result", "work")
 
-    def __init__(
-        self,
-        work: Callable[[Transaction], Any],
-        wanted: Callable[[], bool] | None,
-        answer: Callable[["Job"], None],
-    ) -> None:
+    def __init__(self, work: Callable[[Transaction], Any], answer: Callable[["Job"], None]) -> None:
         self.work = work
-        self.wanted = wanted
         self.answer = answer  # called in the event loop, once, after the commit
         self.result: Any = None
         self.error: BaseException | None = None
@@ -86,8 +71,6 @@ class Job:
 
     def run(self, connection: Connection, now: int) -> None:
         """Do the work, and remember its result; raises what the work raised, having kept nothing."""
-        if self.wanted is not None and not self.wanted():
-            raise CancelledError("nobody waits for this any more")
         tx = Transaction(connection, now)
         self.result = self.work(tx)
         self.effects = tx.effects

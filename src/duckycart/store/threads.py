@@ -45,13 +45,7 @@ class ThreadedStore(ABC):
         for writer in self._writers:
             writer.start()
 
-    def write(
-        self,
-        work: Callable[[Transaction], T],
-        *,
-        hurry: bool = True,
-        wanted: Callable[[], bool] | None = None,
-    ) -> asyncio.Future[T]:
+    def write(self, work: Callable[[Transaction], T], *, hurry: bool = True) -> asyncio.Future[T]:
         future: asyncio.Future[T] = self._loop.create_future()
 
         def answer(job: Job) -> None:
@@ -59,8 +53,6 @@ class ThreadedStore(ABC):
                 return
             if job.error is None:
                 future.set_result(job.result)
-            elif isinstance(job.error, asyncio.CancelledError):
-                future.cancel(*job.error.args)
             else:
                 future.set_exception(job.error)
 
@@ -72,7 +64,7 @@ class ThreadedStore(ABC):
                     Unavailable("overloaded", "The server has too much to do; try again shortly.", retry_after=2)
                 )
             else:
-                (self._hurry if hurry else self._later).append(Job(work, wanted, answer))
+                (self._hurry if hurry else self._later).append(Job(work, answer))
                 self._changed.notify()
         return future
 

@@ -1,0 +1,82 @@
+"""News that comes late, twice or out of order is said once, in the order of the session's versions."""
+
+from itertools import permutations
+
+import pytest
+
+from duckycart.channels.listener import Listener
+from duckycart.channels.topic import Topic
+from duckycart.lifecycle.news import News, NewsKind
+
+
+def news(version: int, kind: NewsKind = NewsKind.CART_UPDATED) -> News:
+    return News(kind, 1, 7, version, version)
+
+
+def start(session_id: int) -> News:
+    return News(NewsKind.SESSION_STARTED, 1, session_id, 1)
+
+
+@pytest.fixture
+def topic() -> Topic:
+    """Somebody listens and was told how things stand in version 4."""
+    topic = Topic()
+    topic.listeners.add(Listener(0.0))
+    topic.opened(news(4))
+    return topic
+
+
+@pytest.mark.parametrize("order", list(permutations((5, 6, 7))), ids=str)
+def test_f28_whatever_the_order_in_which_it_comes(topic: Topic, order: tuple[int, ...]) -> None:
+    said = [one.version for version in order for one in topic.next(news(version))]
+    assert said == [5, 6, 7]
+    assert topic.told == 7
+
+
+def test_what_was_said_or_was_before_the_present_is_not_said_again(topic: Topic) -> None:
+    assert topic.next(news(5)) == [news(5)]
+    assert topic.next(news(5)) == topic.next(news(4)) == topic.next(news(1)) == []
+
+
+def test_what_was_looked_up_stands_for_what_was_lost_and_lets_the_rest_go_on(topic: Topic) -> None:
+    assert topic.next(news(7)) == topic.next(news(8)) == []
+    assert topic.found(news(6)) == [news(6), news(7), news(8)]
+    assert topic.next(news(5)) == topic.next(news(6)) == [], "they come late"
+    assert topic.next(news(9)) == [news(9)]
+
+
+def test_what_was_looked_up_is_not_said_twice(topic: Topic) -> None:
+    assert topic.next(news(5)) == [news(5)]
+    assert topic.found(news(5)) == []
+
+
+def test_between_subscription_and_opening_nothing_is_lost() -> None:
+    topic = Topic()
+    topic.listeners.add(Listener(0.0))
+    assert topic.next(news(5)) == [news(5)]
+    assert topic.next(news(7)) == [news(7)]
+    topic.opened(news(5))
+    assert topic.next(news(6)) == [news(6)]
+    assert topic.told == 7
+    assert topic.next(news(8)) == [news(8)]
+
+
+def test_a_scan_changes_nothing_and_waits_for_nothing(topic: Topic) -> None:
+    seen = news(4, NewsKind.ITEM_READ)
+    assert topic.next(seen) == topic.next(seen) == [seen]
+
+
+def test_a_cart_is_told_of_its_newest_session() -> None:
+    topic = Topic()
+    topic.listeners.add(Listener(0.0))
+    topic.opened(None)
+    assert topic.next(start(5)) == [start(5)]
+    assert topic.next(start(9)) == [start(9)]
+    assert topic.next(start(7)) == topic.found(start(9)) == []
+    assert topic.found(start(12)) == [start(12)]
+
+
+def test_nobody_looks_for_more_after_the_last_word(topic: Topic) -> None:
+    for listener in topic.listeners:
+        listener.offer(News(NewsKind.PAYMENT_SUCCESSFUL, 1, 7, 5, final=True), 0.0)
+    assert topic.told is None

@@ -1,0 +1,201 @@
+"""A shop floor in front of real server processes: carts and shoppers that go on whatever happens to the servers.
+
+Carts connect to any node, are back at once after a close, and note what they hear. Shoppers ask any node, and ask
+again until they have an answer: every call may be repeated.
+"""
+
+import asyncio
+import json
+import random
+from collections.abc import Iterator
+from hashlib import sha256
+from itertools import groupby
+from secrets import token_hex
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx2
+import psycopg
+from sqlalchemy import insert, make_url
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake
+
+from duckycart.api.tokens import AccessToken, Tokens
+from duckycart.clock import SystemClock
+from duckycart.store.engine import Transaction
+from duckycart.store.keys import read_or_make_signing_keys
+from duckycart.store.postgres import engine_for, transact
+from duckycart.store.tables import carts, products, users
+from tests.process.world import Served
+from tests.world import MILK, PATIENCE, until
+
+Told = tuple[str, int | None]  # a command: its type, its session
+
+
+def key_of(cart_id: int) -> str:
+    return f"key-of-cart-{cart_id}-0123456789abcdef0123"
+
+
+def furnish(database: str, size: int) -> dict[int, dict[str, str]]:
+    """So many carts, a product, and a shopper for each cart: by cart, the shopper's headers."""
+
+    def add(tx: Transaction) -> dict[int, dict[str, str]]:
+        tokens = Tokens(read_or_make_signing_keys(tx), SystemClock())
+        tx.connection.execute(insert(products).values(
+            barcode=str(MILK), barcode_number=str(MILK), description="Milk", description_ar="", product_size="",
+            unit_price=1250,
+        ))  # fmt: skip
+        shoppers = {}
+        for cart_id in range(1, size + 1):
+            key_hash = sha256(key_of(cart_id).encode()).digest()
+            tx.connection.execute(insert(carts).values(id=cart_id, key_hash=key_hash, created_at=tx.now))
+            user_id = tx.connection.execute(insert(users).values(
+                email=f"{cart_id}@example.com", full_name="Mona", is_active=True, is_operator=False, created_at=tx.now,
+            ).returning(users.c.id)).scalar_one()  # fmt: skip
+            shoppers[cart_id] = {"Authorization": f"Bearer {tokens.access(AccessToken(user_id, is_operator=False))}"}
+        return shoppers
+
+    engine = engine_for(make_url(database))
+    try:
+        return transact(engine, SystemClock(), add)
+    finally:
+        engine.dispose()
+
+
+class Cart:
+    """Connected to some node for as long as the test lasts."""
+
+    def __init__(self, nodes: list[Served], cart_id: int) -> None:
+        self.id = cart_id
+        self.connections: list[list[Told]] = []  # what each of them was told
+        self._nodes = nodes
+        self._running = asyncio.create_task(self._run())
+
+    async def _run(self) -> None:
+        while True:
+            node = random.choice(self._nodes)  # a balancer
+            try:
+                async with connect(
+                    f"ws://127.0.0.1:{node.port}/ws/hardware/{self.id}",
+                    additional_headers={"X-API-Key": key_of(self.id)},
+                    ping_interval=None, compression=None, proxy=None, close_timeout=1, open_timeout=5,
+                ) as connection:  # fmt: skip
+                    told: list[Told] = []
+                    self.connections.append(told)
+                    async for message in connection:
+                        command = json.loads(message)
+                        told.append((command["type"], command["data"]))
+            except (OSError, InvalidHandshake, TimeoutError, ConnectionClosed):
+                await asyncio.sleep(0.02)
+
+    @property
+    def told(self) -> list[Told]:
+        return [command for connection in self.connections for command in connection]
+
+    async def hears(self, command: Told) -> None:
+        await until(lambda: command in self.told)
+
+    async def stop(self) -> None:
+        self._running.cancel()
+        await asyncio.gather(self._running, return_exceptions=True)
+
+
+class Floor:
+    """Carts and shoppers of one database."""
+
+    def __init__(self, nodes: list[Served], database: str, size: int) -> None:
+        self.shoppers = furnish(database, size)
+        self.carts = [Cart(nodes, cart_id) for cart_id in self.shoppers]
+        self.paid = 0
+        self._nodes = nodes
+        self._database = make_url(database).set(drivername="postgresql").render_as_string(hide_password=False)
+        self._http = httpx2.AsyncClient(timeout=PATIENCE, trust_env=False)
+
+    async def close(self) -> None:
+        await asyncio.gather(*(cart.stop() for cart in self.carts))
+        await self._http.aclose()
+
+    async def shop(self, sessions: int) -> None:
+        """Every cart goes through so many sessions, all at the same time."""
+        await asyncio.gather(*(self._shop_with(cart, sessions) for cart in self.carts))
+
+    async def _shop_with(self, cart: Cart, sessions: int) -> None:
+        key, shopper = {"X-API-Key": key_of(cart.id)}, self.shoppers[cart.id]
+        for _ in range(sessions):
+            token = (await self._ask("GET", f"/customer-session/qr/{cart.id}", headers=key)).json()
+            scan = await self._ask("POST", "/customer-session/scan-qr", json={"token": token}, headers=shopper)
+            session = scan.json()["session_id"]
+            await cart.hears(("session_started", session))  # before that it knows of no session
+            body = {"sessionID": session, "barcode": MILK}
+            once = {**key, "Idempotency-Key": token_hex(8)}
+            await self._ask("POST", "/cart-items/add", json=body, headers=once)
+            payment = await self._ask("POST", f"/payment/create-payment/{session}", headers=shopper)
+            await self._ask("POST", f"{urlsplit(payment.json()['payment_url']).path}/pay")
+            await self._over(session, shopper)
+            self.paid += 1
+
+    async def _over(self, session: int, shopper: dict[str, str]) -> None:
+        """The button's answer may be lost, or come of a webhook that was handled before."""
+
+        async def over() -> bool:
+            answer = await self._ask("GET", f"/customer-session/{session}", headers=shopper)
+            return answer.json()["is_active"] is False
+
+        await until(over)
+
+    async def _ask(self, method: str, path: str, **request: Any) -> httpx2.Response:
+        """Of one node after the other, until there is a good answer."""
+        async with asyncio.timeout(2 * PATIENCE):
+            while True:
+                node = random.choice(self._nodes)  # a balancer
+                try:
+                    answer = await self._http.request(method, node.url + path, **request)
+                except httpx2.TransportError:
+                    await asyncio.sleep(0.02)
+                    continue
+                if answer.status_code in (200, 303):
+                    return answer
+                assert answer.status_code == 503, answer.text
+                await asyncio.sleep(0.02)
+
+    # The verdict
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        with psycopg.connect(self._database) as connection:
+            return connection.execute(sql.encode()).fetchall()
+
+    async def settled(self) -> None:
+        """Until no command is on its way any more and every cart is connected."""
+        await until(lambda: self.rows("SELECT count(*) FROM commands WHERE state IN ('queued', 'sent')") == [(0,)])
+        await until(lambda: self.rows("SELECT count(*) FROM carts WHERE link_node IS NULL") == [(0,)])
+
+    def judge(self, *, repeats: bool) -> None:
+        """No command lost, none out of order, one session per cart; nothing said twice, but where `repeats` says that
+        receipts were lost: then what was not confirmed is said again, on another connection."""
+        assert self.rows("SELECT DISTINCT status FROM carts") == [("available",)]
+        assert self.rows("SELECT DISTINCT end_reason FROM sessions") == [("paid",)]
+        assert self.rows("SELECT session_id FROM payments WHERE state = 'paid' GROUP BY 1 HAVING count(*) > 1") == []
+        assert self.rows("SELECT count(*) FROM payments WHERE state = 'paid'") == [(self.paid,)]
+        assert self.rows("SELECT count(*) FROM alarms") == [(0,)]
+        assert self.rows("SELECT cart_id FROM commands GROUP BY 1 HAVING max(seq) <> count(*)") == []
+        for cart in self.carts:
+            received = self.rows(
+                f"SELECT type, session_id FROM commands WHERE cart_id = {cart.id} AND state = 'received'"
+                " AND session_id IS NOT NULL ORDER BY seq"
+            )
+            told = [command for command in cart.told if command[1] is not None]
+            assert list(_without_repeats(told)) == received, (cart.id, cart.connections, received)
+            if not repeats:
+                assert told == received
+            for connection in cart.connections:
+                of_sessions = [command for command in connection if command[1] is not None]
+                assert len(of_sessions) == len(set(of_sessions)), "one connection is told nothing twice"
+
+
+def _without_repeats(told: list[Told]) -> Iterator[Told]:
+    """Catch-up may say again what the present needs, in its order: what a cart compares with its state."""
+    seen: set[Told] = set()
+    for command, _ in groupby(told):
+        if command not in seen:
+            seen.add(command)
+            yield command
