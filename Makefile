@@ -9,7 +9,7 @@ BIN := .venv/bin
 help:
 	@echo "make demo          a server, a cart and a shopper go through a whole session; ONCE=1 ends after it"
 	@echo "make test          lint, strict types, every test"
-	@echo "make bench         what a cart costs and how many sessions go, against references in the same run"
+	@echo "make bench         what a cart, a session, a storm and one more node cost, against references in the same run"
 	@echo "make format        put the code into its format"
 	@echo "make lock          write the lock files anew from pyproject.toml"
 	@echo "make clean         remove .venv and caches"
@@ -28,6 +28,7 @@ bench: .venv/dev
 	$(BIN)/python -m bench.sessions
 	$(BIN)/python -m bench.churn
 	$(BIN)/python -m bench.storm
+	$(BIN)/python -m bench.nodes
 
 format: .venv/dev
 	$(BIN)/ruff check --fix .

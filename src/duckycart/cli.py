@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from duckycart import logs
 from duckycart.admin import carts, database, products, sessions, users
+from duckycart.admin.nodes import nodes
 from duckycart.cart.command import cart
 from duckycart.settings import Settings
 
@@ -132,6 +133,7 @@ def demo(
 
 
 app.command()(cart)
+app.command()(nodes)
 app.add_typer(carts.app, name="carts")
 app.add_typer(products.app, name="products")
 app.add_typer(users.app, name="users")

@@ -9,6 +9,7 @@ from sqlalchemy import insert, select, update
 from duckycart.nodes.heartbeat import BEAT_SECONDS, DEAD_SECONDS, GAP_SECONDS
 from duckycart.store.engine import Transaction
 from duckycart.store.tables import carts, nodes
+from tests.admin.test_sessions import shell
 from tests.hardware.helpers import GENERATE_QR, end_by_force, heard, raw, said
 from tests.nodes.world import Chain, Node, heartbeat, open_node
 from tests.postgres import free_port
@@ -38,6 +39,14 @@ async def test_a_node_is_known_from_its_start_to_its_end(postgres_database: str,
         async with open_node(postgres_database, bus, "b"):
             assert await names(a) == ["a", "b"]
         assert await names(a) == ["a"]
+
+
+async def test_an_operator_sees_the_nodes_and_how_many_carts_each_has(chain: Chain) -> None:
+    await raw(chain.b)
+    await chain.beat()
+    code, listed = await shell(chain.a, "nodes")
+    assert code == 0
+    assert [(one["node"].split("/")[0], one["carts"]) for one in listed["nodes"]] == [("a", 0), ("b", 1)]
 
 
 async def test_the_carts_of_a_node_that_died_are_offline_in_seconds(chain: Chain) -> None:

@@ -5,12 +5,12 @@ it looked again and again. Who was given up wrongly (a long pause, a database aw
 gone, makes it anew and takes back those of its links that nobody claimed meanwhile.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import structlog
-from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
 
 from duckycart.clock import Clock
 from duckycart.errors import DuckyCartError
@@ -88,6 +88,11 @@ def count_others(connection: Connection, node: str) -> int:
     """How many other nodes there are, as far as is known."""
     count: int = connection.execute(select(func.count()).where(nodes.c.id != node)).scalar_one()
     return count
+
+
+def list_nodes(connection: Connection) -> Sequence[Row[Any]]:
+    """All rows, the oldest node first."""
+    return connection.execute(select(nodes).order_by(nodes.c.started_at, nodes.c.id)).all()
 
 
 @dataclass(slots=True)
