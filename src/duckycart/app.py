@@ -128,7 +128,7 @@ async def open_house(
         stack.push_async_callback(bus.close)
         channels = Channels(store, clock)
         dispatch = Dispatch(store, clock, node, bus, handshakes=settings.handshakes, connects=settings.connects)
-        heartbeat = Heartbeat(store, clock, node, dispatch.links.epochs) if settings.bus else None
+        heartbeat = Heartbeat(store, clock, node, dispatch.links.__len__) if settings.bus else None
         if heartbeat is None:
             await store.write(release_all)
         else:

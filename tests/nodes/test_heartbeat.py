@@ -33,6 +33,12 @@ async def b_is_silent(chain: Chain, seconds: float = DEAD_SECONDS) -> None:
         await heartbeat(chain.a)
 
 
+async def lives_after_all(node: Node) -> None:
+    """Its timers run again."""
+    await heartbeat(node)
+    await node.sweep()
+
+
 async def test_a_node_is_known_from_its_start_to_its_end(postgres_database: str, bus: str) -> None:
     async with open_node(postgres_database, bus, "a") as a:
         assert await names(a) == ["a"]
@@ -101,10 +107,9 @@ async def test_a_node_given_up_wrongly_takes_back_its_links_and_delivers_what_wa
     await chain.a.qr()
     await chain.a.sweep()
     assert cart.texts == []
-    await heartbeat(chain.b)
+    await lives_after_all(chain.b)
     assert (await chain.a.cart_row()).link_node.startswith("b/")
     assert await names(chain.a) == ["a", "b"]
-    await chain.b.sweep()
     await heard(cart, GENERATE_QR)
     assert await chain.a.settled() == ["received"]
 
@@ -117,8 +122,7 @@ async def test_f31_an_end_queued_while_its_node_was_given_up_is_told(chain: Chai
     await chain.beat()
     await b_is_silent(chain)
     await end_by_force(chain.a, session_id)
-    await heartbeat(chain.b)
-    await chain.b.sweep()
+    await lives_after_all(chain.b)
     await heard(cart, GENERATE_QR, said("session_started", session_id), said("end_session", session_id))
 
 
@@ -128,9 +132,8 @@ async def test_a_link_that_was_taken_over_meanwhile_is_not_taken_back(chain: Cha
     await chain.beat()
     await b_is_silent(chain)
     await raw(chain.a)
-    await heartbeat(chain.b)
+    await lives_after_all(chain.b)
     assert (await chain.a.cart_row()).link_node.startswith("a/")
-    await chain.b.sweep()
     await until(lambda: old.closed)
     assert old.closed is not None
     assert old.closed[0] == 4409
@@ -150,7 +153,7 @@ async def test_a_link_whose_credential_was_withdrawn_meanwhile_is_not_taken_back
         tx.connection.execute(update(carts).values(**changes, **link))
 
     await chain.a.house.store.write(withdraw)
-    await heartbeat(chain.b)
+    await lives_after_all(chain.b)
     assert (await chain.a.cart_row()).link_node is None
 
 

@@ -4,7 +4,7 @@ A cart that comes back is brought to the present, not replayed the past.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hmac import compare_digest
 from typing import Final
@@ -137,6 +137,14 @@ _RELEASE: Final = (
     .values(link_node=None, link_changed_at=bindparam("at"))
 )
 
+_TAKE_BACK: Final = (
+    update(carts)
+    .where(
+        carts.c.id == bindparam("cart"), carts.c.link_epoch == bindparam("epoch"), carts.c.link_node.is_(None),
+    )
+    .values(link_node=bindparam("node"), link_changed_at=bindparam("at"))
+)  # fmt: skip
+
 
 def claim_many(tx: Transaction, claims: Sequence[Claim], node: str) -> list[Filled | None]:
     """The newest connection owns the cart: for each claim what to send on it, or None if it may not have the cart.
@@ -214,6 +222,18 @@ def release_many(tx: Transaction, links: Iterable[tuple[int, int]]) -> None:
     gone = [{"cart": cart_id, "epoch": epoch, "at": tx.now} for cart_id, epoch in sorted(links)]  # locks in one order
     if gone:
         tx.connection.execute(_RELEASE, gone)
+
+
+def take_back(tx: Transaction, links: Mapping[int, int], node: str) -> None:
+    """The node was given up as dead and lives: carts whose link it holds, by their epochs, are its own again.
+
+    Changes nothing where another connection came meanwhile, or the credential was withdrawn: the epoch is another.
+    """
+    held = [
+        {"cart": cart_id, "epoch": epoch, "node": node, "at": tx.now} for cart_id, epoch in sorted(links.items())
+    ]  # locks in one order
+    if held:
+        tx.connection.execute(_TAKE_BACK, held)
 
 
 def release_all(tx: Transaction) -> None:

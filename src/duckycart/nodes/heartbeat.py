@@ -2,7 +2,7 @@
 
 A node judges the others by what it saw itself, never by comparing clocks: `beats` stood still for DEAD_SECONDS in which
 it looked again and again. Who was given up wrongly (a long pause, a database away for this node alone) finds its row
-gone, makes it anew and takes back those of its links that nobody claimed meanwhile.
+gone and makes it anew; its sweep takes back those of its links that nobody claimed meanwhile.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -35,14 +35,6 @@ _RELEASE_OF: Final = _OFFLINE.where(carts.c.id.in_(_IN_ORDER.where(carts.c.link_
 _RELEASE_ORPHANS: Final = _OFFLINE.where(
     carts.c.id.in_(_IN_ORDER.where(carts.c.link_node.is_not(None), carts.c.link_node.not_in(select(nodes.c.id))))
 )
-_TAKE_BACK: Final = (
-    update(carts)
-    .where(
-        carts.c.id == bindparam("cart"), carts.c.link_epoch == bindparam("epoch"), carts.c.link_node.is_(None),
-        ~carts.c.disabled,
-    )
-    .values(link_node=bindparam("node"), link_changed_at=bindparam("at"))
-)  # fmt: skip
 
 
 def beat(tx: Transaction, node: str, links: int) -> tuple[bool, dict[str, int]]:
@@ -60,18 +52,6 @@ def give_up(tx: Transaction, node: str, beats: int) -> int | None:
     if not gone:
         return None
     return tx.connection.execute(_RELEASE_OF, {"node": node, "at": tx.now}).rowcount
-
-
-def take_back(tx: Transaction, node: str, epochs: Mapping[int, int]) -> int:
-    """This node was given up and lives: carts it still holds links of, by epoch, are its own again. Returns how many.
-
-    What was claimed or withdrawn meanwhile has another epoch.
-    """
-    taken = 0
-    for cart_id, epoch in sorted(epochs.items()):
-        values = {"cart": cart_id, "epoch": epoch, "node": node, "at": tx.now}
-        taken += tx.connection.execute(_TAKE_BACK, values).rowcount
-    return taken
 
 
 def release_orphans(tx: Transaction) -> None:
@@ -104,8 +84,8 @@ class _Seen:
 class Heartbeat:
     """Beats for this node and watches the others; call it every BEAT_SECONDS."""
 
-    def __init__(self, store: Store, clock: Clock, node: str, links: Callable[[], Mapping[int, int]]) -> None:
-        """`links` says which carts are connected to this node, with the epochs of their links."""
+    def __init__(self, store: Store, clock: Clock, node: str, links: Callable[[], int]) -> None:
+        """`links` says how many carts are connected to this node."""
         self._store = store
         self._clock = clock
         self._node = node
@@ -120,12 +100,10 @@ class Heartbeat:
 
     async def __call__(self) -> None:
         """One round. Raises Unavailable while the database is away."""
-        held = len(self._links())
+        held = self._links()
         there, others = await self._store.write(lambda tx: beat(tx, self._node, held))
         if not there:
-            epochs = self._links()
-            taken = await self._store.write(lambda tx: take_back(tx, self._node, epochs))
-            log.warning("this node was given up and lives", links=len(epochs), taken_back=taken)
+            log.warning("this node was given up and lives", links=held)
         for node, beats in self._silent(others):
             carts_gone = await self._store.write(lambda tx, node=node, beats=beats: give_up(tx, node, beats))  # type: ignore[misc]
             if carts_gone is not None:
