@@ -1,0 +1,194 @@
+"""A fielded cart: a Python program on a small computer, with the habits it has.
+
+It reconnects without any delay after each close, its handlers block its socket for 10 s, and it wipes its basket
+whenever it hears `session_started`. It sends `X-API-Key`, `sessionID` or `session_id` as each call wants it, barcodes
+as integers and a body with DELETE, and takes nothing but 200 for success.
+"""
+
+import json
+from collections import Counter
+from random import Random
+from typing import Any
+
+from tests.field.basket import Basket
+from tests.field.calls import Answer, Caller, Lost
+from tests.field.network import Network
+from tests.field.pace import Pace
+from tests.field.websocket import Gone, Refused, WebSocket
+
+BLOCKED_SECONDS = 10
+HANDSHAKE_SECONDS = 40  # its library gives up after 10; but here the clock is faster than sockets and disks
+
+
+class FieldedCart:
+    def __init__(
+        self, cart_id: int, key: str, address: str, network: Network, pace: Pace, random: Random, blocks: float
+    ) -> None:
+        self.id = cart_id
+        self.address = address
+        self._key = {"X-API-Key": key}
+        self._network = network
+        self._pace = pace
+        self._random = random
+        self.blocks = blocks  # how often a handler blocks the socket
+        self._call = Caller(network, address, self._key)
+        # What it is doing
+        self.session: int | None = None
+        self.held = False
+        self.baskets: dict[int, Basket] = {}  # by session; the past ones stay, for the test to look at
+        self.ended: set[int] = set()
+        # What the test wants to know
+        self.heard: list[tuple[str, int | None]] = []
+        self.connects = 0
+        self.refusals: Counter[int] = Counter()
+        self.closes: Counter[int | None] = Counter()
+        self.wiped: list[int] = []  # sessions whose basket was not empty when it was wiped
+        self.repeated = 0  # wipes of an empty basket: the one hole that no server can close
+        self.blocked = 0
+        self.wrong: list[str] = []  # what must not have been said to it
+        self.diary: list[str] = []  # the second of the clock, and what happened
+
+    # Its socket
+
+    async def run(self) -> None:
+        """Connect for ever."""
+        while True:
+            try:
+                async with self._pace.limit(HANDSHAKE_SECONDS):
+                    it = await WebSocket.open(self._network, self.address, f"/ws/hardware/{self.id}", self._key)
+            except (Lost, TimeoutError):
+                continue
+            except Refused as refused:
+                self.refusals[refused.status] += 1
+                await self._pace.sleep()  # it would not wait either; but the clock has to move on for it to matter
+                continue
+            self.connects += 1
+            self._note("connected")
+            try:
+                await self._listen(it)
+            except Gone as gone:
+                self.closes[gone.code] += 1
+                self._note(f"closed {gone.code}")
+            finally:
+                it.close()
+
+    async def _listen(self, it: WebSocket) -> None:
+        while True:
+            texts = await it.receive()
+            for text in texts:
+                self.hear(text)
+            if self._random.random() < self.blocks:
+                self.blocked += 1
+                if self._random.random() < 0.5:
+                    it.answer()  # its library has done so already; else the whole process stands still
+                await self._pace.sleep(BLOCKED_SECONDS)
+
+    def hear(self, text: str) -> None:
+        """Act upon a command, as a fielded cart does: without a look at what it did before."""
+        message = json.loads(text)
+        kind, data = message["type"], message["data"]
+        if set(message) != {"type", "data"}:
+            self._complain(text)
+        self.heard.append((kind, data))
+        self._note(f"heard {kind} {data}")
+        match kind:
+            case "generate_qr":
+                if data is not None or self.session is not None:
+                    self._complain(text)
+            case "session_started":
+                if data in self.ended or self.session not in (None, data):
+                    self._complain(text)
+                if self.session is not None:
+                    self._wipe(self.session)
+                self.session, self.held = data, False
+                self.baskets.setdefault(data, Basket())
+            case "payment_created":
+                if data != self.session:
+                    self._complain(text)
+                self.held = True
+            case "end_session":
+                if self.session not in (None, data):
+                    self._wipe(self.session)
+                self.session, self.held = None, False
+                self.ended.add(data)
+            case _:
+                self._complain(text)
+
+    def _wipe(self, session_id: int) -> None:
+        basket = self.baskets[session_id]
+        if basket:
+            self.wiped.append(session_id)
+            self._note(f"wiped {basket}")
+        else:
+            self.repeated += 1
+        basket.wipe()
+
+    def _note(self, what: str) -> None:
+        self.diary.append(f"{self._pace.seconds} {what}")
+
+    def _complain(self, what: str) -> None:
+        state = f"in session {self.session}" if self.session is not None else "idle"
+        self.wrong.append(f"cart {self.id}, {state}{', held' if self.held else ''}: {what}; heard {self.heard[-8:]}")
+
+    # Its calls; each returns whether it was done, which it takes a lost answer not to be
+
+    async def read(self, session_id: int, barcode: int) -> bool:
+        return (await self._ask("POST", "/items/read", {"sessionID": session_id, "barcode": barcode})) is not None
+
+    async def add(self, session_id: int, barcode: int, weight: int | None = None) -> bool:
+        basket = self.baskets[session_id]
+        body = {"sessionID": session_id, "barcode": barcode} | ({} if weight is None else {"weight": weight})
+        try:
+            answer = await self._ask("POST", "/cart-items/add", body)
+        except Lost:
+            basket.more[barcode] += 1
+            return False
+        if answer is not None:
+            basket.sure[barcode] += 1
+            if not basket.fits(barcode, answer.body["quantity"]):
+                self._complain(f"added to {basket}: {answer.body}")
+        return answer is not None
+
+    async def remove(self, session_id: int, barcode: int) -> bool:
+        basket = self.baskets[session_id]
+        body = {"sessionID": session_id, "barcode": barcode}
+        try:
+            answer = await self._ask("DELETE", "/cart-items/remove", body, 404 if basket.less[barcode] else 409)
+        except Lost:
+            basket.less[barcode] += 1
+            return False
+        if answer is not None:
+            basket.sure[barcode] -= 1
+            left = answer.body["item"]
+            if not basket.fits(barcode, 0 if left is None else left["quantity"]):
+                self._complain(f"removed from {basket}: {answer.body}")
+        return answer is not None
+
+    async def warn(self, session_id: int, what: str) -> bool:
+        body = {"session_id": session_id, "type_of_warning": what}
+        return (await self._ask("POST", "/fraud-warnings/", body)) is not None
+
+    async def notify(self, session_id: int, barcode: int) -> bool:
+        body = {"session_id": session_id, "barcode": barcode}
+        return (await self._ask("POST", "/fraud-warnings/notify-cart-update", body)) is not None
+
+    async def locate(self, session_id: int, aisle_id: int) -> bool:
+        return (await self._ask("PUT", f"/session-location/{session_id}", {"aisle_id": aisle_id})) is not None
+
+    async def _ask(self, method: str, path: str, body: Any, also: int = 409) -> Answer | None:
+        """The answer if it was a success, None if the server refused: the session is over or held. Raises Lost."""
+        self._note(f"{method} {path}")
+        try:
+            answer = await self._call(method, path, body)
+        except Lost:
+            self._note(f"{method} {path} lost")
+            raise
+        self._note(f"{method} {path} {answer.status}")
+        if answer.ok:
+            return answer
+        if answer.status not in (409, also):
+            self._complain(f"{method} {path} {body}: {answer}")
+        return None
+
+    def leave(self) -> None:
+        self._call.close()

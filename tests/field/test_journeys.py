@@ -1,0 +1,62 @@
+"""A thousand journeys of clients as they are in the field, on a network that cuts where it likes."""
+
+import asyncio
+import logging
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from duckycart.hardware import dispatch, socket
+from tests.conftest import OpenShop
+from tests.field import verdict
+from tests.field.floor import Floor, floor
+from tests.field.network import Odds
+
+CARTS, JOURNEYS, SEEDS = 25, 5, 4  # on each store 25 x 5 x 4 = 500
+BAD = Odds(cut=0.02, freeze=0.01, storm=0.004)
+BLOCKS = 0.15  # of what a cart hears makes it block for 10 s
+REFUSED_SCREEN = "ASGI callable returned without completing handshake."  # uvicorn's, for every refusal of a socket
+LONGEST = 100  # seconds of real time, after which something is stuck
+
+
+@pytest.fixture(autouse=True)
+def real_seconds_are_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock runs faster here than the event loop's, which these two are measured by."""
+    monkeypatch.setattr(dispatch, "PROBE_SECONDS", 0.05)
+    monkeypatch.setattr(socket, "CLOSE_SECONDS", 0.05)
+
+
+async def judge(the_floor: Floor, logs: list[Any]) -> None:
+    records = await verdict.Records.of(the_floor.shop)
+    verdict.no_basket_is_wiped(the_floor, records)
+    verdict.nothing_received_is_sent_again(logs)
+    verdict.everybody_is_told_of_their_own(the_floor, records)
+    verdict.no_session_is_wrong(the_floor, records)
+    verdict.nothing_is_stuck(the_floor, records)
+    verdict.screens_hear_the_last_word(the_floor, records)
+    verdict.nobody_alive_was_taken_for_dead(the_floor, logs)
+    await verdict.nothing_is_leaked(the_floor)
+
+
+@pytest.mark.parametrize("seed", range(1, SEEDS + 1))
+async def test_journeys_of_fielded_clients_leave_nothing_stuck_leaked_wiped_or_wrong(
+    opening: OpenShop, seed: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    name = f"seed {seed}"
+    with capture_logs() as logs:
+        async with opening(legacy_screens="127.0.0.0/8", idle_seconds=300) as shop:
+            await shop.furnish()
+            async with floor(shop, name, CARTS, BAD, BLOCKS) as it:
+                try:
+                    async with asyncio.timeout(LONGEST):
+                        await it.go(JOURNEYS)
+                        await it.settle()
+                        await judge(it, logs)
+                except BaseException as error:
+                    error.add_note(f"{name}; {it.journeys} journeys; {dict(it.network.done)}")
+                    raise
+                assert it.journeys == CARTS * JOURNEYS
+                print(it.report())
+    failed = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert [record for record in failed if record.getMessage() != REFUSED_SCREEN] == []
