@@ -19,6 +19,7 @@ from duckycart.store.tables import (
     fraud_warnings,
     idempotency_keys,
     metadata,
+    nodes,
     payments,
     products,
     provider_events,
@@ -31,6 +32,7 @@ from duckycart.store.tables import (
 # A row of each table that is as it should be; a test says what is wrong with the next one.
 ROWS: dict[Table, dict[str, Any]] = {
     signing_keys: {"kid": "k1", "secret": b"s", "created_at": 0},
+    nodes: {"id": "a/1", "beats": 0, "links": 0, "started_at": 0, "seen_at": 0},
     carts: {"id": 1, "key_hash": b"1", "created_at": 0},
     users: {"id": 1, "email": "a@b.c", "username": "a", "full_name": "", "is_active": True, "is_operator": False,
             "created_at": 0},
@@ -118,6 +120,7 @@ REFUSED = [
         (analytics, "an unknown session", {"session_id": 404}),
         (idempotency_keys, "the same key twice", {}),
         (signing_keys, "the same key id twice", {}),
+        (nodes, "the same node twice", {}),
     ]
 ]  # fmt: skip
 
