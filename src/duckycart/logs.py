@@ -36,6 +36,11 @@ class _Forward(logging.Handler):
         log.log(record.levelno, record.getMessage(), logger=record.name, exc_info=record.exc_info)
 
 
+def _says_something(record: logging.LogRecord) -> bool:
+    """uvicorn calls it an error when a WebSocket is refused with an answer of our own, as screens are every day."""
+    return record.msg != "ASGI callable returned without completing handshake."
+
+
 def configure(log_format: Literal["auto", "text", "json"]) -> None:
     """Set up this process's log on standard error."""
     text = log_format == "text" or (log_format == "auto" and sys.stderr.isatty())
@@ -53,5 +58,7 @@ def configure(log_format: Literal["auto", "text", "json"]) -> None:
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(handlers=[_Forward()], level=logging.WARNING, force=True)
-    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    uvicorn = logging.getLogger("uvicorn.error")
+    uvicorn.setLevel(logging.WARNING)
+    uvicorn.addFilter(_says_something)
     logging.getLogger("duckycart.websockets").setLevel(logging.WARNING)

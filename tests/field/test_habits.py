@@ -84,7 +84,6 @@ async def test_f30_a_half_open_link_wipes_no_basket_and_hides_no_end(the_floor: 
     await pace.until(lambda: cart.session is None, lambda: "the cart does not hear of the end")
 
 
-@pytest.mark.xfail(strict=True, reason="the rows of a claim are sent whatever was received since they were read")
 async def test_f30_a_call_between_a_claim_and_its_first_write_is_a_receipt(
     the_floor: Floor, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,7 @@ START = Command(CommandType.SESSION_STARTED, 7)
 MESSAGES: list[Message] = [
     Queued(1, 2, START, "b/1234"),
     Queued(1, 3, Command(CommandType.GENERATE_QR, None), None),
-    Received(1, 2, START),
+    Received(1, 2, START, 0),
     TakenOver(1, 9),
     *(News(kind, 1, 7, 3, {"message": "no"} if kind is NewsKind.PAYMENT_FAILED else 5) for kind in NewsKind),
     News(NewsKind.PAYMENT_SUCCESSFUL, 1, 7, 9, final=True),

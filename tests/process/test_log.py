@@ -30,6 +30,8 @@ async def whole_session(served: Served) -> set[str]:
     ):
         with pytest.raises(InvalidStatus):
             await connect(address, additional_headers=headers, proxy=None)
+    with pytest.raises(InvalidStatus):  # a screen's socket, of a session that never was
+        await connect(f"ws://127.0.0.1:{served.port}/ws/77?token={access}", proxy=None)
     await http.get("/customer-session/qr/1", headers={"X-API-Key": header})
     await http.get(f"/nowhere?key={url}&token={access}", headers=bearer)
     await http.get("/customer-session/1", headers={"Authorization": f"Bearer {access[:-4]}AAAA"})

@@ -188,7 +188,7 @@ class Dispatch:
         """The cart's socket read these."""
         self.receipts.received(link, sent)
         for send in sent:
-            self._wake_all(Received(link.cart_id, send.seq, send.command))
+            self._wake_all(Received(link.cart_id, send.seq, send.command, link.generation))
 
     def received(self, effect: Received) -> None:
         """A call of the cart was the receipt."""
@@ -257,7 +257,9 @@ class Dispatch:
         return "queued" if row is None else str(row.state)
 
     def wake(self, message: Received) -> None:
-        """The command was received, here or elsewhere: whoever waits for that goes on."""
+        """The command was received, here or elsewhere: whoever waits for that goes on, and no link says it again."""
+        for connection in self.links.of(message.cart_id):
+            connection.link.known(message.seq, message.generation)
         for waiter in self._waiters.get((message.cart_id, message.seq), ()):
             if not waiter.done():
                 waiter.set_result(None)

@@ -69,6 +69,7 @@ class Link:
         "_heard_at",
         "_highest",
         "_holding",
+        "_known",
         "_pinged",
         "_pinged_at",
         "_silence",
@@ -86,6 +87,7 @@ class Link:
         self.last_seq = 0  # everything up to it was sent here, or needs no sending
         self._holding = True  # waiting for rows: for the claim's, or for those of a gap
         self._highest = 0  # offered while holding
+        self._known = (0, 0)  # boot generation, and the seq up to which that boot has the commands
         self._unread: tuple[Send, ...] = ()  # sent here, no pong yet
         self._pinged: tuple[bytes, ...] = ()  # payloads not answered yet, the oldest first
         self._pinged_at = 0.0  # of the oldest of them, or of the last pong if that left some
@@ -126,13 +128,19 @@ class Link:
         if self._closed:
             return []
         outputs: Outputs = []
+        generation, known = self._known
         for row in rows:
-            outputs += self._send(row, now)
+            if row.seq > known or generation != self.generation:
+                outputs += self._send(row, now)
         self.last_seq = max(self.last_seq, through)
         self._holding = False
         if self._highest > self.last_seq:
             outputs += self.behind(self._highest)
         return outputs
+
+    def known(self, seq: int, generation: int) -> None:
+        """The cart has all up to `seq`, as another link or a call says: rows read before that are not sent (F30)."""
+        self._known = max(self._known, (generation, seq))
 
     def fill_failed(self) -> None:
         """The rows could not be read; the next offer or sweep asks again."""

@@ -204,7 +204,7 @@ def acknowledge_session(tx: Transaction, who: Who, standing: Standing) -> None:
         return
     tx.connection.execute(_ACKNOWLEDGE, {"of_cart": standing.cart.id, "start": start, "at": tx.now})
     command = Command(CommandType.SESSION_STARTED, standing.cart.session_id)
-    tx.effects.append(Received(standing.cart.id, start, command))
+    tx.effects.append(Received(standing.cart.id, start, command, standing.cart.boot_generation))
 
 
 def acknowledge_call(tx: Transaction, who: ByCart, session_id: int) -> None:

@@ -17,11 +17,12 @@ class Queued:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A call of the cart that names its session was the receipt of this command."""
+    """The cart has this command and all before it: a pong says so, or a call of the cart that names its session."""
 
     cart_id: int
     seq: int
     command: Command
+    generation: int  # of the cart's boot that has it; a later one has not
 
 
 @dataclass(frozen=True, slots=True)
