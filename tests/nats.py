@@ -36,6 +36,10 @@ class NatsServer:
                 assert time.monotonic() < until, "NATS does not answer"
                 time.sleep(0.01)
 
+    def send(self, number: int) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
     def stop(self, how: int = signal.SIGKILL) -> None:
         if self._process is not None:
             self._process.send_signal(how)

@@ -64,12 +64,14 @@ def sandbox(settings: Settings, signing_key: bytes, clock: Clock) -> Provider:
     return Sandbox(settings.url, signing_key, clock)
 
 
-def open_bus(settings: Settings, oldest_key: bytes, node: str, heard: Callable[[Message], None]) -> Bus:
-    """What all servers of one database know, and nobody else, names its subjects: other shops may use the same NATS."""
+def open_bus(
+    settings: Settings, oldest_key: bytes, node: str, heard: Callable[[Message], None], knows: Callable[[str], bool]
+) -> Bus:
+    """What all servers of one database know, and nobody else, seals what they say: the same NATS may serve others."""
     if not settings.bus:
         return ALONE
-    shop = sha256(b"the bus of " + oldest_key).hexdigest()[:16]
-    return NatsBus(settings.bus, shop, node, heard, credentials=settings.bus_credentials, ca=settings.bus_ca)
+    key = sha256(b"the bus of " + oldest_key).digest()
+    return NatsBus(settings.bus, key, node, heard, knows, credentials=settings.bus_credentials, ca=settings.bus_ca)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,7 @@ async def open_house(
     """Everything of a running server but its sockets and timers; closed in the reverse order."""
     dispatch: Dispatch
     channels: Channels
+    heartbeat: Heartbeat | None
 
     def on_effects(effects: list[object]) -> None:
         for effect in effects:
@@ -99,7 +102,6 @@ async def open_house(
                     dispatch.received(effect)
                 case News():
                     channels.tell(effect)
-                    bus.tell_others(effect)
                 case Superseded(cart_id, seq):
                     log.info("command superseded", cart=cart_id, seq=seq)
                 case Happened(event, cart_id, session_id, fields):
@@ -116,7 +118,10 @@ async def open_house(
             case TakenOver():
                 dispatch.taken_over(message)
             case News():
-                channels.tell(message)
+                channels.heard(message)
+
+    def knows(other: str) -> bool:
+        return heartbeat is not None and heartbeat.knows(other)
 
     async with AsyncExitStack() as stack:
         stack.callback(database.release)
@@ -124,11 +129,11 @@ async def open_house(
         stack.push_async_callback(store.close)
         node = f"{settings.node or gethostname()[:64]}/{token_hex(4)}"
         keys = await store.write(read_or_make_signing_keys)
-        bus = open_bus(settings, next(iter(keys.values())), node, on_message)
+        heartbeat = Heartbeat(store, clock, node, lambda: len(dispatch.links)) if settings.bus else None
+        bus = open_bus(settings, next(iter(keys.values())), node, on_message, knows)
         stack.push_async_callback(bus.close)
-        channels = Channels(store, clock)
+        channels = Channels(store, clock, bus)
         dispatch = Dispatch(store, clock, node, bus, handshakes=settings.handshakes, connects=settings.connects)
-        heartbeat = Heartbeat(store, clock, node, dispatch.links.__len__) if settings.bus else None
         if heartbeat is None:
             await store.write(release_all)
         else:

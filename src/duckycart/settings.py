@@ -48,7 +48,9 @@ class Settings(BaseSettings):
     tls_cert: Path | None = None
     tls_key: Path | None = None
     public_url: str | None = None  # what phones open; default: http(s)://host:port
-    node: str | None = Field(None, max_length=64)  # this server's name in the log and for people; default: the host's
+    node: str | None = Field(
+        None, pattern=r"^[\w.-]{1,64}$"
+    )  # this server's name in the log and for people; default: the host's
 
     # Several servers on one PostgreSQL database
     bus: Words = ()  # NATS servers, nats:// or tls://, that carry what the nodes tell each other

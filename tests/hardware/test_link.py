@@ -69,6 +69,31 @@ def test_rows_that_could_not_be_read_are_asked_for_again() -> None:
     assert link.behind(2) == [NeedRows(0)]
 
 
+def test_f05_a_hint_of_a_command_that_is_not_there_is_looked_for_once() -> None:
+    link = link_at()
+    assert link.offer(1000, QR, START) == [NeedRows(0)]
+    assert link.fill((Send(1, QR),), 1, START) == [Send(1, QR), Ping(b"1")]
+    send(link, 2, 3)
+    assert link.behind(5) == [NeedRows(3)]
+    assert link.behind(6) == []
+    assert link.fill((), 3, START) == [NeedRows(3)], "6 was hinted at after 5 was asked for"
+    assert link.fill((), 3, START) == []
+
+
+def test_f30_rows_read_before_a_receipt_came_are_not_sent_after_it() -> None:
+    link = Link(1, START)
+    link.known(2, 0)
+    link.claimed(7, 0)
+    assert link.fill((Send(1, QR), Send(2, QR), Send(3, QR)), 3, START) == [Send(3, QR), Ping(b"3")]
+
+
+def test_f32_what_an_earlier_boot_received_is_sent_to_the_next() -> None:
+    link = Link(1, START)
+    link.known(2, 0)
+    link.claimed(7, 1)
+    assert link.fill((Send(2, QR),), 2, START) == [Send(2, QR), Ping(b"2")]
+
+
 def test_f03_a_pong_proves_what_was_sent_before_its_ping_and_nothing_more() -> None:
     link = link_at()
     first, second, third = send(link, 1, 2, 3)

@@ -31,6 +31,7 @@ async def chain(postgres_database: str, bus: str, nats: NatsServer) -> AsyncIter
         chain = Chain(*nodes, hurried=bus == nats.url)
         await chain.a.furnish()
         chain.b.keys = chain.a.keys
+        await chain.beat()  # they know each other
         if chain.hurried:
             await until(chain.connected)
         yield chain

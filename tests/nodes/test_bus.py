@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 import ssl
 from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator, Callable
@@ -15,21 +16,24 @@ import pytest
 import trustme
 from nats.aio.client import Client
 
-from duckycart.nodes.messages import Message, TakenOver
+from duckycart.lifecycle.news import News, NewsKind
+from duckycart.nodes import nats as nats_module
+from duckycart.nodes.messages import Message, TakenOver, encode
 from duckycart.nodes.nats import MAX_WAITING, NatsBus
 from tests.nats import NatsServer, nats_cluster, nats_server
 from tests.postgres import free_port
 from tests.world import until
 
-SHOP = "a-shop"
+KEY = b"what the nodes of one shop know!"
 
 
 class Member:
     """A node's bus and what it heard."""
 
-    def __init__(self, servers: tuple[str, ...], node: str, shop: str = SHOP, **options: Any) -> None:
+    def __init__(self, servers: tuple[str, ...], node: str, key: bytes = KEY, **options: Any) -> None:
         self.heard: list[Message] = []
-        self.bus = NatsBus(servers, shop, node, self.heard.append, **options)
+        self.unknown: set[str] = set()
+        self.bus = NatsBus(servers, key, node, self.heard.append, lambda node: node not in self.unknown, **options)
 
     async def hears(self, *messages: Message) -> None:
         """These, which must be all it ever heard."""
@@ -57,7 +61,7 @@ async def members() -> AsyncIterator[Join]:
 async def test_one_node_or_all_others_hear_and_other_shops_do_not(nats: NatsServer) -> None:
     async with members() as join:
         a, b, c = [await join(nats.url, node) for node in ("a.example/1", "b/2", "c c/3")]
-        stranger = await join(nats.url, "b/2", shop="another-shop")
+        stranger = await join(nats.url, "b/2", key=b"what the nodes of another know..")
         a.bus.tell("b/2", TakenOver(1, 1))
         a.bus.tell("c c/3", TakenOver(1, 2))
         a.bus.tell_others(TakenOver(1, 3))
@@ -68,15 +72,38 @@ async def test_one_node_or_all_others_hear_and_other_shops_do_not(nats: NatsServ
         assert stranger.heard == []
 
 
-async def test_what_is_no_message_is_passed_over(nats: NatsServer) -> None:
+async def test_what_was_not_sealed_with_the_key_is_passed_over(nats: NatsServer) -> None:
     async with members() as join:
         a, b = await join(nats.url, "a"), await join(nats.url, "b")
         other = Client()
         await other.connect(nats.url)
-        for garbage in (b"", b"{", b"Queued {}", b"\0" * 100_000):
-            await other.publish(f"duckycart.{SHOP}.all", garbage)
+        sealed = a.bus._seal(encode(TakenOver(1, 9)))
+        changed = sealed.replace(b"9", b"8")
+        assert changed != sealed
+        for garbage in (b"", b"{", b"\n\n", encode(TakenOver(1, 9)), changed, sealed[1:], b"\0" * 100_000):
+            await other.publish(f"{a.bus._prefix}.all", garbage)
         await other.flush()
         await other.close()
+        a.bus.tell_others(TakenOver(1, 1))
+        await b.hears(TakenOver(1, 1))
+
+
+async def test_a_node_of_a_copy_of_the_database_is_not_heard(nats: NatsServer) -> None:
+    """It has the key, and is none of this database's nodes."""
+    async with members() as join:
+        a, b, copy = [await join(nats.url, node) for node in ("a", "b", "copy")]
+        b.unknown.add("copy")
+        copy.bus.tell("b", TakenOver(1, 7))
+        copy.bus.tell_others(TakenOver(1, 8))
+        await a.hears(TakenOver(1, 8))
+        a.bus.tell("b", TakenOver(1, 1))
+        await b.hears(TakenOver(1, 1))
+
+
+async def test_words_of_a_newer_version_are_passed_over(nats: NatsServer) -> None:
+    async with members() as join:
+        a, b = await join(nats.url, "a"), await join(nats.url, "b")
+        a.bus._waiting.append((f"{a.bus._prefix}.all", a.bus._seal(b"Dance {}")))
         a.bus.tell_others(TakenOver(1, 1))
         await b.hears(TakenOver(1, 1))
 
@@ -91,7 +118,7 @@ async def test_an_error_over_one_message_does_not_end_the_hearing(nats: NatsServ
 
     async with members() as join:
         a = await join(nats.url, "a")
-        b = NatsBus((nats.url,), SHOP, "b", fail_once)
+        b = NatsBus((nats.url,), KEY, "b", fail_once, lambda node: True)
         await until(lambda: b.connected)
         for number in (1, 2):
             a.bus.tell_others(TakenOver(1, number))
@@ -126,7 +153,7 @@ async def test_a_node_may_start_before_nats() -> None:
 
 
 async def test_a_bus_that_never_connected_closes_at_once() -> None:
-    bus = NatsBus((f"nats://127.0.0.1:{free_port()}",), SHOP, "a", print)
+    bus = NatsBus((f"nats://127.0.0.1:{free_port()}",), KEY, "a", print, lambda node: True)
     async with asyncio.timeout(10):
         await bus.close()
 
@@ -145,6 +172,33 @@ async def test_of_a_cluster_any_server_will_do_and_one_may_die() -> None:
             servers[1].stop()
             b.heard.clear()
             await until(reached)
+
+
+async def test_a_server_that_hangs_with_much_unsaid_is_left_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nats_module, "PING_SECONDS", 0.2)
+    monkeypatch.setattr(nats_module, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(nats_module, "CLOSE_SECONDS", 0.2)
+    monkeypatch.setattr(nats_module, "RECONNECT_SECONDS", 0.05)
+    with nats_cluster(2) as servers:
+        async with members() as join:
+            a, b = await join(tuple(server.url for server in servers), "a"), await join(servers[1].url, "b")
+            hanging = next(server for server in servers if server.port == bus_port(a.bus))
+            if hanging is servers[1]:
+                await b.bus.close()  # it would hang with it
+            hanging.send(signal.SIGSTOP)
+            news = News(NewsKind.CART_UPDATED, 1, 7, 1, {"message": "x" * 5000})
+            for _ in range(MAX_WAITING):
+                a.bus.tell_others(news)
+            try:
+                await until(lambda: a.bus.connected and bus_port(a.bus) != hanging.port)
+            finally:
+                hanging.send(signal.SIGCONT)
+
+
+def bus_port(bus: NatsBus) -> int | None:
+    """Of the server it is connected to."""
+    url = None if bus._client is None else bus._client.connected_url
+    return None if url is None else url.port
 
 
 async def test_a_user_and_a_password_are_part_of_the_url() -> None:
@@ -225,7 +279,7 @@ def test_an_authority_that_is_no_certificate_is_an_error_at_once(tmp_path: Path)
     (tmp_path / "ca.pem").write_text("nothing")
 
     async def make() -> None:
-        NatsBus(("tls://127.0.0.1:1",), SHOP, "a", print, ca=tmp_path / "ca.pem")
+        NatsBus(("tls://127.0.0.1:1",), KEY, "a", print, lambda node: True, ca=tmp_path / "ca.pem")
 
     with pytest.raises(ssl.SSLError):
         asyncio.run(make())

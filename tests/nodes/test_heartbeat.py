@@ -2,10 +2,12 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
 from sqlalchemy import insert, select, update
 
+from duckycart.lifecycle.sessions import end_if_idle, idle_sessions
 from duckycart.nodes.heartbeat import BEAT_SECONDS, DEAD_SECONDS, GAP_SECONDS
 from duckycart.store.engine import Transaction
 from duckycart.store.tables import carts, nodes
@@ -68,6 +70,17 @@ async def test_the_carts_of_a_node_that_died_are_offline_in_seconds(chain: Chain
     assert await names(chain.a) == ["a"]
 
 
+async def test_nodes_know_each_other_from_their_next_beat_on(postgres_database: str, bus: str) -> None:
+    async with open_node(postgres_database, bus, "a") as a, open_node(postgres_database, bus, "b") as b:
+        beats = [node.app.state.running.heartbeat for node in (a, b)]
+        ids = [node.house.dispatch.node for node in (a, b)]
+        assert beats[1].knows(ids[0])
+        assert not beats[0].knows(ids[1])
+        await heartbeat(a)
+        assert beats[0].knows(ids[1])
+        assert not beats[0].knows("b/other")
+
+
 async def test_a_node_that_beats_is_not_given_up(chain: Chain) -> None:
     await raw(chain.b)
     for _ in range(10):
@@ -124,6 +137,82 @@ async def test_f31_an_end_queued_while_its_node_was_given_up_is_told(chain: Chai
     await end_by_force(chain.a, session_id)
     await lives_after_all(chain.b)
     await heard(cart, GENERATE_QR, said("session_started", session_id), said("end_session", session_id))
+
+
+async def test_a_node_given_up_by_one_whose_clock_is_slow_takes_its_links_back(chain: Chain) -> None:
+    """When the row changed, as others say, is long before this node looked the last time."""
+    cart = await raw(chain.b)
+    await chain.b.online()
+    await chain.beat()
+    await chain.b.sweep()
+    chain.a.clock._now -= 120_000
+    await b_is_silent(chain)
+    assert (await chain.a.cart_row()).link_node is None
+    await lives_after_all(chain.b)
+    await chain.a.qr()
+    await chain.b.sweep()
+    await heard(cart, GENERATE_QR)
+
+
+async def test_a_cart_that_is_said_to_be_here_and_is_not_is_released(chain: Chain) -> None:
+    """A claim whose answer was lost, or a link that was taken back in the moment of its end."""
+    node = chain.b.house.dispatch.node
+
+    def say_so(tx: Transaction) -> None:
+        tx.connection.execute(update(carts).values(link_node=node, link_epoch=7, link_changed_at=0))
+
+    await chain.b.house.store.write(say_so)
+    await chain.b.sweep()
+    await until(lambda: not len(chain.b.house.dispatch.claims))
+    assert (await chain.a.cart_row()).link_node is None
+
+
+async def test_a_node_that_ends_leaves_no_cart_behind_even_if_a_release_failed(
+    postgres_database: str, bus: str
+) -> None:
+    async with open_node(postgres_database, bus, "stays") as stays:
+        async with open_node(postgres_database, bus, "ends") as ends:
+            await ends.furnish()
+            node = ends.house.dispatch.node
+
+            def say_so(tx: Transaction) -> None:
+                tx.connection.execute(update(carts).values(link_node=node, link_epoch=7))
+
+            await ends.house.store.write(say_so)
+        assert (await stays.cart_row()).link_node is None
+
+
+async def test_a_node_that_begins_anew_is_not_given_up_for_the_beats_it_had(chain: Chain) -> None:
+    await heartbeat(chain.b)
+    await heartbeat(chain.a)
+    await b_is_silent(chain)
+    assert await names(chain.a) == ["a"]
+    await heartbeat(chain.b)
+    await heartbeat(chain.b)
+    chain.move(BEAT_SECONDS)
+    await heartbeat(chain.a)
+    assert await names(chain.a) == ["a", "b"]
+
+
+async def idle(node: Node) -> list[tuple[int, int]]:
+    """What this node's housekeeping would look at now."""
+    now = node.clock.now()
+    return await node.house.store.read(lambda connection: idle_sessions(connection, now, node.house.rules))
+
+
+async def test_f40_an_abandoned_basket_is_reported_once_however_many_nodes_look(chain: Chain) -> None:
+    await raw(chain.b)
+    shopper = await chain.a.shopper()
+    await chain.a.add(await chain.a.start(shopper))
+    chain.move(chain.a.house.rules.idle_seconds + 1)
+    found = [await idle(node) for node in (chain.a, chain.b)]
+    assert found[0] == found[1] != []
+    for node in (chain.a, chain.b):
+        for session_id, cart_id in found[0]:
+            await node.house.store.write(
+                partial(end_if_idle, session_id=session_id, cart_id=cart_id, rules=node.house.rules)
+            )
+    assert await chain.a.alarm_kinds() == ["session_idle"]
 
 
 async def test_a_link_that_was_taken_over_meanwhile_is_not_taken_back(chain: Chain) -> None:

@@ -98,6 +98,11 @@ async def test_what_screens_and_phones_hear_works_across_nodes(chain: Chain) -> 
         assert event[1]["session_id"] == session_id
     async with screen(chain.b, session_id, shopper) as listening:
         assert await listening.hears() == message("cart-updated")
+        await chain.a.http.post(
+            "/items/read", json={"sessionID": session_id, "barcode": MILK}, headers=chain.a.cart_headers()
+        )
+        if chain.hurried:  # of the moment, so nothing looks for it
+            assert await listening.hears() == message("item-read", MILK)
         await chain.a.add(session_id, MILK)
         await warn(chain.a, session_id, "weight increased")
         await chain.soon(lambda: True)

@@ -12,6 +12,7 @@ from duckycart.clock import Clock
 from duckycart.errors import Unavailable
 from duckycart.lifecycle.news import News, NewsKind, missed_news, starts_of_sessions
 from duckycart.lifecycle.screens import changed_screens
+from duckycart.nodes.bus import Bus
 from duckycart.store.engine import Store
 
 log = structlog.get_logger()
@@ -25,9 +26,10 @@ Name = tuple[Literal["session", "cart"], int]
 class Channels:
     """Told in the event loop, after the commit and after the cart's command; by other nodes over the bus."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: Store, clock: Clock, bus: Bus) -> None:
         self._store = store
         self._clock = clock
+        self._bus = bus
         self._topics: dict[Name, Topic] = {}
         self._stopping = False
         self._since = clock.now()  # of the last sweep that succeeded (milliseconds); nobody listens yet
@@ -58,7 +60,12 @@ class Channels:
         self._topics[name].opened(present)
 
     def tell(self, news: News) -> None:
-        """Everybody whom it concerns, in the order of the session's versions."""
+        """Everybody whom it concerns, here and on other nodes, in the order of the session's versions."""
+        self.heard(news)
+        self._bus.tell_others(news)
+
+    def heard(self, news: News) -> None:
+        """It was told, here or on another node: everybody here whom it concerns."""
         if (topic := self._topics.get(_name(news))) is not None:
             self._say(topic, topic.next(news))
 

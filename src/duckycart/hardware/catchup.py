@@ -7,9 +7,9 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hmac import compare_digest
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, exists, func, literal, select, update
+from sqlalchemy import Connection, Row, bindparam, exists, func, literal, select, update
 
 from duckycart.hardware.link import Send
 from duckycart.lifecycle.carts import CART_COLUMNS, Cart, lock_cart
@@ -26,6 +26,9 @@ class Claim:
     cart_id: int
     key_hash: bytes | None  # None: no key is asked for
     boot_id: str | None  # None: the cart says nothing of its boot
+
+
+Owner = tuple[int, int, str | None]  # a cart, its epoch, and which node holds its link
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +103,8 @@ _HAND_OUT: Final = _THEIR_COMMANDS.where(commands.c.seq > bindparam("after_seq")
 )
 _SUPERSEDE: Final = (
     update(commands)
-    .where(commands.c.cart_id == bindparam("cart"), commands.c.seq == bindparam("of_seq"))
+    # A receipt takes no lock of the cart: one that came since the rows were read is a fact, and stays.
+    .where(commands.c.cart_id == bindparam("cart"), commands.c.seq == bindparam("of_seq"), OUTSTANDING)
     .values(state="superseded")
 )
 # In one order, so that two batches never wait for each other; the lock is the one that an UPDATE takes.
@@ -137,6 +141,7 @@ _RELEASE: Final = (
     .values(link_node=None, link_changed_at=bindparam("at"))
 )
 
+_OWNERS: Final = select(carts.c.id, carts.c.link_epoch, carts.c.link_node)
 _TAKE_BACK: Final = (
     update(carts)
     .where(
@@ -258,9 +263,21 @@ def behind(connection: Connection, node: str) -> dict[int, int]:
     return {row[0]: row[1] for row in rows}
 
 
-def changed_hands(connection: Connection, since: int) -> list[tuple[int, int, str | None]]:
-    """(cart, epoch, node) of every cart whose link was claimed, released or withdrawn since then."""
-    rows = connection.execute(
-        select(carts.c.id, carts.c.link_epoch, carts.c.link_node).where(carts.c.link_changed_at >= since)
-    )
+def changed_hands(connection: Connection, since: int) -> list[Owner]:
+    """Of every cart whose link was claimed, released or withdrawn since then."""
+    return _owners(connection.execute(_OWNERS.where(carts.c.link_changed_at >= since)))
+
+
+def owners_of(connection: Connection, cart_ids: Collection[int]) -> list[Owner]:
+    """The same of these carts, whenever that was."""
+    return _owners(connection.execute(_OWNERS.where(carts.c.id.in_(cart_ids)))) if cart_ids else []
+
+
+def held_by(connection: Connection, node: str, after_id: int, limit: int) -> list[Owner]:
+    """The same of carts whose row names this node, `limit` of them from the one after `after_id`."""
+    of_node = _OWNERS.where(carts.c.link_node == node, carts.c.id > after_id).order_by(carts.c.id).limit(limit)
+    return _owners(connection.execute(of_node))
+
+
+def _owners(rows: Iterable[Row[Any]]) -> list[Owner]:
     return [(row.id, row.link_epoch, row.link_node) for row in rows]

@@ -63,6 +63,7 @@ class Link:
     """What is known of one connection. Times are seconds of a clock that only grows."""
 
     __slots__ = (
+        "_asked",
         "_closed",
         "_frames",
         "_frames_since",
@@ -87,6 +88,7 @@ class Link:
         self.last_seq = 0  # everything up to it was sent here, or needs no sending
         self._holding = True  # waiting for rows: for the claim's, or for those of a gap
         self._highest = 0  # offered while holding
+        self._asked = 0  # what it was when the rows were last asked for
         self._known = (0, 0)  # boot generation, and the seq up to which that boot has the commands
         self._unread: tuple[Send, ...] = ()  # sent here, no pong yet
         self._pinged: tuple[bytes, ...] = ()  # payloads not answered yet, the oldest first
@@ -121,6 +123,7 @@ class Link:
         if self._holding:
             return []
         self._holding = True
+        self._asked = self._highest
         return [NeedRows(self.last_seq)]
 
     def fill(self, rows: Sequence[Send], through: int, now: float) -> Outputs:
@@ -134,8 +137,12 @@ class Link:
                 outputs += self._send(row, now)
         self.last_seq = max(self.last_seq, through)
         self._holding = False
-        if self._highest > self.last_seq:
+        # Of what was asked for and is not there, nobody can say more: a hint that was wrong ends here, or it would be
+        # asked for without end.
+        if self._highest > max(self.last_seq, self._asked):
             outputs += self.behind(self._highest)
+        else:
+            self._highest = self.last_seq
         return outputs
 
     def known(self, seq: int, generation: int) -> None:

@@ -64,6 +64,10 @@ class Links:
             yield current
         yield from self._claiming.get(cart_id, ())
 
+    def is_claiming(self, cart_id: int) -> bool:
+        """Whether a connection of this cart waits for its claim here."""
+        return cart_id in self._claiming
+
     def claiming(self, connection: Connection) -> None:
         """Register, holding, before the claim is handed over: no command can fall between the two."""
         self._claiming.setdefault(connection.link.cart_id, []).append(connection)

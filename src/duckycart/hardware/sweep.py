@@ -6,10 +6,11 @@ If every message between commit and link were lost, this alone would deliver eve
 from typing import Final
 
 import structlog
+from sqlalchemy import Connection
 
 from duckycart.clock import Clock
 from duckycart.errors import DuckyCartError
-from duckycart.hardware.catchup import behind, changed_hands, take_back
+from duckycart.hardware.catchup import Owner, behind, changed_hands, held_by, owners_of, take_back
 from duckycart.hardware.dispatch import Dispatch
 from duckycart.hardware.link import TAKEN_OVER, WITHDRAWN_OR_FLOOD
 from duckycart.store.engine import Store
@@ -17,6 +18,7 @@ from duckycart.store.engine import Store
 log = structlog.get_logger()
 
 SWEEP_SECONDS: Final = 2.0
+SLICE: Final = 500  # carts; 50,000 are gone through in some three minutes
 OVERLAP_MS: Final = 60_000  # how far nodes' clocks and long transactions may disagree with ours
 
 
@@ -28,12 +30,15 @@ class Sweep:
         self._clock = clock
         self._dispatch = dispatch
         self._since = 0  # of the last sweep that succeeded
+        self._compared = 0  # the cart up to which links were compared with rows, whenever these changed
+        self._accounted = 0  # the cart up to which rows that name this node were compared with links
 
     async def __call__(self) -> None:
         started = self._clock.now()
         since = min(self._since, started) - OVERLAP_MS  # the machine's clock may have been set back
         try:
-            await self._compare_owners(since)
+            await self._compare_owners(await self._store.read(lambda connection: changed_hands(connection, since)))
+            await self._compare_owners(await self._next_slices())
             lagging = await self._store.read(lambda connection: behind(connection, self._dispatch.node))
         except DuckyCartError as error:
             log.warning("sweep failed", reason=error.code)
@@ -45,21 +50,36 @@ class Sweep:
                 connection.behind(seq)
         self._dispatch.claims.release_again()
 
-    async def _compare_owners(self, since: int) -> None:
-        """Links that are not this node's any more close; those that are nobody's, because other nodes took this one
-        for dead, are its own again."""
+    async def _next_slices(self) -> list[Owner]:
+        """Some of all, in turn, so that nothing depends on clocks that agree, or on a moment that was missed."""
+        own = sorted(self._dispatch.links.epochs())
+        ids = [cart_id for cart_id in own if cart_id > self._compared][:SLICE]
+        after = self._accounted
+
+        def look(connection: Connection) -> tuple[list[Owner], list[Owner]]:
+            return owners_of(connection, ids), held_by(connection, self._dispatch.node, after, SLICE)
+
+        of_links, of_rows = await self._store.read(look)
+        self._compared = ids[-1] if len(ids) == SLICE else 0
+        self._accounted = of_rows[-1][0] if len(of_rows) == SLICE else 0
+        return of_links + of_rows
+
+    async def _compare_owners(self, owners: list[Owner]) -> None:
+        """Links that are not this node's any more close. Those that are nobody's, because other nodes took this one for
+        dead, are its own again; carts that are said to be here, and are not, are released."""
         given_up: dict[int, int] = {}
-        for cart_id, epoch, node in await self._store.read(lambda connection: changed_hands(connection, since)):
+        for cart_id, epoch, node in owners:
             connection = self._dispatch.links.current(cart_id)
-            if connection is None or connection.link.epoch > epoch:
-                continue
-            if connection.link.epoch == epoch:
+            if connection is not None and connection.link.epoch < epoch:
                 if node is None:
-                    given_up[cart_id] = epoch
-            elif node is None:
-                connection.close(WITHDRAWN_OR_FLOOD, "the cart's key was changed or the cart disabled")
-            else:
-                connection.close(TAKEN_OVER, "a newer connection of this cart took over")
+                    connection.close(WITHDRAWN_OR_FLOOD, "the cart's key was changed or the cart disabled")
+                else:
+                    connection.close(TAKEN_OVER, "a newer connection of this cart took over")
+            elif connection is not None and connection.link.epoch == epoch and node is None:
+                given_up[cart_id] = epoch
+            here = connection is not None and connection.link.epoch >= epoch
+            if node == self._dispatch.node and not here and not self._dispatch.links.is_claiming(cart_id):
+                self._dispatch.claims.release(cart_id, epoch)
         if given_up:
             log.warning("links taken back, this node was given up", links=len(given_up))
             await self._store.write(lambda tx: take_back(tx, given_up, self._dispatch.node))

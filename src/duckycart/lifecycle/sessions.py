@@ -237,10 +237,11 @@ def end_if_idle(tx: Transaction, session_id: int, cart_id: int, rules: Rules) ->
 
 
 def _still_idle(tx: Transaction, session_id: int, rules: Rules) -> bool:
-    touched_at: int = tx.connection.execute(
-        select(sessions.c.touched_at).where(sessions.c.id == session_id)
-    ).scalar_one()
-    return touched_at < tx.now - rules.idle_seconds * 1000
+    """And not reported yet: another node may have been quicker."""
+    touched_at, reported_at = tx.connection.execute(
+        select(sessions.c.touched_at, sessions.c.idle_reported_at).where(sessions.c.id == session_id)
+    ).one()
+    return bool(touched_at < tx.now - rules.idle_seconds * 1000) and reported_at is None
 
 
 def active_session(connection: Connection, cart_id: int) -> SessionView:

@@ -51,7 +51,8 @@ def give_up(tx: Transaction, node: str, beats: int) -> int | None:
     gone = tx.connection.execute(delete(nodes).where(nodes.c.id == node, nodes.c.beats == beats)).rowcount
     if not gone:
         return None
-    return tx.connection.execute(_RELEASE_OF, {"node": node, "at": tx.now}).rowcount
+    # Of others too whose node was gone before: one that was given up, claimed once more and was killed, say.
+    return tx.connection.execute(_RELEASE_ORPHANS, {"at": tx.now}).rowcount
 
 
 def release_orphans(tx: Transaction) -> None:
@@ -60,8 +61,9 @@ def release_orphans(tx: Transaction) -> None:
 
 
 def leave(tx: Transaction, node: str) -> None:
-    """The node ends tidily; nobody needs to wait for its death."""
+    """The node ends tidily; nobody needs to wait for its death, nor for releases that failed."""
     tx.connection.execute(delete(nodes).where(nodes.c.id == node))
+    tx.connection.execute(_RELEASE_OF, {"node": node, "at": tx.now})
 
 
 def count_others(connection: Connection, node: str) -> int:
@@ -95,8 +97,13 @@ class Heartbeat:
 
     async def begin(self) -> None:
         """Before the first cart connects."""
-        await self._store.write(lambda tx: beat(tx, self._node, 0))
+        _, others = await self._store.write(lambda tx: beat(tx, self._node, 0))
+        self._silent(others)
         await self._store.write(release_orphans)
+
+    def knows(self, node: str) -> bool:
+        """Whether this was a living node of the same database, when this one last looked."""
+        return node in self._seen
 
     async def __call__(self) -> None:
         """One round. Raises Unavailable while the database is away."""
@@ -106,6 +113,7 @@ class Heartbeat:
             log.warning("this node was given up and lives", links=held)
         for node, beats in self._silent(others):
             carts_gone = await self._store.write(lambda tx, node=node, beats=beats: give_up(tx, node, beats))  # type: ignore[misc]
+            self._seen.pop(node, None)  # its beats begin anew, should it live
             if carts_gone is not None:
                 log.warning("node given up, it gave no sign of life", silent=node, carts=carts_gone)
 

@@ -1,10 +1,15 @@
-"""The bus on NATS: a subject for each node and one for all, of this database alone."""
+"""The bus on NATS: a subject for each node and one for all, of this database alone.
+
+What is said is sealed with a key that is in the database, and names its node, which must be one of the database's: so
+neither somebody else on the same NATS nor a copy of the database can tell a cart or a screen anything.
+"""
 
 import asyncio
 import ssl
 from collections import deque
 from collections.abc import Callable
-from hashlib import sha256
+from hashlib import blake2b, sha256
+from hmac import compare_digest
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,9 +22,11 @@ from duckycart.nodes.messages import Message, NotAMessage, decode, encode
 log = structlog.get_logger()
 
 MAX_WAITING: Final = 10_000  # messages not handed to the connection yet; beyond it they are dropped
+MAX_UNSENT: Final = 1_048_576  # bytes the connection could not pass on; from twice as many on the library would wait
 PING_SECONDS: Final = 3  # a connection that answers two of these with silence is dead
 CONNECT_SECONDS: Final = 2
 RECONNECT_SECONDS: Final = 1.0
+LOOK_SECONDS: Final = 1.0  # between two looks whether the connection lives
 CLOSE_SECONDS: Final = 2.0  # for what was handed over to leave, at the end
 MAX_REASON: Final = 200
 
@@ -35,18 +42,21 @@ class NatsBus:
     def __init__(
         self,
         servers: tuple[str, ...],
-        shop: str,
+        key: bytes,
         node: str,
         heard: Callable[[Message], None],
+        knows: Callable[[str], bool],
         *,
         credentials: Path | None = None,
         ca: Path | None = None,
     ) -> None:
-        """`shop` is what the nodes of one database have in common and others do not know; `heard` is called in the
-        event loop with each message of another node. Raises OSError for a `ca` that cannot be used."""
-        self._prefix = f"duckycart.{shop}"
+        """`key` (16 to 64 bytes) is what the nodes of one database know and nobody else. `heard` is called in the event
+        loop with each message of a node that `knows` knows. Raises OSError for a `ca` that cannot be used."""
+        self._key = key
+        self._prefix = f"duckycart.{sha256(key).hexdigest()[:16]}"
         self._node = node
         self._heard = heard
+        self._knows = knows
         self._options: dict[str, Any] = {
             "servers": list(servers),
             "name": node,
@@ -57,6 +67,7 @@ class NatsBus:
             "connect_timeout": CONNECT_SECONDS,
             "ping_interval": PING_SECONDS,
             "max_outstanding_pings": 2,
+            "flush_timeout": CLOSE_SECONDS,
             "error_cb": self._on_error,
         }
         if credentials is not None:
@@ -65,7 +76,7 @@ class NatsBus:
             self._options["tls"] = ssl.create_default_context(cafile=str(ca))
         self._client: Client | None = None  # while it is connected and hears
         self._waiting: deque[tuple[str, bytes]] = deque()
-        self._changed = asyncio.Event()  # something waits, or the connection is lost, or it is the end
+        self._changed = asyncio.Event()  # something waits, or it is the end
         self._dropped = 0  # since the last connection
         self._complained = False  # of the present outage; one line is enough
         self._closing = False
@@ -97,11 +108,31 @@ class NatsBus:
 
     def _say(self, subject: str, message: Message) -> None:
         # Kept for later it would only be stale: by then the sweeps have done it.
-        if not self.connected or len(self._waiting) >= MAX_WAITING:
+        client = self._client
+        unsent = 0 if client is None else client.pending_data_size
+        if not self.connected or len(self._waiting) >= MAX_WAITING or unsent >= MAX_UNSENT:
             self._dropped += 1
             return
-        self._waiting.append((subject, encode(message)))
+        self._waiting.append((subject, self._seal(encode(message))))
         self._changed.set()
+
+    def _seal(self, words: bytes) -> bytes:
+        """Who says it, and the proof that it is one of us."""
+        said = b"%b\n%b" % (self._node.encode(), words)
+        return b"%b\n%b" % (self._tag(said), said)
+
+    def _open(self, payload: bytes) -> bytes | None:
+        """The words, None if they come of a node that is none of this database's now: it may have a copy of it.
+
+        Raises NotAMessage for anything that was not sealed with the key."""
+        tag, _, said = payload.partition(b"\n")
+        if not compare_digest(tag, self._tag(said)):
+            raise NotAMessage("not sealed with this shop's key")
+        node, _, words = said.partition(b"\n")
+        return words if self._knows(node.decode()) else None
+
+    def _tag(self, said: bytes) -> bytes:
+        return blake2b(said, digest_size=16, key=self._key).hexdigest().encode()
 
     async def _run(self) -> None:
         while not self._closing:
@@ -119,7 +150,7 @@ class NatsBus:
                 await asyncio.sleep(RECONNECT_SECONDS)
 
     async def _connect(self, client: Client) -> None:
-        await client.connect(**self._options, closed_cb=self._on_closed)
+        await client.connect(**self._options)
         for subject in (self._subject_of(self._node), f"{self._prefix}.{_ALL}"):
             await client.subscribe(subject, cb=self._on_message)
         await client.flush()
@@ -130,28 +161,47 @@ class NatsBus:
         self._dropped = 0
 
     async def _pass_on(self, client: Client) -> None:
-        """Until the connection is lost, or the end and all is said."""
-        while not client.is_closed:
+        """Until the connection is lost, or the end and all is said.
+
+        That it is lost is looked for: with a peer that does not read, the library waits for it and tells nobody.
+        """
+        publishing = asyncio.get_running_loop().create_task(self._publish(client))
+        publishing.add_done_callback(self._on_published)
+        try:
+            while client.is_connected and not publishing.done():
+                await asyncio.wait([publishing], timeout=LOOK_SECONDS)
+        finally:
+            publishing.cancel()
+            await asyncio.wait([publishing], timeout=CLOSE_SECONDS)
+        if not self._closing:
+            self._complain("the connection is lost")
+
+    async def _publish(self, client: Client) -> None:
+        while not self._closing:
             self._changed.clear()
-            while self._waiting:
-                subject, payload = self._waiting.popleft()
-                await client.publish(subject, payload)
-            if self._closing:
-                await client.flush()
-                return
+            await self._publish_waiting(client)
             await self._changed.wait()
-        self._complain("the connection is lost")
+        await self._publish_waiting(client)
+        await client.flush()
+
+    async def _publish_waiting(self, client: Client) -> None:
+        while self._waiting and client.is_connected:
+            subject, payload = self._waiting.popleft()
+            await client.publish(subject, payload)
 
     async def _on_message(self, message: Msg) -> None:
         try:
-            self._heard(decode(message.data))
+            words = self._open(message.data)
+            if words is not None:
+                self._heard(decode(words))
         except NotAMessage as error:
             log.warning("bus message not understood", reason=str(error))
         except Exception:
             log.exception("bus message not acted upon")  # the next one may be fine
 
-    async def _on_closed(self) -> None:
-        self._changed.set()
+    def _on_published(self, publishing: asyncio.Task[None]) -> None:
+        if not publishing.cancelled() and (error := publishing.exception()) is not None:
+            self._complain(_reason(error))
 
     async def _on_error(self, error: Exception) -> None:
         self._complain(_reason(error))
@@ -163,6 +213,11 @@ class NatsBus:
 
 
 async def _leave(client: Client) -> None:
+    if not client.is_connected:
+        # Its own close would wait for a peer that does not read.
+        writer = getattr(client._transport, "_io_writer", None)
+        if writer is not None:
+            writer.transport.abort()
     try:
         async with asyncio.timeout(CLOSE_SECONDS):
             await client.close()
@@ -170,5 +225,5 @@ async def _leave(client: Client) -> None:
         log.info("bus left in a hurry", reason=_reason(error))
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"[:MAX_REASON]
