@@ -5,7 +5,6 @@ sweep or a round of housekeeping asks for it.
 """
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from hashlib import sha256
@@ -283,7 +282,7 @@ async def open_shop(
 ) -> AsyncIterator[Shop]:
     """Start a server on a free port and stop it at the end."""
     clock = clock or FakeClock()
-    listener = socket.create_server(("127.0.0.1", 0))
+    listener = server.listener(("127.0.0.1", 0))
     port = listener.getsockname()[1]
     configured = Settings(port=port, database=database, **settings)
     with no_timers():

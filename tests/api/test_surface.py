@@ -39,3 +39,12 @@ async def test_screens_of_a_named_origin_send_and_read_what_they_need(opening: O
         assert refusal.status_code == 401
         assert refusal.headers["access-control-allow-origin"] == SCREEN, "or the page cannot read why"
         assert "access-control-allow-origin" not in await preflight(shop, "https://other.example")
+
+
+async def test_no_answer_is_held_back_by_the_kernel(shop: Shop) -> None:
+    """Nagle's algorithm and delayed acknowledgements together cost 40 ms an answer."""
+    await shop.http.get("/healthz")
+    for connection in shop.server.server_state.connections:
+        connected = connection.transport.get_extra_info("socket")
+        assert connected.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    assert shop.server.server_state.connections

@@ -73,14 +73,11 @@ class FieldedCart:
                 it.close()
 
     async def _listen(self, it: WebSocket) -> None:
-        blocks = False
         while True:
             texts = await it.receive()
             for text in texts:
                 self.hear(text)
-            # Never twice in a row: its library answers what it reads before the next handler, here it is all one read.
-            blocks = not blocks and self._random.random() < self.blocks
-            if blocks:
+            if self._random.random() < self.blocks:
                 self.blocked += 1
                 if self._random.random() < 0.5:
                     it.answer()  # its library has done so already; else the whole process stands still

@@ -37,6 +37,7 @@ class WebSocket:
         self._protocol = ClientProtocol(_URI)
         self._texts: list[str] = []
         self._code: int | None = None
+        self._owes = False  # a pong for a ping that came before the texts that wait
 
     @classmethod
     async def open(cls, network: Network, address: str, path: str, headers: dict[str, str]) -> "WebSocket":
@@ -78,6 +79,8 @@ class WebSocket:
             match event:
                 case Response():
                     response = event
+                case Frame(Opcode.PING):
+                    self._owes |= not self._texts
                 case Frame(Opcode.TEXT):
                     self._texts.append(bytes(event.data).decode())
                 case Frame(Opcode.CLOSE):
@@ -98,12 +101,15 @@ class WebSocket:
                 await self._read()
             except (OSError, EOFError):
                 raise Gone(None) from None
+            if self._owes:  # a pong that its library sends before it calls the handler of the next text
+                self.answer()
             if self._texts:
                 texts, self._texts = self._texts, []
-                return texts  # their pings are not answered yet
+                return texts  # their own pings are not answered yet
 
     def answer(self) -> None:
         """Pongs for all pings that were read."""
+        self._owes = False
         if chunks := self._protocol.data_to_send():
             self._writer.write(b"".join(chunks))
 
