@@ -1,5 +1,7 @@
 """Which pages of other origins may use the surface."""
 
+import socket
+
 from tests.conftest import OpenShop
 from tests.world import Shop
 

@@ -12,7 +12,7 @@ from tests.channels.world import deaf, listeners, message, screen, stream
 from tests.conftest import OpenShop
 from tests.world import until
 
-NEWS = News(NewsKind.ITEM_READ, 1, 1, 1)
+NEWS = News(NewsKind.ITEM_READ, 1, 1, 9)
 
 
 async def test_sockets_are_closed_with_1012_and_streams_end(

@@ -61,9 +61,11 @@ def test_between_subscription_and_opening_nothing_is_lost() -> None:
     assert topic.next(news(8)) == [news(8)]
 
 
-def test_a_scan_changes_nothing_and_waits_for_nothing(topic: Topic) -> None:
+def test_a_scan_changes_nothing_waits_for_nothing_and_is_not_said_when_its_moment_is_past(topic: Topic) -> None:
     seen = news(4, NewsKind.ITEM_READ)
     assert topic.next(seen) == topic.next(seen) == [seen]
+    assert topic.next(news(5, NewsKind.PAYMENT_CREATED)) == [news(5, NewsKind.PAYMENT_CREATED)]
+    assert topic.next(seen) == []
 
 
 def test_a_cart_is_told_of_its_newest_session() -> None:

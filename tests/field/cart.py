@@ -73,15 +73,18 @@ class FieldedCart:
                 it.close()
 
     async def _listen(self, it: WebSocket) -> None:
+        free_since = 0
         while True:
             texts = await it.receive()
             for text in texts:
                 self.hear(text)
-            if self._random.random() < self.blocks:
+            # For up to 10 s at a time: in between it has time to read and answer what came meanwhile.
+            if self._pace.seconds > free_since + 1 and self._random.random() < self.blocks:
                 self.blocked += 1
                 if self._random.random() < 0.5:
                     it.answer()  # its library has done so already; else the whole process stands still
                 await self._pace.sleep(BLOCKED_SECONDS)
+                free_since = self._pace.seconds
 
     def hear(self, text: str) -> None:
         """Act upon a command, as a fielded cart does: without a look at what it did before."""

@@ -7,6 +7,7 @@ import pytest
 from duckycart.hardware import socket
 from duckycart.hardware.dispatch import Dispatch
 from tests.conftest import OpenShop
+from tests.field.cart import BLOCKED_SECONDS
 from tests.field.floor import Floor, floor
 from tests.field.network import Odds
 from tests.field.screen import AGAIN_SECONDS, PAID
@@ -44,8 +45,10 @@ async def test_f27_a_cart_whose_every_handler_blocks_for_10_s_stays_connected_an
     (cart,) = the_floor.carts
     cart.blocks = 1.0
     session_id = await shopping(the_floor)
+    await the_floor.pace.sleep(BLOCKED_SECONDS + 2)
     url = await the_floor.phones[0].pay(session_id)
     assert url is not None
+    await the_floor.pace.sleep(BLOCKED_SECONDS + 2)
     await the_floor.phones[0].press(url, "pay")
     await the_floor.pace.until(lambda: session_id in cart.ended, lambda: "the cart does not hear of the end")
     assert [kind for kind, _ in cart.heard] == ["generate_qr", "session_started", "payment_created", "end_session"]

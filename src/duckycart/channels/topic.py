@@ -31,8 +31,8 @@ class Topic:
 
     def next(self, news: News) -> list[News]:
         """What can be said now that this came."""
-        if news.kind is NewsKind.ITEM_READ:
-            return [news]  # of the moment; it changes nothing
+        if news.kind is NewsKind.ITEM_READ:  # of a moment, and changes nothing; one that is past is not said
+            return [news] if self._told is None or news.version >= self._told else []
         if self._told is None:
             self._early[_number(news)] = None
             return [news]
