@@ -35,6 +35,8 @@ class FieldedCart:
         # What it is doing
         self.session: int | None = None
         self.held = False
+        self._before: int | None = None  # the session it was in when an older one's end was said again
+        self._torn: int | None = None  # the same, and the connection broke before its start came again
         self.baskets: dict[int, Basket] = {}  # by session; the past ones stay, for the test to look at
         self.ended: set[int] = set()
         # What the test wants to know
@@ -44,6 +46,7 @@ class FieldedCart:
         self.closes: Counter[int | None] = Counter()
         self.wiped: list[int] = []  # sessions whose basket was not empty when it was wiped
         self.repeated = 0  # wipes of an empty basket: the one hole that no server can close
+        self.torn = 0  # connections that broke between an older session's end, said again, and the present one's start
         self.blocked = 0
         self.wrong: list[str] = []  # what must not have been said to it
         self.diary: list[str] = []  # the second of the clock, and what happened
@@ -68,6 +71,9 @@ class FieldedCart:
                 await self._listen(it)
             except Gone as gone:
                 self.closes[gone.code] += 1
+                if self._before is not None:
+                    self.torn += 1
+                    self._torn, self._before = self._before, None
                 self._note(f"closed {gone.code}")
             finally:
                 it.close()
@@ -103,15 +109,16 @@ class FieldedCart:
                     self._complain(text)
                 if self.session is not None:
                     self._wipe(self.session)
-                self.session, self.held = data, False
+                self.session, self.held, self._before = data, False, None
                 self.baskets.setdefault(data, Basket())
             case "payment_created":
-                if data != self.session:
+                if data not in (self.session, self._torn):
                     self._complain(text)
                 self.held = True
             case "end_session":
                 if self.session not in (None, data):
                     self._wipe(self.session)
+                    self._before = self.session
                 self.session, self.held = None, False
                 self.ended.add(data)
             case _:

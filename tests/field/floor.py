@@ -136,7 +136,8 @@ class Floor:
             f"carts connected {sum(cart.connects for cart in carts)} times, were refused "
             f"{dict(sum((cart.refusals for cart in carts), Counter()))}, closed "
             f"{dict(sum((cart.closes for cart in carts), Counter()))}, blocked {sum(cart.blocked for cart in carts)} "
-            f"times, heard a session's start again with an empty basket {sum(cart.repeated for cart in carts)} times; "
+            f"times, heard a session's start again with an empty basket {sum(cart.repeated for cart in carts)} times, "
+            f"lost their session between an end and a start {sum(cart.torn for cart in carts)} times; "
             f"phones repeated {sum(phone.repeated for phone in self.phones)} calls; screens opened "
             f"{sum(it.opened for screen in self.screens for pair in screen.sockets.values() for it in pair)} sockets"
         )
