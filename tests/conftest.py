@@ -11,7 +11,9 @@ import structlog
 from structlog.dev import plain_traceback
 
 from duckycart.store.migrate import migrate_sqlite
+from tests.nats import NatsServer, nats_server
 from tests.postgres import Postgres, some_postgres
+from tests.process.world import Served, serving
 from tests.world import Shop, open_shop
 
 # structlog's own defaults, but for tracebacks: it would draw those for seconds.
@@ -47,6 +49,13 @@ def postgres() -> Iterator[Postgres]:
         yield postgres
 
 
+@pytest.fixture(scope="session")
+def nats() -> Iterator[NatsServer]:
+    """A NATS for all tests that leave it alone."""
+    with nats_server() as server:
+        yield server
+
+
 @pytest.fixture
 def sqlite_database(template: Path, tmp_path: Path) -> str:
     """The URL of a new database of the present schema."""
@@ -65,6 +74,15 @@ def database(request: pytest.FixtureRequest) -> str:
     """What both stores promise is proved on both. A folder whose tests look elsewhere says which one it takes."""
     url: str = request.getfixturevalue(f"{request.param}_database")
     return url
+
+
+@pytest.fixture
+async def served(template: Path, tmp_path: Path) -> AsyncIterator[Served]:
+    """A server in a process of its own, not yet started, on an empty database."""
+    with serving(tmp_path) as served:
+        shutil.copy(template, served.database)
+        yield served
+        await served.http.aclose()
 
 
 OpenShop = Callable[..., AbstractAsyncContextManager[Shop]]

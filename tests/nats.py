@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tests.postgres import free_port
 
+PROGRAM = Path(sys.executable).with_name("nats-server")
 STARTING = 20.0  # seconds
 
 
@@ -25,8 +26,7 @@ class NatsServer:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        program = Path(sys.executable).parent / "nats-server"
-        command: list[str | Path] = [program, "--addr", "127.0.0.1", "--port", str(self.port), *self._arguments]
+        command: list[str | Path] = [PROGRAM, "--addr", "127.0.0.1", "--port", str(self.port), *self._arguments]
         output = subprocess.DEVNULL if self._log is None else self._log.open("ab")
         self._process = subprocess.Popen(command, stdout=output, stderr=output)
         until = time.monotonic() + STARTING

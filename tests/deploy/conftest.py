@@ -3,7 +3,6 @@
 import os
 import shutil
 import ssl
-import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -12,7 +11,6 @@ import pytest
 import trustme
 
 from tests.deploy.world import Balancer, ScriptedNode, balancing, scripted
-from tests.process.world import Served, serving
 
 MISSING = "NO HAPROXY on the PATH: deploy/haproxy.cfg is NOT tested"
 
@@ -53,15 +51,6 @@ async def balance(haproxy: str, authority: trustme.CA, tmp_path: Path) -> AsyncI
 
 
 @pytest.fixture
-async def served(template: Path, tmp_path: Path) -> AsyncIterator[Served]:
-    """A real node, not yet started, with cart 1, milk and a shopper to be furnished."""
-    with serving(tmp_path) as served:
-        shutil.copy(template, served.database)
-        yield served
-        await served.http.aclose()
-
-
-@pytest.fixture
 async def one() -> AsyncIterator[ScriptedNode]:
     async with scripted() as node:
         yield node
@@ -71,9 +60,3 @@ async def one() -> AsyncIterator[ScriptedNode]:
 async def two() -> AsyncIterator[ScriptedNode]:
     async with scripted() as node:
         yield node
-
-
-@pytest.fixture(scope="package")
-def nats_server() -> str:
-    """From a wheel of the development's dependencies."""
-    return str(Path(sys.executable).with_name("nats-server"))

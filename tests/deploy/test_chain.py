@@ -1,7 +1,7 @@
 """haproxy, NATS, PostgreSQL and two nodes, each a real process: a shop that is restarted node by node."""
 
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 
@@ -12,15 +12,9 @@ from typer.testing import CliRunner
 from duckycart import cli
 from tests.deploy.conftest import Balance
 from tests.deploy.world import Balancer, Fielded
-from tests.nats import NatsServer, nats_server
+from tests.nats import NatsServer
 from tests.process.world import Served, serving
 from tests.world import MILK, until
-
-
-@pytest.fixture(scope="package")
-def nats() -> Iterator[NatsServer]:
-    with nats_server() as server:
-        yield server
 
 
 class Chain:

@@ -20,7 +20,8 @@ from duckycart import cli
 from duckycart.settings import Settings
 from tests.deploy.conftest import Balance
 from tests.deploy.world import DEPLOY
-from tests.process.world import free_port
+from tests.nats import PROGRAM
+from tests.postgres import free_port
 from tests.world import PATIENCE, until
 
 CARTS = 50_000  # of one node; what every patience with a stopping node must be enough for
@@ -174,7 +175,7 @@ async def test_haproxy_takes_what_compose_gives_it(balance: Balance) -> None:
 
 
 @pytest.fixture
-def cluster(nats_server: str, tmp_path: Path) -> Iterator[list[int]]:
+def cluster(tmp_path: Path) -> Iterator[list[int]]:
     """Three servers with the file and environment of compose.yaml; their ports."""
     services = _compose()
     ports = [free_port() for _ in range(3)]
@@ -188,7 +189,7 @@ def cluster(nats_server: str, tmp_path: Path) -> Iterator[list[int]]:
                 )
             process = stack.enter_context(
                 Popen(
-                    [nats_server, "-c", DEPLOY / "nats" / "nats.conf", "-a", "127.0.0.1", "-p", str(ports[number]),
+                    [PROGRAM, "-c", DEPLOY / "nats" / "nats.conf", "-a", "127.0.0.1", "-p", str(ports[number]),
                      "--cluster_listen", f"nats://127.0.0.1:{routes[number]}", "-l", tmp_path / f"nats-{number}.log"],
                     env=environment,
                 )

@@ -1,20 +1,14 @@
 """Two servers on one PostgreSQL database, in this process, and what is between them."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
 import pytest
 
-from tests.nats import NatsServer, nats_server
+from tests.nats import NatsServer
 from tests.nodes.world import Chain, Node, open_node
 from tests.postgres import free_port
 from tests.world import until
-
-
-@pytest.fixture(scope="session")
-def nats() -> Iterator[NatsServer]:
-    with nats_server() as server:
-        yield server
 
 
 @pytest.fixture(params=["nats", "no bus to be reached"])

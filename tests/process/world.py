@@ -22,6 +22,7 @@ from duckycart.store.engine import Transaction
 from duckycart.store.keys import read_or_make_signing_keys
 from duckycart.store.sqlite import engine_for, transact
 from duckycart.store.tables import carts, products, users
+from tests.postgres import free_port
 from tests.process import killable
 from tests.world import MILK, PATIENCE, RawCart, until
 
@@ -30,11 +31,6 @@ KEY = "key-of-cart-1-0123456789abcdef0123"
 # Processes fork from one that has imported everything: a start costs a tenth of a second instead of a whole one.
 _processes = multiprocessing.get_context("forkserver")
 _processes.set_forkserver_preload(["tests.process.killable", "duckycart.app", "duckycart.server"])
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 class Served:
