@@ -7,8 +7,10 @@ from sqlalchemy import event
 
 from duckycart.errors import Unavailable
 from duckycart.hardware import receipts
+from duckycart.hardware.link import Link, Send
 from duckycart.store.tables import commands
 from duckycart.store.threads import ThreadedStore
+from duckycart.wire import Command, CommandType
 from tests.hardware.helpers import GENERATE_QR, heard, raw, said, writer_blocked
 from tests.world import RawCart, Shop, until
 
@@ -182,6 +184,29 @@ async def test_receipts_the_database_did_not_take_are_written_later(
     await until(lambda: failures >= 2)
     monkeypatch.setattr(receipts, "_write_rows", really)
     assert await shop.settled() == ["received"]
+
+
+async def test_f03_what_came_during_a_write_is_written_when_its_moment_is_the_writes_last(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The timer that finds a write under way leaves the rest to it, so it must not find one that is over."""
+    written: list[asyncio.Future[None]] = []
+
+    def write(work: object, *, hurry: bool = True) -> asyncio.Future[None]:
+        written.append(asyncio.get_running_loop().create_future())
+        return written[-1]
+
+    gathering = shop.house.dispatch.receipts
+    monkeypatch.setattr(receipts, "BATCH_SECONDS", 0.0)
+    monkeypatch.setattr(shop.house.store, "write", write)
+    link = Link(1, now=0.0)
+    gathering.sent(link, Send(1, Command(CommandType.GENERATE_QR, None)))
+    await until(lambda: len(written) == 1)
+    gathering.sent(link, Send(2, Command(CommandType.END_SESSION, None)))  # its timer is due in the loop's next turn,
+    written[0].set_result(None)  # in which the write learns that it is done
+    await until(lambda: len(written) == 2)
+    written[1].set_result(None)
+    await until(lambda: gathering.has_all(link))
 
 
 async def test_f14_open_sockets_hold_no_database_connection(shop: Shop) -> None:

@@ -6,7 +6,7 @@ their basket when they hear it twice (F30).
 
 import asyncio
 from collections.abc import Awaitable
-from typing import Final
+from typing import Final, cast
 
 import structlog
 from sqlalchemy import bindparam, func, update
@@ -82,7 +82,6 @@ class Receipts:
             writing = self._store.write(lambda tx: _write_rows(tx, pending), hurry=False)
             write = asyncio.get_running_loop().create_task(self._watch(writing, pending))
             self._writes[write] = pending
-            write.add_done_callback(self._written)
 
     async def written(self, cart_id: int) -> None:
         """Return when everything heard of this cart is in its rows, or could not be written now."""
@@ -110,11 +109,6 @@ class Receipts:
         self.flush()
         await asyncio.gather(*self._writes)
 
-    def _written(self, write: asyncio.Task[None]) -> None:
-        del self._writes[write]
-        if not write.cancelled() and (error := write.exception()) is not None:
-            log.error("receipts lost", exc_info=error)
-
     @staticmethod
     def _add(pending: Pending, more: Pending) -> None:
         """The first time of each stays, and what was received stays received: one command may be sent on two links."""
@@ -133,16 +127,20 @@ class Receipts:
             self.flush()
 
     async def _watch(self, writing: Awaitable[None], pending: Pending) -> None:
+        stopping = False
         try:
             await writing
-            if self._pending:
-                self._later()
         except DuckyCartError as error:
             # The commands stay outstanding: the cart hears them again on its next connection, unless this succeeds.
             log.error("receipts not written, trying again", count=len(pending), reason=error.code)
             self._add(self._pending, pending)
-            if error.code != "stopping":
-                self._later()
+            stopping = error.code == "stopping"
+        except Exception:
+            log.exception("receipts lost")
+        # In the step that looks whether more waits: between the two, a timer could find this write and leave the rest.
+        del self._writes[cast("asyncio.Task[None]", asyncio.current_task())]
+        if self._pending and not stopping:
+            self._later()
 
 
 def _write_rows(tx: Transaction, pending: Pending) -> None:
