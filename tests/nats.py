@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.postgres import free_port
+from tests.ports import free_port
 
 PROGRAM = Path(sys.executable).with_name("nats-server")
 STARTING = 20.0  # seconds

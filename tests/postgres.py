@@ -4,7 +4,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -20,14 +19,9 @@ import psycopg
 from sqlalchemy import URL, make_url
 
 from duckycart.store.migrate import upgrade_postgres
+from tests.ports import free_port
 
 STARTING = 30.0  # seconds
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def _memory() -> str | None:

@@ -9,7 +9,8 @@ from sqlalchemy import URL, create_engine, make_url, text
 
 from duckycart.store import migrate
 from tests.admin.conftest import Shell
-from tests.postgres import Postgres, free_port
+from tests.ports import free_port
+from tests.postgres import Postgres
 
 PRODUCTS = "barcode,description,description_ar,product_size,unit_price,weight_grams,image_url\n"
 

@@ -21,7 +21,7 @@ from duckycart.settings import Settings
 from tests.deploy.conftest import Balance
 from tests.deploy.world import DEPLOY
 from tests.nats import PROGRAM
-from tests.postgres import free_port
+from tests.ports import free_port
 from tests.world import PATIENCE, until
 
 CARTS = 50_000  # of one node; what every patience with a stopping node must be enough for

@@ -20,7 +20,7 @@ from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
-from tests.postgres import free_port
+from tests.ports import free_port
 from tests.world import PATIENCE, until
 
 DEPLOY = Path(__file__).parent.parent.parent / "deploy"

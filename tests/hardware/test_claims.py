@@ -12,7 +12,17 @@ from duckycart.hardware.catchup import Claim
 from duckycart.hardware.link import Link
 from duckycart.hardware.links import Connection, Links
 from duckycart.store.engine import Transaction
-from tests.hardware.helpers import GENERATE_QR, connect, handed_over, heard, raw, refused, status, writer_blocked
+from tests.hardware.helpers import (
+    GENERATE_QR,
+    connect,
+    handed_over,
+    heard,
+    raw,
+    refused,
+    status,
+    writer_blocked,
+    writers_busy,
+)
 from tests.world import RawCart, Shop, until
 
 
@@ -29,7 +39,7 @@ async def at_rest(shop: Shop) -> None:
 
 
 async def test_a_connection_that_goes_away_while_its_claim_waits_never_claims(shop: Shop) -> None:
-    with writer_blocked(shop):
+    with writers_busy(shop):
         leave = await _leave(shop)
         leave()
         await until(lambda: not shop.server.server_state.connections)
@@ -80,18 +90,21 @@ async def test_a_connection_that_goes_away_during_its_claim_leaves_the_cart_offl
 async def test_a_claim_that_came_too_late_is_released_by_its_epoch(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     really = catchup.claim_many
     loop = asyncio.get_running_loop()
+    begun: list[Claim] = []
 
-    def claim_many(tx: Transaction, *rest: Any) -> object:
-        filled = really(tx, *rest)
+    def claim_many(tx: Transaction, asking: list[Claim], node: str) -> object:
+        begun.extend(asking)
+        filled = really(tx, asking, node)
         asyncio.run_coroutine_threadsafe(until(lambda: not shop.house.dispatch.handshaking), loop).result(20)
         return filled
 
     monkeypatch.setattr(dispatch, "CLAIM_SECONDS", 0.05)
     monkeypatch.setattr(claims, "claim_many", claim_many)
-    assert await refused(shop) == (503, "2")
+    while not begun:  # on a machine that is busy a claim may be given up before the writer looks at it
+        assert await refused(shop) == (503, "2")
     await at_rest(shop)
     row = await shop.cart_row()
-    assert (row.link_epoch, row.link_node) == (1, None)
+    assert (row.link_epoch, row.link_node) == (len(begun), None)
 
 
 async def test_two_connections_that_claim_at_once_leave_one_and_all_agree_which(shop: Shop) -> None:

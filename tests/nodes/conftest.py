@@ -7,7 +7,7 @@ import pytest
 
 from tests.nats import NatsServer
 from tests.nodes.world import Chain, Node, open_node
-from tests.postgres import free_port
+from tests.ports import free_port
 from tests.world import until
 
 

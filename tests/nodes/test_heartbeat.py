@@ -14,7 +14,7 @@ from duckycart.store.tables import carts, nodes
 from tests.admin.test_sessions import shell
 from tests.hardware.helpers import GENERATE_QR, end_by_force, heard, raw, said
 from tests.nodes.world import Chain, Node, heartbeat, open_node
-from tests.postgres import free_port
+from tests.ports import free_port
 from tests.world import until
 
 

@@ -22,7 +22,7 @@ from duckycart.store.engine import Transaction
 from duckycart.store.keys import read_or_make_signing_keys
 from duckycart.store.sqlite import engine_for, transact
 from duckycart.store.tables import carts, products, users
-from tests.postgres import free_port
+from tests.ports import free_port
 from tests.process import killable
 from tests.world import MILK, PATIENCE, RawCart, until
 
