@@ -201,6 +201,24 @@ def bus_port(bus: NatsBus) -> int | None:
     return None if url is None else url.port
 
 
+async def test_a_node_is_connected_when_the_server_has_read_what_it_wants_to_hear() -> None:
+    """Its PING must come after all it subscribed to: what one node says is lost where another only seems to listen."""
+    read = bytearray()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b'INFO {"server_id": "one", "version": "2.11.0", "proto": 1, "max_payload": 1048576}\r\n')
+        while line := await reader.readline():
+            read.extend(line)
+            if line == b"PING\r\n":
+                writer.write(b"PONG\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server, members() as join:
+        await join(f"nats://127.0.0.1:{server.sockets[0].getsockname()[1]}", "a")
+        assert read.count(b"SUB ") == 2
+        assert read.endswith(b"PING\r\n")
+
+
 async def test_a_user_and_a_password_are_part_of_the_url() -> None:
     with nats_server("--user", "ducky", "--pass", "secret", login="ducky:secret@") as nats:
         async with members() as join:

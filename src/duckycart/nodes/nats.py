@@ -153,7 +153,7 @@ class NatsBus:
         await client.connect(**self._options)
         for subject in (self._subject_of(self._node), f"{self._prefix}.{_ALL}"):
             await client.subscribe(subject, cb=self._on_message)
-        await client.flush()
+        await _reach(client)
         self._client = client
         url = client.connected_url
         log.info("bus connected", server=None if url is None else url.hostname, dropped=self._dropped)
@@ -182,7 +182,7 @@ class NatsBus:
             await self._publish_waiting(client)
             await self._changed.wait()
         await self._publish_waiting(client)
-        await client.flush()
+        await _reach(client)
 
     async def _publish_waiting(self, client: Client) -> None:
         while self._waiting and client.is_connected:
@@ -210,6 +210,15 @@ class NatsBus:
         if not self._complained:
             self._complained = True
             log.warning("bus away, the sweeps do its work until it is back", reason=reason)
+
+
+async def _reach(client: Client) -> None:
+    """Return when the server has read all that was handed to the client.
+
+    The library's PING overtakes what it has not written yet; by the time it is answered, that is written.
+    """
+    await client.flush()
+    await client.flush()
 
 
 async def _leave(client: Client) -> None:
