@@ -3,7 +3,8 @@
 import logging
 import re
 import sys
-from typing import Any, Final, Literal
+from contextlib import suppress
+from typing import Any, Final, Literal, TextIO, cast
 
 import structlog
 from structlog.typing import WrappedLogger
@@ -26,6 +27,21 @@ def mask(text: str) -> str:
 
 def _mask_line(_logger: WrappedLogger, _method: str, line: Any) -> str:
     return mask(str(line))
+
+
+class _OrNot:
+    """A line that cannot be written is lost. A full disk, or a terminal that is gone, must not stop a shop (F33)."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def write(self, text: str) -> None:
+        with suppress(OSError, ValueError):  # ValueError: it is closed
+            self._file.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            self._file.flush()
 
 
 class _Forward(logging.Handler):
@@ -54,7 +70,7 @@ def configure(log_format: Literal["auto", "text", "json"]) -> None:
             _mask_line,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, _OrNot(sys.stderr))),
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(handlers=[_Forward()], level=logging.WARNING, force=True)

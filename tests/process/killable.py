@@ -103,6 +103,13 @@ def _before_commit(armed: Armed) -> None:
     sqlite.GROUP_SECONDS = 3600.0  # type: ignore[misc]
 
 
+def _full_log() -> None:
+    """Not to die of: nothing that is logged can be written."""
+    full = os.open("/dev/full", os.O_WRONLY)
+    for number in (1, 2):
+        os.dup2(full, number)
+
+
 PLACES: dict[str, Callable[[Armed], None]] = {
     "between commit and send": lambda armed: _before(dispatch.Dispatch, "queued", armed),
     "between pong and receipt": lambda armed: _before(receipts.Receipts, "received", armed),
@@ -111,4 +118,5 @@ PLACES: dict[str, Callable[[Armed], None]] = {
     "between a webhook's commit and its answer": lambda armed: _after_async(checkout.Checkout, "record", armed),
     "in a claim, before its commit": lambda armed: _after(catchup, "_hand_out", armed),
     "after a claim's commit": lambda armed: _before(links.Links, "take", armed),
+    "where its log is full": lambda _: _full_log(),
 }

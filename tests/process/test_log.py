@@ -4,7 +4,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from tests.process.world import KEY, Served
+from tests.process.world import KEY, Served, heard
 from tests.world import MILK
 
 PASSWORD = "correct-horse-battery"
@@ -88,3 +88,17 @@ async def test_f22_no_key_token_or_password_is_in_the_log_and_every_line_is_json
     ]
     assert [line["outcome"] for line in of("webhook")] == ["settled"]
     assert [line for line in lines if line["level"] in ("error", "critical")] == []
+
+
+async def test_f33_a_log_that_cannot_be_written_stops_nothing(served: Served) -> None:
+    shopper = served.furnish()
+    await served.start(place="where its log is full")
+    cart = await served.cart()
+    qr = await served.ask("GET", "/customer-session/qr/1", headers={"X-API-Key": KEY})
+    assert qr is not None
+    scan = await served.ask("POST", "/customer-session/scan-qr", json={"token": qr.json()}, headers=shopper)
+    assert scan is not None
+    assert scan.status_code == 200
+    await heard(cart, 2)
+    await served.settled()
+    assert await served.stop() == 0

@@ -167,12 +167,12 @@ class SqliteStore(ThreadedStore):
                 job = None if full else self._next(wait=False)
             driver.execute("COMMIT")
         except Exception as error:
-            log.error("group failed", members=len(members), error=type(error).__name__, reason=str(error)[:200])
             if driver.in_transaction:
                 with suppress(sqlite3.Error):  # one that fails here is tried again by the next group
                     driver.execute("ROLLBACK")
             for member in members:
                 member.fail(database_failed(error))
+            log.error("group failed", members=len(members), error=type(error).__name__, reason=str(error)[:200])
         return members
 
     def _begin(self, driver: sqlite3.Connection, members: list[Job], first: Job) -> None:
