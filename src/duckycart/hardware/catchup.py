@@ -94,8 +94,12 @@ _OUTSTANDING: Final = (
         commands.c.seq > bindparam("after_seq"),
         OUTSTANDING,
     )
+    # Receipts take no lock of the cart. So what is read is locked, as it is by then; and whoever locks several commands
+    # does it in this order, or they would wait in a circle.
     .order_by(commands.c.cart_id, commands.c.seq)
+    .with_for_update(key_share=True, of=commands)
 )
+_LOCK_COMMANDS: Final = _OUTSTANDING.with_only_columns(commands.c.seq)
 _AMONG: Final = carts.c.id.in_(bindparam("carts", expanding=True))
 _THEIR_COMMANDS: Final = update(commands).where(commands.c.cart_id == carts.c.id, _AMONG)
 _HAND_OUT: Final = _THEIR_COMMANDS.where(commands.c.seq > bindparam("after_seq"), OUTSTANDING).values(
@@ -103,8 +107,7 @@ _HAND_OUT: Final = _THEIR_COMMANDS.where(commands.c.seq > bindparam("after_seq")
 )
 _SUPERSEDE: Final = (
     update(commands)
-    # A receipt takes no lock of the cart: one that came since the rows were read is a fact, and stays.
-    .where(commands.c.cart_id == bindparam("cart"), commands.c.seq == bindparam("of_seq"), OUTSTANDING)
+    .where(commands.c.cart_id == bindparam("cart"), commands.c.seq == bindparam("of_seq"))
     .values(state="superseded")
 )
 # In one order, so that two batches never wait for each other; the lock is the one that an UPDATE takes.
@@ -174,6 +177,8 @@ def claim_many(tx: Transaction, claims: Sequence[Claim], node: str) -> list[Fill
     if claimed:
         tx.connection.execute(_CLAIM, {"carts": list(claimed), "node": node, "at": tx.now})
     if reboots:
+        # All that receipts may hold, at once and in their order, before some of it changes.
+        tx.connection.execute(_LOCK_COMMANDS, {"carts": list(claimed), "after_seq": 0}).close()
         tx.connection.execute(_REBOOT, [{"cart": cart_id, "boot": boot_id} for cart_id, boot_id in reboots.items()])
         _forget(tx, list(reboots))
     filled = _hand_out(tx, claimed.values(), 0)

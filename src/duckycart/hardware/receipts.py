@@ -22,17 +22,21 @@ log = structlog.get_logger()
 
 BATCH_SECONDS: Final = 0.05
 
-_ONE: Final = update(commands).where(
-    commands.c.cart_id == bindparam("cart"),
-    commands.c.seq == bindparam("of_seq"),
-    # Of the boot that heard it: a cart that rebooted has lost it, however late its old receipt comes.
-    commands.c.boot_generation == bindparam("generation"),
-)
-_SENT: Final = _ONE.where(commands.c.state == "queued").values(state="sent", sent_at=bindparam("sent"))
-_RECEIVED: Final = _ONE.where(OUTSTANDING).values(
-    state="received",
-    sent_at=func.coalesce(commands.c.sent_at, bindparam("sent")),
-    received_at=bindparam("received"),
+_WRITE: Final = (
+    update(commands)
+    .where(
+        commands.c.cart_id == bindparam("cart"),
+        commands.c.seq == bindparam("of_seq"),
+        # Of the boot that heard it: a cart that rebooted has lost it, however late its old receipt comes.
+        commands.c.boot_generation == bindparam("generation"),
+        OUTSTANDING,
+        commands.c.state != bindparam("became"),
+    )
+    .values(
+        state=bindparam("became"),
+        sent_at=func.coalesce(commands.c.sent_at, bindparam("sent")),
+        received_at=bindparam("received"),
+    )
 )
 
 
@@ -144,15 +148,17 @@ class Receipts:
 
 
 def _write_rows(tx: Transaction, pending: Pending) -> None:
-    sent = []
-    received = []
-    for (cart_id, seq, generation), (sent_at, received_at) in sorted(pending.items()):  # one order for all who lock
-        row = {"cart": cart_id, "of_seq": seq, "generation": generation, "sent": sent_at}
-        if received_at is None:
-            sent.append(row)
-        else:
-            received.append({**row, "received": received_at})
-    if sent:
-        tx.connection.execute(_SENT, sent)
-    if received:
-        tx.connection.execute(_RECEIVED, received)
+    # One statement for both and one order for all: catch-up locks the same rows, and nobody may wait in a circle.
+    rows = [
+        {
+            "cart": cart_id,
+            "of_seq": seq,
+            "generation": generation,
+            "became": "sent" if received_at is None else "received",
+            "sent": sent_at,
+            "received": received_at,
+        }
+        for (cart_id, seq, generation), (sent_at, received_at) in sorted(pending.items())
+    ]
+    if rows:
+        tx.connection.execute(_WRITE, rows)
