@@ -1,21 +1,26 @@
 """A node that dies without a word is noticed by what the others see, and one that was given up wrongly goes on."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
 import pytest
-from sqlalchemy import insert, select, update
+from sqlalchemy import insert, make_url, select, update
 
+from duckycart.hardware.catchup import Claim, claim_many
 from duckycart.lifecycle.sessions import end_if_idle, idle_sessions
-from duckycart.nodes.heartbeat import BEAT_SECONDS, DEAD_SECONDS, GAP_SECONDS
+from duckycart.nodes import heartbeat as heartbeats
+from duckycart.nodes.heartbeat import BEAT_SECONDS, DEAD_SECONDS, GAP_SECONDS, beat, give_up
 from duckycart.store.engine import Transaction
+from duckycart.store.postgres import engine_for, transact
 from duckycart.store.tables import carts, nodes
 from tests.admin.test_sessions import shell
 from tests.hardware.helpers import GENERATE_QR, end_by_force, heard, raw, said
 from tests.nodes.world import Chain, Node, heartbeat, open_node
 from tests.ports import free_port
-from tests.world import until
+from tests.store.world import held, somebody_waits
+from tests.world import FakeClock, until
 
 
 @pytest.fixture
@@ -266,3 +271,30 @@ async def test_carts_of_a_node_that_nobody_remembers_are_released_at_a_start(pos
     async with after_a_crash(postgres_database, bus) as node:
         assert (await node.cart_row(1)).link_node is None
         assert (await node.cart_row(2)).link_node.startswith("first/")
+
+
+@pytest.mark.parametrize("at_once", [1, 1000])
+async def test_a_cart_that_a_new_node_claims_while_its_old_one_is_given_up_stays_claimed(
+    postgres_database: str, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    """Giving up waits for cart 1; meanwhile a node begins that claims cart 2. Cart 3 nobody claims."""
+    monkeypatch.setattr(heartbeats, "SLICE", at_once)
+    clock, engine = FakeClock(), engine_for(make_url(postgres_database))
+
+    def furnish(tx: Transaction) -> None:
+        beat(tx, "dead", 3)
+        for cart_id in (1, 2, 3):
+            cart = {"id": cart_id, "key_hash": bytes([cart_id]), "created_at": 0, "link_node": "dead"}
+            tx.connection.execute(insert(carts).values(cart))
+
+    transact(engine, clock, furnish)
+    with held(engine, select(carts.c.id).where(carts.c.id == 1)):
+        giving_up = asyncio.create_task(asyncio.to_thread(transact, engine, clock, lambda tx: give_up(tx, "dead", 0)))
+        await until(somebody_waits(engine))
+        transact(engine, clock, lambda tx: beat(tx, "new", 0))
+        transact(engine, clock, lambda tx: claim_many(tx, [Claim(2, None, None)], "new"))
+    assert await giving_up == 2
+    with engine.connect() as connection:
+        owners = connection.execute(select(carts.c.link_node).order_by(carts.c.id)).scalars().all()
+    assert owners == [None, "new", None]
+    engine.dispose()

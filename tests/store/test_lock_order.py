@@ -1,12 +1,11 @@
 """Whoever locks several rows on PostgreSQL takes them in one order: else they wait in a circle, for a second each."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Engine, Select, insert, make_url, select, text
+from sqlalchemy import Connection, Engine, Select, insert, make_url, select
 from sqlalchemy.exc import OperationalError
 
 from duckycart.hardware.catchup import Claim, claim_many
@@ -14,6 +13,7 @@ from duckycart.hardware.receipts import _write_rows
 from duckycart.store.engine import Transaction
 from duckycart.store.postgres import engine_for, transact
 from duckycart.store.tables import carts, commands
+from tests.store.world import held, somebody_waits
 from tests.world import FakeClock, until
 
 CLAIMS = [Claim(2, None, None), Claim(1, None, None)]
@@ -27,31 +27,12 @@ def engine(postgres_database: str) -> Iterator[Engine]:
     engine.dispose()
 
 
-@contextmanager
-def held(engine: Engine, rows: Select[Any]) -> Iterator[None]:
-    """Somebody else's lock on these."""
-    with engine.begin() as connection:
-        assert connection.execute(rows.with_for_update()).all()
-        yield
-
-
 def free(connection: Connection, rows: Select[Any]) -> bool:
     try:
         with connection.begin():
             return bool(connection.execute(rows.with_for_update(nowait=True)).all())
     except OperationalError:
         return False
-
-
-def waits(engine: Engine) -> Callable[[], Awaitable[bool]]:
-    """Whether somebody waits for a lock now."""
-    waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
-
-    def look() -> bool:
-        with engine.connect() as connection:
-            return bool(connection.execute(waiting).scalar_one())
-
-    return lambda: asyncio.to_thread(look)
 
 
 def command_of(cart_id: int) -> Select[Any]:
@@ -85,6 +66,6 @@ async def test_who_waits_for_one_cart_s_command_holds_none_of_a_later_cart(
     with engine.connect() as other:
         with held(engine, command_of(1)):
             working = asyncio.create_task(asyncio.to_thread(transact, engine, clock, work))
-            await until(waits(engine))
+            await until(somebody_waits(engine))
             assert free(other, command_of(2))
         await working

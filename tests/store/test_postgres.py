@@ -20,7 +20,7 @@ from duckycart.store.postgres import PostgresStore, Tenancy
 from duckycart.store.tables import carts, users
 from duckycart.wire import CommandType
 from tests.postgres import OwnPostgres, own_postgres
-from tests.store.world import Effects, Gate, note, notes
+from tests.store.world import Effects, Gate, note, notes, somebody_waits
 from tests.world import PATIENCE, FakeClock, until
 
 
@@ -81,7 +81,7 @@ async def test_f34_what_a_claim_reads_is_newer_than_the_lock_it_waited_for(store
     claiming = asyncio.ensure_future(
         store.write(lambda tx: claim_many(tx, [Claim(2, b"l", None), Claim(1, b"k", None)], "here"))
     )
-    await until(lambda: _waits_for_a_lock(store))
+    await until(somebody_waits(store._engine))
     gate.open.set()
     await committing
     other, filled = await claiming
@@ -89,11 +89,6 @@ async def test_f34_what_a_claim_reads_is_newer_than_the_lock_it_waited_for(store
     assert other is not None
     assert other.rows == ()
     assert [row.seq for row in filled.rows] == [1]
-
-
-async def _waits_for_a_lock(store: PostgresStore) -> bool:
-    waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
-    return bool(await store.read(lambda connection: connection.execute(waiting).scalar_one()))
 
 
 async def test_two_that_wait_for_each_other_both_succeed(store: PostgresStore) -> None:

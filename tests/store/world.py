@@ -1,12 +1,14 @@
 """A store by itself, with a gate that holds its writer until the test has handed over the rest of a group."""
 
+import asyncio
 import shutil
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, Engine, Select, insert, select, text
 
 from duckycart.store.engine import Transaction
 from duckycart.store.sqlite import SqliteStore, driver_of
@@ -67,3 +69,22 @@ def pragma(statement: str) -> Callable[[Transaction], None]:
         driver_of(tx.connection).execute(f"PRAGMA {statement}")
 
     return work
+
+
+@contextmanager
+def held(engine: Engine, rows: Select[Any]) -> Iterator[None]:
+    """Somebody else's lock on these rows, on PostgreSQL."""
+    with engine.begin() as connection:
+        assert connection.execute(rows.with_for_update()).all()
+        yield
+
+
+def somebody_waits(engine: Engine) -> Callable[[], Coroutine[Any, Any, bool]]:
+    """A condition for `until`: somebody waits for a lock, on PostgreSQL."""
+    waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+
+    def look() -> bool:
+        with engine.connect() as connection:
+            return bool(connection.execute(waiting).scalar_one())
+
+    return lambda: asyncio.to_thread(look)

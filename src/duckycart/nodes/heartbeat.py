@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
-from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, delete, func, insert, select, update
 
 from duckycart.clock import Clock
 from duckycart.errors import DuckyCartError
@@ -22,6 +22,7 @@ log = structlog.get_logger()
 BEAT_SECONDS: Final = 2.0
 DEAD_SECONDS: Final = 8.0  # of a row that stands still; a pause of the whole process can last seconds
 GAP_SECONDS: Final = 2 * BEAT_SECONDS  # between two looks: after a longer one what was seen before it proves nothing
+SLICE: Final = 1000  # carts that one statement releases
 
 _BEAT: Final = (
     update(nodes)
@@ -29,12 +30,13 @@ _BEAT: Final = (
     .values(beats=nodes.c.beats + 1, seen_at=bindparam("at"), links=bindparam("held"))
 )
 _OTHERS: Final = select(nodes.c.id, nodes.c.beats).where(nodes.c.id != bindparam("node"))
-_IN_ORDER: Final = select(carts.c.id).order_by(carts.c.id).with_for_update()  # one order for all who lock several
 _OFFLINE: Final = update(carts).values(link_node=None, link_changed_at=bindparam("at"))
+# One order for all who lock several; the lock is the one that an UPDATE takes.
+_IN_ORDER: Final = select(carts.c.id).order_by(carts.c.id).with_for_update(key_share=True)
 _RELEASE_OF: Final = _OFFLINE.where(carts.c.id.in_(_IN_ORDER.where(carts.c.link_node == bindparam("node"))))
-_RELEASE_ORPHANS: Final = _OFFLINE.where(
-    carts.c.id.in_(_IN_ORDER.where(carts.c.link_node.is_not(None), carts.c.link_node.not_in(select(nodes.c.id))))
-)
+_ORPHANED: Final = and_(carts.c.link_node.is_not(None), carts.c.link_node.not_in(select(nodes.c.id)))
+_LOCK_ORPHANS: Final = _IN_ORDER.where(carts.c.id > bindparam("after"), _ORPHANED).limit(SLICE)
+_RELEASE_ORPHANS: Final = _OFFLINE.where(carts.c.id.in_(bindparam("carts", expanding=True)), _ORPHANED)
 
 
 def beat(tx: Transaction, node: str, links: int) -> tuple[bool, dict[str, int]]:
@@ -52,12 +54,20 @@ def give_up(tx: Transaction, node: str, beats: int) -> int | None:
     if not gone:
         return None
     # Of others too whose node was gone before: one that was given up, claimed once more and was killed, say.
-    return tx.connection.execute(_RELEASE_ORPHANS, {"at": tx.now}).rowcount
+    return release_orphans(tx)
 
 
-def release_orphans(tx: Transaction) -> None:
-    """Carts whose row names a node that there is no more: nobody would ever release them."""
-    tx.connection.execute(_RELEASE_ORPHANS, {"at": tx.now})
+def release_orphans(tx: Transaction) -> int:
+    """Carts whose row names a node that there is no more: nobody else would ever release them. Returns how many."""
+    released, last = 0, -1
+    while True:
+        locked = tx.connection.execute(_LOCK_ORPHANS, {"after": last}).scalars().all()
+        if locked:
+            # In a statement of its own, which sees the nodes that began, and claimed, while the locks were waited for.
+            released += tx.connection.execute(_RELEASE_ORPHANS, {"carts": locked, "at": tx.now}).rowcount
+            last = locked[-1]
+        if len(locked) < SLICE:
+            return released
 
 
 def leave(tx: Transaction, node: str) -> None:
