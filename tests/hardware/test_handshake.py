@@ -7,7 +7,7 @@ import pytest
 from duckycart.hardware import claims, dispatch
 from tests.conftest import OpenShop
 from tests.hardware.helpers import PATH, connect, heard, raw, refused, rotate_key, status, writer_blocked
-from tests.world import RawCart, Shop, until
+from tests.world import PATIENCE, RawCart, Shop, until
 
 KEY = "key-of-cart-1-0123456789abcdef0123"
 
@@ -214,3 +214,21 @@ async def test_one_ping_serves_all_newcomers_who_ask_at_once(shop: Shop, monkeyp
     incumbent.pong(incumbent.pings[0])
     assert await asyncio.gather(*newcomers) == [(429, "10")] * 5
     assert len(incumbent.pings) == 1
+
+
+async def test_f01_who_asks_in_the_moment_of_an_answer_asks_anew(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pong was read, the first who asked has not heard of it yet: it will answer nobody else."""
+    monkeypatch.setattr(dispatch, "PROBE_SECONDS", PATIENCE)
+    cart = await raw(shop, answers=False)
+    hardware = shop.house.dispatch
+    incumbent = hardware.links.current(1)
+    assert incumbent is not None
+    first = asyncio.create_task(hardware._answers(incumbent))
+    await until(lambda: len(cart.pings) == 1)
+    second = asyncio.create_task(hardware._answers(incumbent))
+    hardware.answered(incumbent.link)
+    assert await first
+    await until(lambda: len(cart.pings) == 2)
+    cart.pong(cart.pings[1])
+    assert await second
+    assert not hardware._probes

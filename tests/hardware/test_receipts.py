@@ -6,8 +6,10 @@ import pytest
 from sqlalchemy import event
 
 from duckycart.errors import Unavailable
-from duckycart.hardware import receipts
+from duckycart.hardware import dispatch, receipts
+from duckycart.hardware.lately import KEPT_SECONDS
 from duckycart.hardware.link import Link, Send
+from duckycart.lifecycle.effects import Received
 from duckycart.store.tables import commands
 from duckycart.store.threads import ThreadedStore
 from duckycart.wire import Command, CommandType
@@ -134,6 +136,48 @@ async def test_f30_a_receipt_between_a_claim_and_its_rows_is_not_forgotten(
     assert await shop.states() == ["received"]
 
 
+async def test_f30_a_receipt_that_the_database_refuses_is_known_to_the_next_link(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, cart = await session_on_deaf_cart(shop)
+
+    def fail(tx: object, pending: object) -> None:
+        raise Unavailable("database_unavailable", "full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(receipts, "_write_rows", fail)
+        cart.pong(b"2")
+        await until(lambda: _all_read(shop))
+        again = await raw(shop)
+    assert (await shop.settled())[1] == "received"
+    await heard(await raw(shop))
+    assert again.texts == []
+
+
+def _all_read(shop: Shop) -> bool:
+    connection = shop.house.dispatch.links.current(1)
+    return connection is not None and connection.link.all_read
+
+
+async def test_f30_a_receipt_that_another_node_could_not_write_yet_is_known_to_the_next_link(shop: Shop) -> None:
+    session_id, cart = await session_on_deaf_cart(shop)
+    cart.cut()
+    await shop.offline()
+    started = Command(CommandType.SESSION_STARTED, session_id)
+    shop.house.dispatch.wake(Received(1, 2, started, generation=0))
+    await heard(await raw(shop))
+
+
+async def test_f06_what_was_heard_lately_is_forgotten(shop: Shop) -> None:
+    session_id, cart = await session_on_deaf_cart(shop)
+    shop.house.dispatch.wake(Received(1, 2, Command(CommandType.SESSION_STARTED, session_id), generation=0))
+    cart.cut()
+    await shop.offline()
+    shop.clock.move(KEPT_SECONDS + 1)
+    shop.tick()
+    await heard(await raw(shop), said("session_started", session_id))
+
+
 async def test_f30_a_call_of_the_cart_is_a_receipt(shop: Shop) -> None:
     session_id, cart = await session_on_deaf_cart(shop)
     assert (await shop.add(session_id)).status_code == 200
@@ -207,6 +251,22 @@ async def test_f03_what_came_during_a_write_is_written_when_its_moment_is_the_wr
     await until(lambda: len(written) == 2)
     written[1].set_result(None)
     await until(lambda: gathering.has_all(link))
+
+
+async def test_f26_whatever_fails_at_the_end_receipts_are_written(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(receipts, "BATCH_SECONDS", 3600.0)
+    monkeypatch.setattr(dispatch, "fill", fail)
+    await raw(shop)
+    await shop.qr()
+    await until(lambda: _delivery_is(shop, "received"))
+    connection = shop.house.dispatch.links.current(1)
+    assert connection is not None
+    connection.behind(9)
+    await shop.house.dispatch.finish()
+    assert await shop.states() == ["received"]
 
 
 async def test_f14_open_sockets_hold_no_database_connection(shop: Shop) -> None:

@@ -6,9 +6,10 @@ import pytest
 from sqlalchemy import update
 
 from duckycart.errors import Unavailable
+from duckycart.hardware import dispatch
 from duckycart.lifecycle.effects import Queued
 from duckycart.store.engine import Transaction
-from duckycart.store.tables import carts
+from duckycart.store.tables import carts, commands
 from tests.hardware.helpers import GENERATE_QR, end_by_force, heard, raw, refused, rotate_key, said
 from tests.world import RawCart, Shop, until
 
@@ -150,3 +151,32 @@ async def test_a_gap_that_could_not_be_read_leaves_no_link_deaf(
         await until(lambda: not dispatch.working)
         assert cart.texts == []
     await swept(shop, cart, GENERATE_QR)
+
+
+async def test_f28_what_could_not_be_read_is_read_again_though_its_row_says_sent(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An older link had it in its hands, so no look at the rows finds it."""
+    hardware = shop.house.dispatch
+    cart = await raw(shop)
+    with monkeypatch.context() as patch:
+        patch.setattr(hardware, "queued", lambda effect: None)
+        await shop.qr()
+    await shop.house.store.write(
+        lambda tx: tx.connection.execute(update(commands).values(state="sent", sent_at=tx.now))
+    )
+    connection = hardware.links.current(1)
+    assert connection is not None
+
+    def fail(*_: object) -> None:
+        raise Unavailable("database_unavailable", "Gone.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(dispatch, "fill", fail)
+        connection.behind(1)
+        await until(lambda: not hardware.working)
+        await shop.sweep()
+        await until(lambda: not hardware.working)
+    assert cart.texts == []
+    await swept(shop, cart, GENERATE_QR)
+    assert await shop.settled() == ["received"]

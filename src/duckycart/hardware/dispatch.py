@@ -14,6 +14,7 @@ from duckycart.errors import DuckyCartError
 from duckycart.hardware.admission import Brake, Refusal, Turnstile
 from duckycart.hardware.catchup import Filled, fill
 from duckycart.hardware.claims import Claims
+from duckycart.hardware.lately import Lately
 from duckycart.hardware.link import SILENCE_SECONDS, TAKEN_OVER, Link, Send
 from duckycart.hardware.links import Connection, Links
 from duckycart.hardware.receipts import Receipts, log_command
@@ -45,6 +46,7 @@ class Dispatch:
         self.node = node  # in the carts' rows: this very process, so that no later one takes its links for its own
         self.links = Links()
         self.receipts = Receipts(store, clock)
+        self._lately = Lately(clock.monotonic)
         self.brake = Brake(connects, clock.monotonic)
         self.draining = False
         self.handshaking = 0
@@ -52,7 +54,8 @@ class Dispatch:
         self._tasks: set[asyncio.Task[None]] = set()
         self.claims = Claims(store, node, self._spawn)
         self._waiters: defaultdict[tuple[int, int], set[asyncio.Future[None]]] = defaultdict(set)
-        self._probes: dict[Link, set[asyncio.Future[None]]] = {}
+        self._probes: dict[Link, set[asyncio.Future[None]]] = {}  # of pings that are not answered yet
+        self._unfilled: dict[Connection, int] = {}  # the seq up to which rows could not be read
 
     def monotonic(self) -> float:
         return self._clock.monotonic()
@@ -106,9 +109,10 @@ class Dispatch:
         except TimeoutError:
             return False
         finally:
-            self._probes[link].discard(answered)
-            if not self._probes[link]:
-                del self._probes[link]
+            waiting = self._probes.get(link, set())
+            waiting.discard(answered)
+            if not waiting:
+                self._probes.pop(link, None)
 
     async def _claim(self, connection: Connection, key_hash: bytes | None, boot_id: str | None) -> Filled:
         link = connection.link
@@ -126,6 +130,7 @@ class Dispatch:
             self.links.unclaim(connection)
             raise Refusal(403, "Unknown or disabled cart, or wrong key.")
         link.claimed(filled.epoch, filled.generation)
+        self._lately.tell(link)
         if filled.previous_node not in (None, self.node):
             self._bus.tell(filled.previous_node, TakenOver(link.cart_id, filled.epoch))
         if connection.gone:
@@ -171,7 +176,8 @@ class Dispatch:
         try:
             filled = await self._store.write(lambda tx: fill(tx, link.cart_id, link.epoch, after_seq), hurry=False)
         except Exception as error:
-            link.fill_failed()  # whatever it was: a link that waits for rows for ever would be connected but deaf
+            # Whatever it was: a link that waits for rows for ever would be connected but deaf.
+            self._unfilled[connection] = link.fill_failed()
             if not isinstance(error, DuckyCartError):
                 raise
             log.warning("gap not filled, the sweep tries again", cart=link.cart_id, reason=error.code)
@@ -180,6 +186,12 @@ class Dispatch:
             connection.close(TAKEN_OVER, "a newer connection of this cart took over")
         else:
             connection.fill(filled.rows, filled.through)
+
+    def fill_again(self) -> None:
+        """Read what could not be read. Its rows may say `sent`, of an older link: no look at the rows finds it."""
+        unfilled, self._unfilled = self._unfilled, {}
+        for connection, seq in unfilled.items():
+            connection.behind(seq)
 
     def sent(self, link: Link, send: Send) -> None:
         self.receipts.sent(link, send)
@@ -196,8 +208,8 @@ class Dispatch:
         self._wake_all(effect)
 
     def answered(self, link: Link) -> None:
-        """A pong came."""
-        for probe in self._probes.get(link, ()):
+        """A pong came. Whoever asks from now on sends a ping of its own."""
+        for probe in self._probes.pop(link, ()):
             if not probe.done():
                 probe.set_result(None)
 
@@ -209,6 +221,7 @@ class Dispatch:
             if not connection.gone:
                 self.links.watch(connection, now)
         self.brake.forget_old()
+        self._lately.forget_old()
 
     # A cart is gone
 
@@ -258,8 +271,9 @@ class Dispatch:
 
     def wake(self, message: Received) -> None:
         """The command was received, here or elsewhere: whoever waits for that goes on, and no link says it again."""
+        self._lately.received(message)
         for connection in self.links.of(message.cart_id):
-            connection.link.known(message.seq, message.generation)
+            self._lately.tell(connection.link)
         for waiter in self._waiters.get((message.cart_id, message.seq), ()):
             if not waiter.done():
                 waiter.set_result(None)
@@ -273,7 +287,7 @@ class Dispatch:
     async def finish(self) -> None:
         """Every connection is closed: write what is left to write."""
         while self._tasks:
-            await asyncio.gather(*self._tasks)
+            await asyncio.gather(*self._tasks, return_exceptions=True)  # `_ended` has logged them
         await self.receipts.finish()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:

@@ -149,9 +149,10 @@ class Link:
         """The cart has all up to `seq`, as another link or a call says: rows read before that are not sent (F30)."""
         self._known = max(self._known, (generation, seq))
 
-    def fill_failed(self) -> None:
-        """The rows could not be read; the next offer or sweep asks again."""
+    def fill_failed(self) -> int:
+        """The rows could not be read. Returns up to which seq they are wanted: `behind` asks again."""
         self._holding = False
+        return self._highest
 
     def _send(self, send: Send, now: float) -> Outputs:
         self.last_seq = send.seq

@@ -48,6 +48,7 @@ class Sweep:
             connection = self._dispatch.links.current(cart_id)
             if connection is not None:
                 connection.behind(seq)
+        self._dispatch.fill_again()
         self._dispatch.claims.release_again()
 
     async def _next_slices(self) -> list[Owner]:
