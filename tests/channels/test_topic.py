@@ -21,9 +21,15 @@ def start(session_id: int) -> News:
 def topic() -> Topic:
     """Somebody listens and was told how things stand in version 4."""
     topic = Topic()
-    topic.listeners.add(Listener(0.0))
-    topic.opened(news(4))
+    topic.opened(listener(topic), news(4))
     return topic
+
+
+def listener(topic: Topic) -> Listener:
+    """One more, who knows nothing yet."""
+    listener = Listener(0.0)
+    topic.listeners.add(listener)
+    return listener
 
 
 @pytest.mark.parametrize("order", list(permutations((5, 6, 7))), ids=str)
@@ -52,13 +58,47 @@ def test_what_was_looked_up_is_not_said_twice(topic: Topic) -> None:
 
 def test_between_subscription_and_opening_nothing_is_lost() -> None:
     topic = Topic()
-    topic.listeners.add(Listener(0.0))
+    first = listener(topic)
     assert topic.next(news(5)) == [news(5)]
     assert topic.next(news(7)) == [news(7)]
-    topic.opened(news(5))
+    topic.opened(first, news(5))
     assert topic.next(news(6)) == [news(6)]
     assert topic.told == 7
     assert topic.next(news(8)) == [news(8)]
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_of_two_who_come_at_once_the_one_who_was_told_less_misses_nothing(topic: Topic, lost: bool) -> None:
+    """Both read the present; between the two looks something happened, of which neither was told by itself yet."""
+    less, more = listener(topic), listener(topic)
+    topic.opened(more, news(6))
+    topic.opened(less, news(5))
+    assert topic.told == 4
+    said = [*topic.next(news(5)), *(topic.found(news(6)) if lost else topic.next(news(6)))]
+    assert [(one.version, less in hearing, more in hearing) for one in said for hearing in [topic.hearing(one)]] == [
+        (5, False, False),
+        (6, True, False),
+    ]
+    assert topic.next(news(7)) == [news(7)]
+    assert set(topic.hearing(news(7))) == topic.listeners
+
+
+def test_the_first_two_who_come_at_once_miss_nothing_either() -> None:
+    topic = Topic()
+    less, more = listener(topic), listener(topic)
+    topic.opened(more, news(6))
+    topic.opened(less, news(5))
+    assert topic.told == 5
+    assert topic.found(news(6)) == [news(6)]
+    assert topic.hearing(news(6)) == [less]
+
+
+def test_who_heard_it_before_knowing_the_present_does_not_hear_it_again(topic: Topic) -> None:
+    late = listener(topic)
+    assert topic.next(news(5)) == [news(5)]
+    assert late in topic.hearing(news(5))
+    topic.opened(late, news(4))
+    assert topic.told == 5
 
 
 def test_a_scan_changes_nothing_waits_for_nothing_and_is_not_said_when_its_moment_is_past(topic: Topic) -> None:
@@ -70,8 +110,7 @@ def test_a_scan_changes_nothing_waits_for_nothing_and_is_not_said_when_its_momen
 
 def test_a_cart_is_told_of_its_newest_session() -> None:
     topic = Topic()
-    topic.listeners.add(Listener(0.0))
-    topic.opened(None)
+    topic.opened(listener(topic), None)
     assert topic.next(start(5)) == [start(5)]
     assert topic.next(start(9)) == [start(9)]
     assert topic.next(start(7)) == topic.found(start(9)) == []

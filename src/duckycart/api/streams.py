@@ -107,7 +107,7 @@ async def _serve(websocket: WebSocket, session_id: str) -> None:
     channels = house(websocket).channels
     with channels.listening(("session", number)) as listening:
         present = await _present(websocket, caller, number)
-        channels.opened(("session", number), present)
+        channels.opened(("session", number), listening, present)
         await serve_socket(websocket, listening, present)
 
 

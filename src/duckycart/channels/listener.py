@@ -24,7 +24,7 @@ class End(Enum):
 class Listener:
     """One open socket or stream."""
 
-    __slots__ = ("_changed", "_saying", "_waiting", "closes_at", "end", "heard_at", "key")
+    __slots__ = ("_changed", "_saying", "_waiting", "closes_at", "end", "heard_at", "key", "told")
 
     def __init__(self, now: float, key: str | None = None) -> None:
         self._waiting: deque[News | None] = deque()  # None is a heartbeat
@@ -32,6 +32,7 @@ class Listener:
         self._saying: asyncio.Timeout | None = None  # around a message that is being written
         self.end: End | None = None  # None while it listens
         self.key = key  # of a cart's screen: which key opened it; else None
+        self.told = -1  # its topic's: up to which version it knows everything
         self.heard_at = now  # when something was last put in its way (monotonic)
         self.closes_at: float | None = None  # GRACE_SECONDS after its session's last word (monotonic)
 

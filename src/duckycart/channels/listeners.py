@@ -55,9 +55,9 @@ class Channels:
             if not topic.listeners:
                 del self._topics[name]
 
-    def opened(self, name: Name, present: News | None) -> None:
-        """A listener was told this when it came, None for nothing."""
-        self._topics[name].opened(present)
+    def opened(self, name: Name, listener: Listener, present: News | None) -> None:
+        """It was told this when it came, None for nothing."""
+        self._topics[name].opened(listener, present)
 
     def tell(self, news: News) -> None:
         """Everybody whom it concerns, here and on other nodes, in the order of the session's versions."""
@@ -72,7 +72,7 @@ class Channels:
     def _say(self, topic: Topic, said: list[News]) -> None:
         now = self._clock.monotonic()
         for news in said:
-            for listener in topic.listeners:
+            for listener in topic.hearing(news):
                 if listener.offer(news, now):
                     log.warning("listener dropped, it does not read", cart=news.cart_id, session=news.session_id)
 

@@ -49,7 +49,7 @@ class EventStream(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         with self._channels.listening(self._name, self._key) as listener:
             first = await self._opening()
-            self._channels.opened(self._name, first)
+            self._channels.opened(self._name, listener, first)
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             reading = asyncio.create_task(_until_gone(receive, listener))
             try:

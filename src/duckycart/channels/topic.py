@@ -23,11 +23,23 @@ class Topic:
         """Up to which version everything was said; None while that is not known, or nobody waits for more."""
         return self._told if any(listener.closes_at is None for listener in self.listeners) else None
 
-    def opened(self, present: News | None) -> None:
-        """A listener was told this when it came, None for nothing."""
-        if self._told is None:
-            self._told = 0 if present is None else _number(present)
+    def opened(self, listener: Listener, present: News | None) -> None:
+        """It was told this when it came, None for nothing. Of two who came at once, the other may have been told more:
+        what is between is said yet."""
+        listener.told = max(listener.told, 0 if present is None else _number(present))
+        if self._told is None or listener.told < self._told:
+            self._told = listener.told
             self._in_order()
+
+    def hearing(self, news: News) -> list[Listener]:
+        """Who has to hear what can be said now: all but those who knew it when they came."""
+        if self._told is None or news.kind is NewsKind.ITEM_READ:
+            return list(self.listeners)
+        number = _number(news)
+        hearing = [listener for listener in self.listeners if listener.told < number]
+        for listener in hearing:
+            listener.told = number
+        return hearing
 
     def next(self, news: News) -> list[News]:
         """What can be said now that this came."""
