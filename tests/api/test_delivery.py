@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from duckycart.api import writes
+from duckycart.errors import Unavailable
 from tests.api.doors import Session
 from tests.world import RawCart, Shop, until
 
@@ -97,3 +98,14 @@ async def test_every_call_that_makes_a_command_says_what_became_of_it(shop: Shop
 async def test_a_repeated_create_payment_makes_no_command_and_claims_none(shop: Shop, session: Session) -> None:
     assert "hardware-delivery" in (await shop.create_payment(session.id, session.shopper)).headers
     assert "hardware-delivery" not in (await shop.create_payment(session.id, session.shopper)).headers
+
+
+async def test_what_is_committed_is_never_answered_with_an_error(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The database went away between the commit and the look at what became of the command."""
+
+    async def gone(*_: object) -> str:
+        raise Unavailable("database_unavailable", "Gone.")
+
+    monkeypatch.setattr(shop.house.dispatch, "delivery", gone)
+    assert await ask(shop, "wait=5") == ("queued", "wait=5")
+    assert await shop.states() == ["queued"]

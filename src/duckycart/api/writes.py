@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 from sqlalchemy import Connection, and_, delete, insert, select, update
 
 from duckycart.api.who import address, house
-from duckycart.errors import BadRequest, Mismatch
+from duckycart.errors import BadRequest, Mismatch, Unavailable
 from duckycart.lifecycle.who import Who
 from duckycart.store.engine import Transaction
 from duckycart.store.tables import idempotency_keys
@@ -129,7 +129,10 @@ async def tell_delivery(request: Request, response: Response, cart_id: int, seq:
         return
     match = _WAIT.search(request.headers.get("prefer", ""))
     wait = min(int(match[1]), MAX_WAIT) if match else 0
-    state = await house(request).dispatch.delivery(cart_id, seq, wait)
+    try:
+        state = await house(request).dispatch.delivery(cart_id, seq, wait)
+    except Unavailable:
+        state = "queued"  # no less than that: it is committed, and no error may say otherwise
     response.headers["Hardware-Delivery"] = state
     if match:
         response.headers["Preference-Applied"] = f"wait={wait}"
