@@ -1,26 +1,27 @@
 """A node that dies without a word is noticed by what the others see, and one that was given up wrongly goes on."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
 
 import pytest
-from sqlalchemy import insert, make_url, select, update
+from sqlalchemy import Connection, Engine, event, insert, make_url, select, update
 
-from duckycart.hardware.catchup import Claim, claim_many
+from duckycart.hardware.catchup import Claim, claim_many, take_back
 from duckycart.lifecycle.sessions import end_if_idle, idle_sessions
 from duckycart.nodes import heartbeat as heartbeats
-from duckycart.nodes.heartbeat import BEAT_SECONDS, DEAD_SECONDS, GAP_SECONDS, beat, give_up
+from duckycart.nodes.heartbeat import BEAT_SECONDS, DEAD_SECONDS, GAP_SECONDS, Heartbeat, beat, give_up, leave
 from duckycart.store.engine import Transaction
-from duckycart.store.postgres import engine_for, transact
+from duckycart.store.postgres import PostgresStore, engine_for, transact
 from duckycart.store.tables import carts, nodes
 from tests.admin.test_sessions import shell
 from tests.hardware.helpers import GENERATE_QR, end_by_force, heard, raw, said
 from tests.nodes.world import Chain, Node, heartbeat, open_node
 from tests.ports import free_port
-from tests.store.world import held, somebody_waits
-from tests.world import FakeClock, until
+from tests.store.world import Effects, held, note, somebody_waits
+from tests.world import PATIENCE, FakeClock, until
 
 
 @pytest.fixture
@@ -273,28 +274,88 @@ async def test_carts_of_a_node_that_nobody_remembers_are_released_at_a_start(pos
         assert (await node.cart_row(2)).link_node.startswith("first/")
 
 
+@pytest.fixture
+def engine(postgres_database: str) -> Iterator[Engine]:
+    engine = engine_for(make_url(postgres_database))
+    yield engine
+    engine.dispose()
+
+
+def hold_three(tx: Transaction, node: str) -> None:
+    beat(tx, node, 3)
+    for cart_id in (1, 2, 3):
+        cart = {"id": cart_id, "key_hash": bytes([cart_id]), "created_at": 0, "link_node": node}
+        tx.connection.execute(insert(carts).values(cart))
+
+
+def owners(engine: Engine) -> list[str | None]:
+    with engine.connect() as connection:
+        return list(connection.execute(select(carts.c.link_node).order_by(carts.c.id)).scalars())
+
+
 @pytest.mark.parametrize("at_once", [1, 1000])
 async def test_a_cart_that_a_new_node_claims_while_its_old_one_is_given_up_stays_claimed(
-    postgres_database: str, monkeypatch: pytest.MonkeyPatch, at_once: int
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
     """Giving up waits for cart 1; meanwhile a node begins that claims cart 2. Cart 3 nobody claims."""
     monkeypatch.setattr(heartbeats, "SLICE", at_once)
-    clock, engine = FakeClock(), engine_for(make_url(postgres_database))
-
-    def furnish(tx: Transaction) -> None:
-        beat(tx, "dead", 3)
-        for cart_id in (1, 2, 3):
-            cart = {"id": cart_id, "key_hash": bytes([cart_id]), "created_at": 0, "link_node": "dead"}
-            tx.connection.execute(insert(carts).values(cart))
-
-    transact(engine, clock, furnish)
+    clock = FakeClock()
+    transact(engine, clock, lambda tx: hold_three(tx, "dead"))
     with held(engine, select(carts.c.id).where(carts.c.id == 1)):
         giving_up = asyncio.create_task(asyncio.to_thread(transact, engine, clock, lambda tx: give_up(tx, "dead", 0)))
         await until(somebody_waits(engine))
         transact(engine, clock, lambda tx: beat(tx, "new", 0))
         transact(engine, clock, lambda tx: claim_many(tx, [Claim(2, None, None)], "new"))
     assert await giving_up == 2
-    with engine.connect() as connection:
-        owners = connection.execute(select(carts.c.link_node).order_by(carts.c.id)).scalars().all()
-    assert owners == [None, "new", None]
-    engine.dispose()
+    assert owners(engine) == [None, "new", None]
+
+
+async def test_a_beat_under_way_makes_no_row_after_the_node_left(postgres_database: str) -> None:
+    """Cancelling who waits for a beat, a timer, does not cancel the beat."""
+    store = PostgresStore(make_url(postgres_database), FakeClock(), Effects())
+    heart = Heartbeat(store, FakeClock(), "leaves", lambda: 0)
+    await heart.begin()
+    begun, go_on = threading.Event(), threading.Event()
+
+    def hold_the_first(_: Connection) -> None:
+        if not begun.is_set():
+            begun.set()
+            assert go_on.wait(PATIENCE)
+
+    event.listen(store._engine, "begin", hold_the_first)
+    timer = asyncio.create_task(heart())
+    await until(begun.is_set)
+    timer.cancel()
+    ending = asyncio.create_task(heart.end())
+    for _ in range(20):  # other writers have all the time to let the node leave
+        await store.write(note("next"))
+    go_on.set()
+    await ending
+    await store.close()  # the beat is over
+    with engine_for(make_url(postgres_database)).connect() as connection:
+        assert connection.execute(select(nodes)).all() == []
+
+
+async def test_a_node_beats_no_more_after_its_end(chain: Chain) -> None:
+    await chain.b.app.state.running.heartbeat.end()
+    await heartbeat(chain.b)
+    assert await names(chain.a) == ["a"]
+
+
+async def test_a_node_that_left_takes_nothing_back(engine: Engine) -> None:
+    transact(engine, FakeClock(), lambda tx: hold_three(tx, "here"))
+    transact(engine, FakeClock(), lambda tx: beat(tx, "there", 0))
+    transact(engine, FakeClock(), lambda tx: leave(tx, "here"))
+    transact(engine, FakeClock(), lambda tx: take_back(tx, {1: 0}, "here"))
+    assert owners(engine) == [None, None, None]
+
+
+async def test_a_node_that_leaves_releases_what_it_is_just_taking_back(engine: Engine) -> None:
+    transact(engine, FakeClock(), lambda tx: hold_three(tx, "here"))
+    transact(engine, FakeClock(), lambda tx: tx.connection.execute(update(carts).values(link_node=None)))
+    with engine.begin() as connection:
+        take_back(Transaction(connection, 0), {1: 0}, "here")
+        leaving = asyncio.create_task(asyncio.to_thread(transact, engine, FakeClock(), lambda tx: leave(tx, "here")))
+        await until(somebody_waits(engine))
+    await leaving
+    assert owners(engine) == [None, None, None]

@@ -15,7 +15,7 @@ from duckycart.hardware.link import Send
 from duckycart.lifecycle.carts import CART_COLUMNS, Cart, lock_cart
 from duckycart.lifecycle.effects import Superseded
 from duckycart.store.engine import Transaction
-from duckycart.store.tables import OUTSTANDING, carts, commands
+from duckycart.store.tables import OUTSTANDING, carts, commands, nodes
 from duckycart.wire import Command, CommandType
 
 
@@ -145,6 +145,8 @@ _RELEASE: Final = (
 )
 
 _OWNERS: Final = select(carts.c.id, carts.c.link_epoch, carts.c.link_node)
+# A node that leaves deletes its row first: it then waits until what it takes back is committed, and releases that too.
+_NODES: Final = select(nodes.c.id).with_for_update(read=True, key_share=True)
 _TAKE_BACK: Final = (
     update(carts)
     .where(
@@ -237,8 +239,12 @@ def release_many(tx: Transaction, links: Iterable[tuple[int, int]]) -> None:
 def take_back(tx: Transaction, links: Mapping[int, int], node: str) -> None:
     """The node was given up as dead and lives: carts whose link it holds, by their epochs, are its own again.
 
-    Changes nothing where another connection came meanwhile, or the credential was withdrawn: the epoch is another.
+    Changes nothing where another connection came meanwhile, or the credential was withdrawn: the epoch is another. Nor
+    for a node that is not among those that there are: it has left, or its next beat comes first.
     """
+    there = tx.connection.execute(_NODES).scalars().all()  # none: this is the only server
+    if there and node not in there:
+        return
     held = [
         {"cart": cart_id, "epoch": epoch, "node": node, "at": tx.now} for cart_id, epoch in sorted(links.items())
     ]  # locks in one order

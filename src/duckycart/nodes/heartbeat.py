@@ -5,6 +5,7 @@ it looked again and again. Who was given up wrongly (a long pause, a database aw
 gone and makes it anew; its sweep takes back those of its links that nobody claimed meanwhile.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -104,10 +105,12 @@ class Heartbeat:
         self._links = links
         self._seen: dict[str, _Seen] = {}
         self._looked_at: float | None = None  # the last successful look (monotonic)
+        self._beating: asyncio.Future[tuple[bool, dict[str, int]]] | None = None  # under way, or the last one
+        self._ending = False
 
     async def begin(self) -> None:
         """Before the first cart connects."""
-        _, others = await self._store.write(lambda tx: beat(tx, self._node, 0))
+        _, others = await self._beat(0)
         self._silent(others)
         await self._store.write(release_orphans)
 
@@ -116,9 +119,11 @@ class Heartbeat:
         return node in self._seen
 
     async def __call__(self) -> None:
-        """One round. Raises Unavailable while the database is away."""
+        """One round; none after the end. Raises Unavailable while the database is away."""
+        if self._ending:
+            return
         held = self._links()
-        there, others = await self._store.write(lambda tx: beat(tx, self._node, held))
+        there, others = await self._beat(held)
         if not there:
             log.warning("this node was given up and lives", links=held)
         for node, beats in self._silent(others):
@@ -135,8 +140,16 @@ class Heartbeat:
             return False
 
     async def end(self) -> None:
-        """After the last link was released."""
+        """After the last link was released. No beat of before makes the node's row anew."""
+        self._ending = True
+        if self._beating is not None:
+            await asyncio.wait([self._beating])
         await self._store.write(lambda tx: leave(tx, self._node))
+
+    async def _beat(self, links: int) -> tuple[bool, dict[str, int]]:
+        # Cancelling the caller, a timer, does not cancel the beat. So `end` must be able to wait for it.
+        self._beating = asyncio.ensure_future(self._store.write(lambda tx: beat(tx, self._node, links)))
+        return await asyncio.shield(self._beating)
 
     def _silent(self, others: Mapping[str, int]) -> list[tuple[str, int]]:
         """Those whose beats have stood still for too long, under our own eyes."""
