@@ -13,7 +13,6 @@ from duckycart.lifecycle.sessions import force_end
 from duckycart.lifecycle.who import ByOperator
 from duckycart.store.engine import Transaction
 from duckycart.store.tables import carts
-from duckycart.store.threads import ThreadedStore
 from tests.world import RawCart, Shop, until
 
 GENERATE_QR = '{"type": "generate_qr", "data": null}'
@@ -115,26 +114,6 @@ def writer_blocked(shop: Shop) -> Iterator[None]:
 
     busy_until = asyncio.ensure_future(shop.house.store.write(busy))
     assert begun.wait(30)
-    try:
-        yield
-    finally:
-        go_on.set()
-        del busy_until
-
-
-@contextmanager
-def writers_busy(shop: Shop) -> Iterator[None]:
-    """No writer begins anything until the end of the block."""
-    store = shop.house.store
-    assert isinstance(store, ThreadedStore)
-    all_busy, go_on = threading.Barrier(len(store._writers) + 1), threading.Event()
-
-    def busy(_: Transaction) -> None:
-        all_busy.wait(30)
-        go_on.wait(30)
-
-    busy_until = [asyncio.ensure_future(store.write(busy)) for _ in store._writers]
-    all_busy.wait(30)
     try:
         yield
     finally:

@@ -97,20 +97,6 @@ async def test_what_asks_twice_for_one_cart_is_done_in_order_in_two_batches() ->
     assert bench.did == [[0], [1], [10], [20]]
 
 
-async def test_what_nobody_wants_any_more_is_left_out_when_the_work_begins() -> None:
-    bench = Bench()
-    await bench.first_one_at_the_store()
-    wanted = [True, True, True]
-    asked = [bench.batches.ask(1 + n, n, lambda n=n: wanted[n]) for n in range(3)]  # type: ignore[misc]
-    await bench.store.done()
-    await until(lambda: bench.store.held)
-    wanted[1] = False
-    await bench.store.done()
-    await asyncio.wait(asked)
-    assert [future.cancelled() for future in asked] == [False, True, False]
-    assert bench.did[1] == [0, 2]
-
-
 async def test_a_batch_that_fails_fails_for_all_in_it_and_the_next_goes_on() -> None:
     bench = Bench()
     await bench.first_one_at_the_store()

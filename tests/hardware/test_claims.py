@@ -4,7 +4,9 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, cast
 
+import psycopg
 import pytest
+from sqlalchemy import make_url
 
 from duckycart.errors import Unavailable
 from duckycart.hardware import catchup, claims, dispatch
@@ -21,9 +23,8 @@ from tests.hardware.helpers import (
     refused,
     status,
     writer_blocked,
-    writers_busy,
 )
-from tests.world import RawCart, Shop, until
+from tests.world import RawCart, Shop, open_shop, until
 
 
 async def connecting(shop: Shop, answers: bool = True) -> "asyncio.Task[RawCart]":
@@ -39,7 +40,8 @@ async def at_rest(shop: Shop) -> None:
 
 
 async def test_a_connection_that_goes_away_while_its_claim_waits_never_claims(shop: Shop) -> None:
-    with writers_busy(shop):
+    """Not even where its turn has come, and it is the cart's lock that it waits for."""
+    with writer_blocked(shop):
         leave = await _leave(shop)
         leave()
         await until(lambda: not shop.server.server_state.connections)
@@ -47,6 +49,27 @@ async def test_a_connection_that_goes_away_while_its_claim_waits_never_claims(sh
     row = await shop.cart_row()
     assert (row.link_epoch, row.link_node) == (0, None)
     assert shop.house.dispatch.links.claiming_count == 0
+
+
+async def test_f01_whether_a_claim_is_wanted_is_asked_under_the_cart_s_lock(postgres_database: str) -> None:
+    """While it waited for the lock the cart may have gone to another node, whose claim was quicker."""
+    url = make_url(postgres_database).set(drivername="postgresql").render_as_string(hide_password=False)
+    asked = False
+
+    def wanted() -> bool:
+        nonlocal asked
+        with psycopg.connect(url) as other, pytest.raises(psycopg.errors.LockNotAvailable):
+            other.execute("SELECT FROM carts WHERE id = 1 FOR NO KEY UPDATE NOWAIT")
+        asked = True
+        return False
+
+    async with open_shop(postgres_database) as shop:
+        await shop.furnish()
+        claim = Claim(1, None, None, wanted)
+        assert await shop.house.store.write(lambda tx: catchup.claim_many(tx, [claim], "a node")) == [None]
+        row = await shop.cart_row()
+        assert (row.link_epoch, row.link_node) == (0, None)
+    assert asked
 
 
 async def _leave(shop: Shop) -> Callable[[], None]:

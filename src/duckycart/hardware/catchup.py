@@ -4,7 +4,7 @@ A cart that comes back is brought to the present, not replayed the past.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hmac import compare_digest
 from typing import Any, Final
@@ -26,6 +26,7 @@ class Claim:
     cart_id: int
     key_hash: bytes | None  # None: no key is asked for
     boot_id: str | None  # None: the cart says nothing of its boot
+    wanted: Callable[[], bool] = lambda: True  # still; asked in the writer's thread
 
 
 Owner = tuple[int, int, str | None]  # a cart, its epoch, and which node holds its link
@@ -157,17 +158,19 @@ _TAKE_BACK: Final = (
 
 
 def claim_many(tx: Transaction, claims: Sequence[Claim], node: str) -> list[Filled | None]:
-    """The newest connection owns the cart: for each claim what to send on it, or None if it may not have the cart.
+    """The newest connection owns the cart: for each claim what to send on it, or None if it may not have the cart, or
+    does not want it any more.
 
     At most one claim of each cart. One statement takes all the locks; what to catch up is read in a later one, so it
-    sees what the lock waited for (F34).
+    sees what the lock waited for (F34). A connection that ended during that wait must not have the cart either: the
+    cart may be back by now, on another node, and that link would be the older one.
     """
     rows = {row.id: row for row in tx.connection.execute(_LOCK_MANY, {"carts": [claim.cart_id for claim in claims]})}
     claimed: dict[int, Cart] = {}
     reboots: dict[int, str] = {}
     for claim in claims:
         row = rows.get(claim.cart_id)
-        if row is None or row.disabled:
+        if row is None or row.disabled or not claim.wanted():
             continue
         if claim.key_hash is not None and not compare_digest(claim.key_hash, row.key_hash):
             continue

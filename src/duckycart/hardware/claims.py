@@ -36,7 +36,6 @@ class Asking(Generic[Item, Result]):
 
     cart_id: int
     item: Item
-    wanted: Callable[[], bool]  # asked in the writer thread just before the batch's work begins
     done: "asyncio.Future[Result]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
@@ -61,10 +60,10 @@ class Batches(Generic[Item, Result]):
         """How many wait or are under way."""
         return len(self._waiting) + len(self._under_way)
 
-    def ask(self, cart_id: int, item: Item, wanted: Callable[[], bool] = lambda: True) -> "asyncio.Future[Result]":
-        """The future is cancelled if, when the work begins, the item is not wanted any more. It fails as the
-        transaction does, and with it all others in its batch. Cancelling it does not undo work that has begun."""
-        asking = Asking[Item, Result](cart_id, item, wanted)
+    def ask(self, cart_id: int, item: Item) -> "asyncio.Future[Result]":
+        """The future fails as the transaction does, and with it all others in its batch. Cancelling it does not undo
+        work that has begun."""
+        asking = Asking[Item, Result](cart_id, item)
         self._waiting.append(asking)
         if self._idle:
             self._idle -= 1
@@ -92,22 +91,17 @@ class Batches(Generic[Item, Result]):
         return batch
 
     async def _write(self, batch: list[Asking[Item, Result]]) -> None:
-        def work(tx: Transaction) -> dict[Asking[Item, Result], Result]:
-            wanted = [asking for asking in batch if asking.wanted()]
-            return dict(zip(wanted, self._work(tx, [asking.item for asking in wanted]), strict=True))
-
+        items = [asking.item for asking in batch]
         try:
-            results = await self._store.write(work, hurry=False)
+            results = await self._store.write(lambda tx: self._work(tx, items), hurry=False)
         except Exception as error:
             for asking in batch:
                 if not asking.done.done():
                     asking.done.set_exception(error)
         else:
-            for number, asking in enumerate(batch, 1):
-                if asking in results and not asking.done.done():
-                    asking.done.set_result(results[asking])
-                else:
-                    asking.done.cancel()
+            for number, (asking, result) in enumerate(zip(batch, results, strict=True), 1):
+                if not asking.done.done():
+                    asking.done.set_result(result)
                 if number % A_TURN == 0:
                     await asyncio.sleep(0)  # what each does now takes half a millisecond; shoppers go in between
         finally:
@@ -132,14 +126,15 @@ class Claims:
         return len(self._claims) + len(self._releases) + len(self._unreleased)
 
     async def claim(self, connection: Connection, key_hash: bytes | None, boot_id: str | None) -> Filled | None:
-        """The cart is this connection's; None if it may not have it. Raises DuckyCartError when the database did not do
-        it, CancelledError when the connection was gone before the claim began.
+        """The cart is this connection's; None if it may not have it, or was gone before its turn came. Raises
+        DuckyCartError when the database did not do it.
 
-        Giving up does not undo a claim that has begun: it is then released by its epoch.
+        Giving up does not undo a claim that was made: it is then released by its epoch.
         """
         cart_id = connection.link.cart_id
         given_up = False
-        done = self._claims.ask(cart_id, Claim(cart_id, key_hash, boot_id), lambda: not (given_up or connection.gone))
+        wanted = Claim(cart_id, key_hash, boot_id, lambda: not (given_up or connection.gone))
+        done = self._claims.ask(cart_id, wanted)
         try:
             return await asyncio.shield(done)
         except asyncio.CancelledError:
@@ -152,7 +147,7 @@ class Claims:
     async def _release_late(self, cart_id: int, done: "asyncio.Future[Filled | None]") -> None:
         try:
             filled = await done
-        except (DuckyCartError, asyncio.CancelledError):
+        except DuckyCartError:
             return  # it never happened
         if filled is not None:
             await self._release(cart_id, filled.epoch)

@@ -31,6 +31,8 @@ PROBE_SECONDS: Final = 3.0  # for an incumbent to show that it lives, before a n
 
 LOOK_SECONDS: Final = 0.5  # between two looks at the row of a command that somebody waits for
 
+_WENT_AWAY: Final = "The cart went away."
+
 _STATE: Final = select(command_rows.c.state).where(
     command_rows.c.cart_id == bindparam("cart"), command_rows.c.seq == bindparam("of_seq")
 )
@@ -128,6 +130,8 @@ class Dispatch:
             raise Refusal(503, "The server cannot take the cart now; come back shortly.", retry_after=2) from error
         if filled is None:
             self.links.unclaim(connection)
+            if connection.gone:
+                raise Refusal(503, _WENT_AWAY)
             raise Refusal(403, "Unknown or disabled cart, or wrong key.")
         link.claimed(filled.epoch, filled.generation)
         self._lately.tell(link)
@@ -136,7 +140,7 @@ class Dispatch:
         if connection.gone:
             self.links.unclaim(connection)
             self.release(link)
-            raise Refusal(503, "The cart went away.")
+            raise Refusal(503, _WENT_AWAY)
         self.brake.accepted(link.cart_id)
         loser = self.links.take(connection)
         if loser is connection:

@@ -80,7 +80,8 @@ class HardwareSocket(asyncio.Protocol):
 
     @property
     def gone(self) -> bool:
-        return self._transport is None or self._transport.is_closing()
+        transport = self._transport  # once: claims ask from a writer's thread
+        return transport is None or transport.is_closing()
 
     # asyncio.Protocol
 
