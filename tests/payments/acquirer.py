@@ -13,6 +13,18 @@ from duckycart.payments.provider import NoLongerCancellable, OpenedPayment, Outc
 from duckycart.settings import Settings
 from tests.world import Shop
 
+MILK_PRICE = 1250
+
+
+async def state(shop: Shop, session_id: int) -> list[str]:
+    """Of the session's payments, in order."""
+    return [row.state for row in await shop.payment_rows(session_id)]
+
+
+async def types(shop: Shop) -> list[str]:
+    """Of the cart's commands, in order."""
+    return [row[1] for row in await shop.commands()]
+
 
 class Acquirer:
     """See `Provider`. Keeps a real one's promises: one payment per idempotency key, cancelled or paid, not both."""
@@ -24,6 +36,7 @@ class Acquirer:
         self.calls: list[str] = []
         self.fails = False
         self.cancel_fails = False
+        self.answer_lost: Exception | None = None  # it opens the payment, and this is all that is heard of it
         self.answering = asyncio.Event()
         self.answering.set()
         self._events = count(1)
@@ -34,15 +47,18 @@ class Acquirer:
 
     async def open(self, token: str, amount: int, currency: str) -> OpenedPayment:
         self.calls.append("open")
-        await self.answering.wait()
         if self.fails:
             raise ProviderError("the acquirer is down")
+        await self.answering.wait()
         ref = f"acq-{token}"
         self.payments.setdefault(ref, "open")
+        if self.answer_lost is not None:
+            raise self.answer_lost
         return OpenedPayment(ref, f"https://pay.example/{ref}")
 
     async def cancel(self, ref: str) -> None:
         self.calls.append("cancel")
+        await self.answering.wait()
         if self.cancel_fails:
             raise ProviderError("the acquirer is down")
         if self.payments[ref] == "paid":

@@ -98,6 +98,7 @@ _CLOSE: Final = _ONE.values(
     provider_ref=func.coalesce(bindparam("ref"), payments.c.provider_ref),
 )
 _FAILED: Final = _ONE.values(news=NewsKind.PAYMENT_FAILED.value, news_version=bindparam("version"))
+_KEEP_REF: Final = _ONE.where(payments.c.state.in_(("creating", "failed"))).values(provider_ref=bindparam("ref"))
 _HOLD: Final = (
     update(sessions)
     .where(sessions.c.id == bindparam("session"))
@@ -179,7 +180,8 @@ def open_payment(tx: Transaction, payment_id: int, opened: OpenedPayment) -> Ope
     """Second half: the provider has it. The payment is saved as open and `payment_created` is queued.
 
     Somebody else may have done it first, or its webhook was quicker: then nothing is queued. Raises Conflict when the
-    payment is no longer being created (failed, or its session is over): the caller cancels it at the provider.
+    payment is no longer being created (failed, or its session is over): the caller cancels it at the provider, after
+    `keep_ref`.
     """
     payment, standing = _stand_with(tx, payment_id)
     session_id = payment.session_id
@@ -201,21 +203,31 @@ def open_payment(tx: Transaction, payment_id: int, opened: OpenedPayment) -> Ope
     return Opened(_payment_of(row), standing.cart.id, seq)
 
 
-def fail_payment(tx: Transaction, payment_id: int, ref: str | None = None) -> None:
-    """The provider did not do it: the basket is free again (unless it was held before), nothing was sent.
+def fail_payment(tx: Transaction, payment_id: int) -> None:
+    """The provider refused it: the basket is free again (unless it was held before), the cart is told nothing.
 
     Changes nothing when somebody else's attempt at the same payment succeeded.
     """
-    _close(tx, payment_id, Event.FAIL_PAYMENT, "failed", ("creating",), ref)
+    _close(tx, payment_id, Event.FAIL_PAYMENT, "failed", ("creating",))
+
+
+def keep_ref(tx: Transaction, payment_id: int, ref: str) -> None:
+    """It exists at the provider under this name, but shall not be opened here any more.
+
+    Nobody wants it now, or it failed here because two asked and only one was refused. With the name it is not over
+    (F37): the reconciler cancels it, `failed` or not, and a webhook finds it. Changes nothing in any other state.
+    """
+    _stand_with(tx, payment_id)
+    tx.connection.execute(_KEEP_REF, {"payment": payment_id, "ref": ref})
 
 
 def close_payment(tx: Transaction, payment_id: int, ref: str | None = None) -> None:
     """It was cancelled at the provider. The hold stays; another payment may be created."""
-    _close(tx, payment_id, Event.CLOSE_PAYMENT, "cancelled", OPEN_STATES, ref)
+    _close(tx, payment_id, Event.CLOSE_PAYMENT, "cancelled", (*OPEN_STATES, "failed"), ref)
 
 
 def _close(
-    tx: Transaction, payment_id: int, event: Event, state: str, only_from: tuple[str, ...], ref: str | None
+    tx: Transaction, payment_id: int, event: Event, state: str, only_from: tuple[str, ...], ref: str | None = None
 ) -> None:
     payment, standing = _stand_with(tx, payment_id)
     if payment.state not in only_from:
@@ -225,7 +237,7 @@ def _close(
     tx.effects.append(Happened(event, standing.cart.id, payment.session_id, {"payment": payment_id}))
     if payment.state == "open":
         _tell_failure(tx, standing, payment, CANCELLED)
-    else:
+    elif payment.state == "creating":
         touch_session(tx, payment.session_id)
 
 
@@ -341,16 +353,22 @@ def settle_payment(tx: Transaction, payment_id: int, amount: int | None, currenc
 
 
 def unsettled_payments(connection: Connection, now: int, rules: Rules, asking_seconds: int) -> list[Payment]:
-    """What the reconciler must look at: left in creating, open for too long, or open with its session over."""
+    """What the reconciler must look at.
+
+    Left in creating; open for too long, or with its session over; failed here, but known to exist at the provider.
+    """
     rows = connection.execute(
         select(*_COLUMNS)
         .join(sessions, sessions.c.id == payments.c.session_id)
         .where(
-            OPEN,
+            payments.c.state.in_((*OPEN_STATES, "failed")),
             or_(
+                and_(payments.c.state == "failed", payments.c.provider_ref.is_not(None)),
                 and_(payments.c.state == "creating", payments.c.created_at < now - asking_seconds * 1000),
-                payments.c.created_at < now - rules.payment_seconds * 1000,
-                ~sessions.c.is_active,
+                and_(
+                    OPEN,
+                    or_(payments.c.created_at < now - rules.payment_seconds * 1000, ~sessions.c.is_active),
+                ),
             ),
         )
         .limit(200)

@@ -14,6 +14,7 @@ from duckycart.lifecycle.payments import (
     close_payment,
     create_payment,
     fail_payment,
+    keep_ref,
     open_payment,
     record_event,
     session_is_active,
@@ -21,13 +22,13 @@ from duckycart.lifecycle.payments import (
 )
 from duckycart.lifecycle.rules import Rules
 from duckycart.lifecycle.who import Who
-from duckycart.payments.provider import NoLongerCancellable, Provider, ProviderError
+from duckycart.payments.provider import NoAnswer, NoLongerCancellable, OpenedPayment, Provider, ProviderError
 from duckycart.store.engine import Store
 
 log = structlog.get_logger()
 T = TypeVar("T")
 
-ASKING_SECONDS: Final = 60  # a payment still in creating after this was left there by a crash
+ASKING_SECONDS: Final = 60  # a payment still in creating after this was left there: by a crash, or without an answer
 
 
 class Checkout:
@@ -44,7 +45,9 @@ class Checkout:
         """A payment of the basket, open at the provider: `Opened` if this call opened it, else the one there was.
 
         Two calls at once both ask the provider, with one idempotency key, and one of them opens it. Raises what
-        `create_payment` raises, and ProviderFailed when the provider did not do it: then nothing was sent to the cart.
+        `create_payment` raises, and ProviderFailed when the provider did not do it, or did not say so: then nothing was
+        sent to the cart. In the second case the payment is still being created: the next call asks again, with the same
+        key, and so does the reconciler.
         """
         payment = await self._store.write(
             lambda tx: create_payment(tx, who, session_id, self.provider.name, method, self._rules)
@@ -52,18 +55,23 @@ class Checkout:
         return payment if payment.state == "open" else await self._open(payment)
 
     async def _open(self, payment: Payment) -> Opened:
-        try:
-            opened = await self._limited(self.provider.open(payment.token, payment.amount, payment.currency))
-        except ProviderError as error:
-            log.warning("provider failed", payment=payment.id, session=payment.session_id, reason=str(error)[:200])
-            await self._store.write(lambda tx: fail_payment(tx, payment.id))
-            raise ProviderFailed("provider_failed", "The payment could not be created; please try again.") from error
+        opened = await self._ask(payment)
         try:
             return await self._store.write(lambda tx: open_payment(tx, payment.id, opened))
         except Conflict:
             # Ended or failed meanwhile: nobody must be able to pay it.
-            await self._cancel(payment, opened.ref)
+            await self._give_up(payment, opened.ref)
             raise
+
+    async def _ask(self, payment: Payment) -> OpenedPayment:
+        """Have the provider open it. Raises ProviderFailed, and only after a refusal has the payment failed (F37)."""
+        try:
+            return await self._limited(self.provider.open(payment.token, payment.amount, payment.currency))
+        except ProviderError as error:
+            log.warning("provider failed", payment=payment.id, session=payment.session_id, reason=str(error)[:200])
+            if not isinstance(error, NoAnswer):
+                await self._store.write(lambda tx: fail_payment(tx, payment.id))
+            raise ProviderFailed("provider_failed", "The payment could not be created; please try again.") from error
 
     async def record(self, headers: dict[str, str], body: bytes) -> str:
         """A webhook of the provider. Raises BadRequest, having changed nothing, when it is not the provider's."""
@@ -78,25 +86,26 @@ class Checkout:
         now = self._clock.now()
         for payment in await self._store.read(lambda c: unsettled_payments(c, now, self._rules, ASKING_SECONDS)):
             try:
-                await self._reconcile(payment, now)
+                await self._reconcile(payment)
             except DuckyCartError as error:
                 log.warning("payment not reconciled", payment=payment.id, reason=error.code)
 
-    async def _reconcile(self, payment: Payment, now: int) -> None:
-        active = await self._store.read(lambda c: session_is_active(c, payment.session_id))
-        expired = payment.created_at < now - self._rules.payment_seconds * 1000
-        if payment.state == "creating" and active and not expired:
-            await self._open(payment)
-        elif payment.state == "creating" and payment.provider_ref is None:
-            # It may exist at the provider; asking with the same key names it, so that it can be cancelled.
-            try:
-                opened = await self._limited(self.provider.open(payment.token, payment.amount, payment.currency))
-            except ProviderError as error:
-                log.warning("provider failed", payment=payment.id, reason=str(error)[:200])
-                return
-            await self._cancel(payment, opened.ref)
-        elif payment.provider_ref is not None:
+    async def _reconcile(self, payment: Payment) -> None:
+        if payment.provider_ref is not None:
             await self._cancel(payment, payment.provider_ref)
+            return
+        active = await self._store.read(lambda c: session_is_active(c, payment.session_id))
+        expired = payment.created_at < self._clock.now() - self._rules.payment_seconds * 1000
+        if active and not expired:
+            await self._open(payment)
+        else:
+            # It may exist at the provider; asking with the same key names it, so that it can be cancelled.
+            await self._give_up(payment, (await self._ask(payment)).ref)
+
+    async def _give_up(self, payment: Payment, ref: str) -> None:
+        """Its name first, so that it is found again if it cannot be cancelled now, or was paid already."""
+        await self._store.write(lambda tx: keep_ref(tx, payment.id, ref))
+        await self._cancel(payment, ref)
 
     async def _cancel(self, payment: Payment, ref: str) -> None:
         """Over only when the provider says so (F37); until then it stays open and is tried again."""
@@ -110,8 +119,11 @@ class Checkout:
             await self._store.write(lambda tx: close_payment(tx, payment.id, ref))
 
     async def _limited(self, call: Awaitable[T]) -> T:
+        """Raises NoAnswer after the time limit, and where the network failed."""
         try:
             async with asyncio.timeout(self._provider_seconds):
                 return await call
         except TimeoutError as error:
-            raise ProviderError(f"no answer within {self._provider_seconds} s") from error
+            raise NoAnswer(f"no answer within {self._provider_seconds} s") from error
+        except OSError as error:
+            raise NoAnswer(f"no answer: {error}") from error

@@ -1,7 +1,8 @@
 """What a payment provider must be able to do, whoever it is.
 
-Calls are made outside any transaction, with a time limit, and repeat safely: `token` is the idempotency key, so asking
-twice for one payment opens one payment.
+Calls are made outside any transaction, with a time limit, several at once, and repeat safely: `token` is the
+idempotency key, so asking twice for one payment opens one payment. A refusal and no answer are two things (F37): after
+a refusal of `open` nothing exists that could be paid; after no answer nobody knows, and it is asked again.
 """
 
 from dataclasses import dataclass
@@ -39,7 +40,15 @@ class ProviderEvent:
 
 
 class ProviderError(Exception):
-    """The provider refused, failed or took too long."""
+    """The provider refused: it did not do it, and it said so."""
+
+
+class NoAnswer(ProviderError):
+    """Nobody knows whether the provider did it: it took too long, the connection broke, its answer made no sense.
+
+    Also for an answer that speaks of this call alone (too many at once, a failure within): an earlier one may have
+    reached it.
+    """
 
 
 class NoLongerCancellable(ProviderError):
@@ -50,10 +59,16 @@ class Provider(Protocol):
     name: str
 
     async def open(self, token: str, amount: int, currency: str) -> OpenedPayment:
-        """Open a payment of `amount` minor units; the same `token` opens the same one. Raises ProviderError."""
+        """Open a payment of `amount` minor units; the same `token` opens the same one.
+
+        Raises NoAnswer; ProviderError only when no payment of this token exists there.
+        """
 
     async def cancel(self, ref: str) -> None:
-        """End a payment so that it can never be paid. Raises ProviderError, NoLongerCancellable."""
+        """End a payment so that it can never be paid; one that was cancelled already is a success.
+
+        Raises ProviderError, NoAnswer; NoLongerCancellable for one that is paid.
+        """
 
     def event(self, headers: dict[str, str], body: bytes) -> ProviderEvent:
         """Read a webhook. Raises errors.BadRequest for a wrong signature or form, having changed nothing."""
