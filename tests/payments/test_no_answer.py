@@ -8,6 +8,7 @@ from duckycart.lifecycle.sessions import force_end
 from duckycart.lifecycle.who import ByOperator
 from duckycart.payments.checkout import ASKING_SECONDS
 from duckycart.payments.provider import NoAnswer
+from duckycart.store.tables import provider_events
 from tests.payments.acquirer import MILK_PRICE, Acquirer, state, types
 from tests.world import BREAD, Shop, until
 
@@ -103,3 +104,46 @@ async def test_f37_a_payment_that_was_opened_after_it_failed_and_is_paid_settles
     answer = await acquirer.say(shop, "succeeded", ref=acquirer.ref, amount=MILK_PRICE)
     assert answer.json() == {"outcome": "settled"}
     assert await shop.alarm_kinds() == []
+
+
+async def test_f37_a_success_quicker_than_the_providers_answer_is_sent_again_and_settles_once(
+    shop: Shop, acquirer: Acquirer, shopper: dict[str, str], session_id: int
+) -> None:
+    acquirer.answering.clear()
+    asking = asyncio.create_task(shop.create_payment(session_id, shopper))
+    (row,) = await until(lambda: shop.payment_rows(session_id))
+    paid = {"ref": f"acq-{row.token}", "amount": MILK_PRICE, "id": "evt-paid"}
+    early = await acquirer.say(shop, "succeeded", **paid)
+    assert early.status_code == 503
+    assert int(early.headers["retry-after"]) > 0
+    assert await shop.rows(provider_events.select()) == []
+    assert await shop.alarm_kinds() == []
+    acquirer.answering.set()
+    assert (await asking).json()["status"] == "open"
+    assert (await acquirer.say(shop, "succeeded", **paid)).json() == {"outcome": "settled"}
+    assert (await acquirer.say(shop, "succeeded", **paid)).json() == {"outcome": "repeated"}
+    assert (await types(shop)).count("end_session") == 1
+
+
+@pytest.mark.parametrize("over", [False, True], ids=["shopping", "session over"])
+async def test_f37_a_success_of_a_payment_stuck_in_creating_is_not_put_off_for_ever(
+    shop: Shop, acquirer: Acquirer, shopper: dict[str, str], session_id: int, over: bool
+) -> None:
+    await lose_the_answer(shop, acquirer, shopper, session_id)
+    paid = {"ref": acquirer.ref, "amount": MILK_PRICE, "id": "evt-paid"}
+    assert (await acquirer.say(shop, "succeeded", **paid)).status_code == 503
+    if over:
+        await end_by_force(shop, session_id)
+    shop.clock.move(ASKING_SECONDS + 1)
+    await shop.housekeeping()
+    answer = await acquirer.say(shop, "succeeded", **paid)
+    assert answer.json() == {"outcome": "paid_extra" if over else "settled"}
+    assert await shop.alarm_kinds() == (["paid_extra"] if over else [])
+
+
+async def test_what_others_take_with_the_same_account_does_not_wait_for_our_payments(
+    shop: Shop, acquirer: Acquirer, shopper: dict[str, str], session_id: int
+) -> None:
+    await lose_the_answer(shop, acquirer, shopper, session_id)
+    answer = await acquirer.say(shop, "succeeded", ref="from-elsewhere", amount=MILK_PRICE + 1)
+    assert (answer.status_code, answer.json()) == (200, {"outcome": "unknown_payment"})

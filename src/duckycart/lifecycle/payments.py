@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, Select, and_, bindparam, func, insert, or_, select, update
 
-from duckycart.errors import NotFound
+from duckycart.errors import NotFound, Unavailable
 from duckycart.lifecycle.basket import require_items
 from duckycart.lifecycle.carts import OPEN, OPEN_STATES, Standing, queue_command, raise_alarm, stand
 from duckycart.lifecycle.effects import Happened
@@ -78,6 +78,17 @@ _NEWEST_OF_SESSION: Final = (
     select(*_COLUMNS).where(payments.c.session_id == bindparam("session")).order_by(payments.c.id.desc()).limit(1)
 )
 _OPEN_OF_SESSION: Final = select(*_COLUMNS).where(payments.c.session_id == bindparam("session"), OPEN)
+_BEING_CREATED: Final = (
+    select(payments.c.id)
+    .where(
+        payments.c.state == "creating",
+        payments.c.provider_ref.is_(None),
+        payments.c.provider == bindparam("by"),
+        payments.c.amount == bindparam("paid"),
+        payments.c.currency == bindparam("in_currency"),
+    )
+    .limit(1)
+)
 _CART_OF: Final = (
     select(sessions.c.cart_id)
     .join(payments, payments.c.session_id == sessions.c.id)
@@ -246,6 +257,10 @@ def record_event(tx: Transaction, provider: str, event: ProviderEvent, body: str
 
     Returns what came of it: `repeated` for one that was stored before, else as stored. Nothing that is stored is ever
     refused, so that the provider need not send it again (F10).
+
+    Raises Unavailable, having stored nothing, for a success that may be of a payment whose name at the provider is not
+    known here yet: it is still being created, with that very amount. The provider repeats it, and by then the name is
+    known. That is not for ever: the reconciler opens or closes whatever is stuck in being created.
     """
     seen = tx.connection.execute(_SEEN, {"by": provider, "event": event.event_id}).one_or_none()
     if seen is not None:
@@ -269,10 +284,15 @@ def record_event(tx: Transaction, provider: str, event: ProviderEvent, body: str
 def _act_on(tx: Transaction, provider: str, event: ProviderEvent, rules: Rules) -> str:
     if event.outcome is Outcome.UNKNOWN:
         return "ignored"
+    # Asked before the payment is looked for: one that is opened between the two statements is found by the second.
+    early = event.outcome is Outcome.SUCCEEDED and _may_be_early(tx.connection, provider, event)
     payment = None
     if event.ref is not None:
         payment = _find(tx.connection, _BY_REF, by=provider, ref=event.ref)
     if payment is None:
+        if early:
+            # The code for "again, shortly" that all that writes declares.
+            raise Unavailable("overloaded", "This payment may still be in the making; send it again.", retry_after=5)
         if event.outcome is Outcome.SUCCEEDED:
             raise_alarm(
                 tx,
@@ -288,6 +308,12 @@ def _act_on(tx: Transaction, provider: str, event: ProviderEvent, rules: Rules) 
         case _:
             close_payment(tx, payment.id)
             return "cancelled"
+
+
+def _may_be_early(connection: Connection, provider: str, event: ProviderEvent) -> bool:
+    """Another amount could not settle it anyway, and what others take with the same account must not wait for ours."""
+    keys = {"by": provider, "paid": event.amount, "in_currency": event.currency}
+    return event.ref is not None and connection.execute(_BEING_CREATED, keys).one_or_none() is not None
 
 
 def _decline(tx: Transaction, payment_id: int) -> str:

@@ -74,7 +74,10 @@ class Checkout:
             raise ProviderFailed("provider_failed", "The payment could not be created; please try again.") from error
 
     async def record(self, headers: dict[str, str], body: bytes) -> str:
-        """A webhook of the provider. Raises BadRequest, having changed nothing, when it is not the provider's."""
+        """A webhook of the provider. Raises BadRequest, having changed nothing, when it is not the provider's.
+
+        Raises Unavailable, having stored nothing, when the provider must send it again (see `record_event`).
+        """
         event = self.provider.event(headers, body)
         name, text = self.provider.name, body.decode(errors="replace")
         outcome = await self._store.write(lambda tx: record_event(tx, name, event, text, self._rules))
