@@ -107,7 +107,7 @@ _CLOSE: Final = _ONE.values(
     state=bindparam("new_state"),
     closed_at=bindparam("at"),
     provider_ref=func.coalesce(bindparam("ref"), payments.c.provider_ref),
-)
+).returning(payments.c.news)
 _FAILED: Final = _ONE.values(news=NewsKind.PAYMENT_FAILED.value, news_version=bindparam("version"))
 _KEEP_REF: Final = _ONE.where(payments.c.state.in_(("creating", "failed"))).values(provider_ref=bindparam("ref"))
 _HOLD: Final = (
@@ -244,12 +244,16 @@ def _close(
     if payment.state not in only_from:
         return
     decide(event, _phase_in(standing, payment.session_id, standing.phase))
-    tx.connection.execute(_CLOSE, {"payment": payment_id, "new_state": state, "at": tx.now, "ref": ref})
+    told = tx.connection.execute(
+        _CLOSE, {"payment": payment_id, "new_state": state, "at": tx.now, "ref": ref}
+    ).scalar_one()
     tx.effects.append(Happened(event, standing.cart.id, payment.session_id, {"payment": payment_id}))
-    if payment.state == "open":
-        _tell_failure(tx, standing, payment, CANCELLED)
-    elif payment.state == "creating":
-        touch_session(tx, payment.session_id)
+    if payment.state == "failed":
+        return  # its failure was told when it failed
+    if payment.state == "open" or told is not None:
+        _tell_failure(tx, standing, payment, DECLINED if state == "failed" else CANCELLED)
+    else:
+        _tell_change(tx, standing, payment)
 
 
 def record_event(tx: Transaction, provider: str, event: ProviderEvent, body: str, rules: Rules) -> str:
@@ -332,6 +336,13 @@ def _tell_failure(tx: Transaction, standing: Standing, payment: Payment, message
         tx.connection.execute(_FAILED, {"payment": payment.id, "version": version})
         data = {"message": message}
         tx.effects.append(News(NewsKind.PAYMENT_FAILED, standing.cart.id, payment.session_id, version, data))
+
+
+def _tell_change(tx: Transaction, standing: Standing, payment: Payment) -> None:
+    """Nobody was told of this payment, but who looked meanwhile saw it being created, and is to look again."""
+    if standing.cart.session_id == payment.session_id:
+        version = change_session(tx, payment.session_id)
+        tx.effects.append(News(NewsKind.CART_UPDATED, standing.cart.id, payment.session_id, version))
 
 
 def settle_payment(tx: Transaction, payment_id: int, amount: int | None, currency: str | None, rules: Rules) -> str:
