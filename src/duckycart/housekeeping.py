@@ -31,8 +31,8 @@ class Housekeeping:
 
     async def __call__(self) -> None:
         await self.end_idle_sessions()
-        await self._checkout.reconcile()
         await self._store.write(forget_old_keys, hurry=False)
+        await self._checkout.reconcile()  # the last: it waits for somebody else
 
     async def end_idle_sessions(self) -> None:
         now, rules = self._clock.now(), self._rules

@@ -389,8 +389,10 @@ def settle_payment(tx: Transaction, payment_id: int, amount: int | None, currenc
     return "settled"
 
 
-def unsettled_payments(connection: Connection, now: int, rules: Rules, asking_seconds: int) -> list[Payment]:
-    """What the reconciler must look at.
+def unsettled_payments(
+    connection: Connection, now: int, rules: Rules, asking_seconds: int, after: int = 0, limit: int = 200
+) -> list[Payment]:
+    """What the reconciler must look at, in the order of its ids, from those after `after`.
 
     Left in creating; open for too long, or with its session over; failed here, but known to exist at the provider.
     """
@@ -399,6 +401,7 @@ def unsettled_payments(connection: Connection, now: int, rules: Rules, asking_se
         .join(sessions, sessions.c.id == payments.c.session_id)
         .where(
             payments.c.state.in_((*OPEN_STATES, "failed")),
+            payments.c.id > after,
             or_(
                 and_(payments.c.state == "failed", payments.c.provider_ref.is_not(None)),
                 and_(payments.c.state == "creating", payments.c.created_at < now - asking_seconds * 1000),
@@ -408,7 +411,8 @@ def unsettled_payments(connection: Connection, now: int, rules: Rules, asking_se
                 ),
             ),
         )
-        .limit(200)
+        .order_by(payments.c.id)
+        .limit(limit)
     )
     return [_payment_of(row) for row in rows]
 

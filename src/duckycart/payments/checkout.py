@@ -5,6 +5,7 @@ from collections.abc import Awaitable
 from typing import Final, TypeVar
 
 import structlog
+from sqlalchemy import Connection
 
 from duckycart.clock import Clock
 from duckycart.errors import Conflict, DuckyCartError, ProviderFailed
@@ -29,6 +30,8 @@ log = structlog.get_logger()
 T = TypeVar("T")
 
 ASKING_SECONDS: Final = 60  # a payment still in creating after this was left there: by a crash, or without an answer
+AT_ONCE: Final = 20  # payments that the reconciler takes to the provider together
+ROUND_SECONDS: Final = 10  # after which it begins no more of them, so that a provider that hangs holds up little else
 
 
 class Checkout:
@@ -40,6 +43,7 @@ class Checkout:
         self._rules = rules
         self.provider = provider
         self._provider_seconds = provider_seconds
+        self._reconciled = 0  # the id up to which the present pass has come
 
     async def create(self, who: Who, session_id: int, method: str | None) -> Opened | Payment:
         """A payment of the basket, open at the provider: `Opened` if this call opened it, else the one there was.
@@ -85,13 +89,30 @@ class Checkout:
         return outcome
 
     async def reconcile(self) -> None:
-        """Take up what was left: opened for a crash, cancelled at the provider where it must not be paid any more."""
+        """Take up what was left: opened for a crash, cancelled at the provider where it must not be paid any more.
+
+        One that cannot be helped is logged and keeps nobody else waiting. A round begins nothing more once
+        ROUND_SECONDS are over; the next one goes on where it stopped, so that everything has its turn.
+        """
+        end = self._clock.monotonic() + ROUND_SECONDS
+        while found := await self._store.read(self._unsettled):
+            await asyncio.gather(*(self._take_up(payment) for payment in found))
+            self._reconciled = found[-1].id
+            if self._clock.monotonic() >= end:
+                return
+        self._reconciled = 0
+
+    def _unsettled(self, connection: Connection) -> list[Payment]:
         now = self._clock.now()
-        for payment in await self._store.read(lambda c: unsettled_payments(c, now, self._rules, ASKING_SECONDS)):
-            try:
-                await self._reconcile(payment)
-            except DuckyCartError as error:
-                log.warning("payment not reconciled", payment=payment.id, reason=error.code)
+        return unsettled_payments(connection, now, self._rules, ASKING_SECONDS, self._reconciled, AT_ONCE)
+
+    async def _take_up(self, payment: Payment) -> None:
+        try:
+            await self._reconcile(payment)
+        except DuckyCartError as error:
+            log.warning("payment not reconciled", payment=payment.id, reason=error.code)
+        except Exception:
+            log.exception("payment not reconciled", payment=payment.id)
 
     async def _reconcile(self, payment: Payment) -> None:
         if payment.provider_ref is not None:
