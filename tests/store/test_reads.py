@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import Connection
 
 from duckycart.errors import NotFound, Unavailable
+from duckycart.store import threads
 from duckycart.store.engine import Store, Transaction
 from duckycart.store.sqlite import SqliteStore, driver_of, engine_for, transact
 from tests.store.world import note, notes, open_store
@@ -54,6 +55,19 @@ async def test_an_error_in_a_read_reaches_its_caller_and_the_next_read_sees_the_
     await store.write(note("new"))
     for _ in range(4):
         assert await store.read(notes) == ["new"]
+
+
+async def test_too_many_reads_are_refused_at_once(either: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "WAITING", 2)
+    go_on = threading.Event()
+    reading = [asyncio.create_task(either.read(lambda _: go_on.wait(PATIENCE))) for _ in range(2)]
+    await asyncio.sleep(0)  # both are asked for
+    with pytest.raises(Unavailable) as refusal:
+        await either.read(notes)
+    assert (refusal.value.code, refusal.value.retry_after) == ("overloaded", 2)
+    go_on.set()
+    assert await asyncio.gather(*reading) == [True, True]
+    assert await either.read(notes) == []
 
 
 async def test_the_administrations_transactions_are_all_or_nothing(template: Path, tmp_path: Path) -> None:

@@ -127,10 +127,13 @@ class PostgresStore(ThreadedStore):
                 with connection.begin():
                     return look(connection)
             except DBAPIError as error:
-                lost = error.connection_invalidated
-                if lost:
+                if error.connection_invalidated:
                     self._forget_reader()
-                if not (lost and kept):
+                if getattr(self._local, "connection", None) is not None:
+                    raise database_failed(error) from error
+                if not kept:
+                    log.error("database unavailable", reads=self._reading, reason=type(error.orig).__name__)
+                    self._fail_reads()
                     raise database_failed(error) from error
                 # It may have died while it was idle: once more, with a new one.
 

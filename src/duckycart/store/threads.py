@@ -12,13 +12,13 @@ import structlog
 from sqlalchemy import Connection, Engine
 
 from duckycart.clock import Clock
-from duckycart.errors import Unavailable
-from duckycart.store.engine import EffectsHandler, Job, Transaction
+from duckycart.errors import DuckyCartError, Unavailable
+from duckycart.store.engine import EffectsHandler, Job, Transaction, database_failed
 
 T = TypeVar("T")
 log = structlog.get_logger()
 
-WAITING: Final = 20_000  # jobs; beyond it the answer is 503 at once instead of late
+WAITING: Final = 20_000  # jobs, and as many reads; beyond it the answer is 503 at once instead of late
 
 
 class ThreadedStore(ABC):
@@ -36,6 +36,9 @@ class ThreadedStore(ABC):
         self._local = threading.local()  # each reader thread's own connection
         self._readers = ThreadPoolExecutor(readers, thread_name_prefix="reader")
         self._reader_connections: set[Connection] = set()
+        self._reads = 0  # asked for ever; so each has a number
+        self._reading = 0  # waiting, or in a reader's thread
+        self._failed_reads = 0  # up to which number
         self._writers = [
             threading.Thread(target=self._work, name=f"writer-{number}", daemon=True) for number in range(writers)
         ]
@@ -60,9 +63,7 @@ class ThreadedStore(ABC):
             if self._closing:
                 future.set_exception(Unavailable("stopping", "The server is stopping.", retry_after=2))
             elif len(self._hurry) + len(self._later) >= WAITING:
-                future.set_exception(
-                    Unavailable("overloaded", "The server has too much to do; try again shortly.", retry_after=2)
-                )
+                future.set_exception(_overloaded())
             else:
                 (self._hurry if hurry else self._later).append(Job(work, answer))
                 self._changed.notify()
@@ -71,7 +72,14 @@ class ThreadedStore(ABC):
     async def read(self, look: Callable[[Connection], T]) -> T:
         if self._closing:
             raise Unavailable("stopping", "The server is stopping.", retry_after=2)
-        return await self._loop.run_in_executor(self._readers, self._read, look)
+        if self._reading >= WAITING:
+            raise _overloaded()
+        self._reads += 1
+        self._reading += 1
+        try:
+            return await self._loop.run_in_executor(self._readers, self._read_in_turn, look, self._reads)
+        finally:
+            self._reading -= 1
 
     async def close(self) -> None:
         with self._changed:
@@ -86,6 +94,15 @@ class ThreadedStore(ABC):
         self._engine.dispose()
 
     # In the threads
+
+    def _read_in_turn(self, look: Callable[[Connection], T], number: int) -> T:
+        if number <= self._failed_reads:
+            raise database_failed(ConnectionError("found gone by another read, while this one waited"))
+        return self._read(look)
+
+    def _fail_reads(self) -> None:
+        """The database is not there. All reads that wait fail now: each waiting in turn would be answered late."""
+        self._failed_reads = self._reads
 
     @abstractmethod
     def _read(self, look: Callable[[Connection], T]) -> T:
@@ -142,3 +159,7 @@ class ThreadedStore(ABC):
                     log.exception("effects not handed out")
             job.answer(job)
             job.error = None  # its traceback holds the job, and with it whatever the work was about
+
+
+def _overloaded() -> DuckyCartError:
+    return Unavailable("overloaded", "The server has too much to do; try again shortly.", retry_after=2)
