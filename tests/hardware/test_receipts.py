@@ -10,6 +10,7 @@ from duckycart.hardware import dispatch, receipts
 from duckycart.hardware.lately import KEPT_SECONDS
 from duckycart.hardware.link import Link, Send
 from duckycart.lifecycle.effects import Received
+from duckycart.store.engine import Transaction
 from duckycart.store.tables import commands
 from duckycart.store.threads import ThreadedStore
 from duckycart.wire import Command, CommandType
@@ -265,6 +266,25 @@ async def test_f26_whatever_fails_at_the_end_receipts_are_written(shop: Shop, mo
     connection = shop.house.dispatch.links.current(1)
     assert connection is not None
     connection.behind(9)
+    await shop.house.dispatch.finish()
+    assert await shop.states() == ["received"]
+
+
+async def test_f26_at_the_end_receipts_are_written_at_a_second_try(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    really, tries = receipts._write_rows, 0
+
+    def fail_once(tx: Transaction, pending: receipts.Pending) -> None:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            raise Unavailable("database_unavailable", "full")
+        really(tx, pending)
+
+    monkeypatch.setattr(receipts, "BATCH_SECONDS", 3600.0)
+    monkeypatch.setattr(receipts, "_write_rows", fail_once)
+    await raw(shop)
+    await shop.qr()
+    await until(lambda: _delivery_is(shop, "received"))
     await shop.house.dispatch.finish()
     assert await shop.states() == ["received"]
 

@@ -109,9 +109,10 @@ class Receipts:
         return link.all_read and not any(key[0] == link.cart_id for rows in under_way for key in rows)
 
     async def finish(self) -> None:
-        """Write what is left; for the end of the server."""
-        self.flush()
-        await asyncio.gather(*self._writes)
+        """Write what is left; for the end of the server. Once more, if the database was not there."""
+        for _ in range(2):
+            self.flush()
+            await asyncio.gather(*self._writes)
 
     @staticmethod
     def _add(pending: Pending, more: Pending) -> None:
