@@ -3,6 +3,8 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+# Where this is set, as in many containers, each of the processes that a test starts compiles everything anew.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help demo test format lock bench clean
 
