@@ -169,6 +169,13 @@ class Floor:
         """Until no command is on its way any more and every cart is connected."""
         await until(lambda: self.rows("SELECT count(*) FROM commands WHERE state IN ('queued', 'sent')") == [(0,)])
         await self._all_connected()
+        # The carts' library answers a ping before it hands over what came before it.
+        await until(
+            lambda: not self._received() - {(cart.id, *command) for cart in self.carts for command in cart.told}
+        )
+
+    def _received(self) -> set[tuple[Any, ...]]:
+        return set(self.rows("SELECT cart_id, type, session_id FROM commands WHERE state = 'received'"))
 
     async def _all_connected(self) -> None:
         await until(lambda: self.rows("SELECT count(*) FROM carts WHERE link_node IS NULL") == [(0,)])

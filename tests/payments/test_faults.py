@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from duckycart.hardware.dispatch import Dispatch
-from duckycart.lifecycle import payments, sessions
+from duckycart.lifecycle import sessions, webhooks
 from duckycart.lifecycle.effects import Queued
 from duckycart.lifecycle.sessions import force_end
 from duckycart.lifecycle.who import ByOperator
@@ -338,7 +338,7 @@ async def test_f13_the_client_is_answered_after_the_commit_and_after_the_command
 
     def recording(*arguments: Any) -> str:
         order.append("transaction")
-        return payments.record_event(*arguments)
+        return webhooks.record_event(*arguments)
 
     def dispatching(dispatch: Dispatch, effect: Queued) -> None:
         order.append("command")

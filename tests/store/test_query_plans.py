@@ -12,7 +12,7 @@ from duckycart.api.writes import forget_old_keys
 from duckycart.hardware import catchup
 from duckycart.hardware.catchup import Claim
 from duckycart.hardware.receipts import _write_rows
-from duckycart.lifecycle import basket, news, payments, qr, reports, screens, sessions
+from duckycart.lifecycle import basket, news, payments, qr, reports, screens, sessions, webhooks
 from duckycart.lifecycle.rules import Rules
 from duckycart.lifecycle.who import ByCart, ByScreen, ByShopper, screen_may
 from duckycart.payments.provider import OpenedPayment, Outcome, ProviderEvent
@@ -46,7 +46,7 @@ def shop(tx: Transaction) -> None:
     screens.changed_screens(tx.connection, tx.now)
     payment = payments.create_payment(tx, ByShopper(1), 1, "sandbox", None, RULES)
     payments.open_payment(tx, payment.id, OpenedPayment("r", "u"))
-    payments.record_event(tx, "sandbox", PAID, "", RULES)
+    webhooks.record_event(tx, "sandbox", PAID, "", RULES)
     catchup.release_many(tx, [(1, 2), (2, 1)])
 
 

@@ -12,6 +12,7 @@ from duckycart.api.refusals import (
     BASKET_EMPTY,
     NO_PAYMENT,
     NOT_THE_PROVIDERS,
+    PAYMENT_NOT_KNOWN_YET,
     PROVIDER_FAILED,
     UNKNOWN_PROVIDER,
     UNKNOWN_SESSION,
@@ -113,11 +114,12 @@ async def get(request: Request, house: HouseOf, caller: Anyone, session_id: Id) 
 
 
 @router.post("/webhook/{provider}", tags=["providers"], openapi_extra=_WEBHOOK)
-@refuses(UNKNOWN_PROVIDER, *NOT_THE_PROVIDERS, *WRITES)
+@refuses(UNKNOWN_PROVIDER, *NOT_THE_PROVIDERS, PAYMENT_NOT_KNOWN_YET, *WRITES)
 async def webhook(request: Request, house: HouseOf, provider: str) -> Recorded:
     """Hear what the payment provider has to say.
 
-    400 for a wrong signature; 200 once it is stored, whatever it says.
+    400 for a wrong signature; 503 for a success that may be of a payment in the making: send it again. 200 once it is
+    stored, whatever it says.
     """
     if provider != house.checkout.provider.name:
         raise NotFound("unknown_provider", "This payment provider is not in use here.")

@@ -26,6 +26,9 @@ NOT_A_QR: Final = BadRequest("not_a_qr", "This is not a QR of this shop.")
 BAD_KEY: Final = BadRequest("bad_idempotency_key", "Idempotency-Key must be 1 to 200 visible ASCII characters.")
 LINE_FULL: Final = BadRequest("line_full", "More than 999 units or 1000 kg of one product.")
 BASKET_FULL: Final = BadRequest("basket_full", "More than 500 different products in one basket.")
+PAYMENT_NOT_KNOWN_YET: Final = Unavailable(
+    "payment_not_known_yet", "This payment may still be in the making; send it again.", retry_after=5
+)
 NOT_THE_PROVIDERS: Final = (
     BadRequest("bad_signature", "The webhook's signature is wrong."),
     BadRequest("old_signature", "The webhook's signature is too old."),

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, Select, and_, bindparam, func, insert, or_, select, update
 
-from duckycart.errors import NotFound, Unavailable
+from duckycart.errors import NotFound
 from duckycart.lifecycle.basket import require_items
 from duckycart.lifecycle.carts import OPEN, OPEN_STATES, Standing, queue_command, raise_alarm, stand
 from duckycart.lifecycle.effects import Happened
@@ -19,9 +19,9 @@ from duckycart.lifecycle.rules import Rules
 from duckycart.lifecycle.sessions import basket_total, change_session, finish_session, touch_session
 from duckycart.lifecycle.transitions import Event, Phase, decide
 from duckycart.lifecycle.who import Who, find_session
-from duckycart.payments.provider import OpenedPayment, Outcome, ProviderEvent
+from duckycart.payments.provider import OpenedPayment
 from duckycart.store.engine import Transaction
-from duckycart.store.tables import payments, provider_events, sessions
+from duckycart.store.tables import payments, sessions
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,17 +78,6 @@ _NEWEST_OF_SESSION: Final = (
     select(*_COLUMNS).where(payments.c.session_id == bindparam("session")).order_by(payments.c.id.desc()).limit(1)
 )
 _OPEN_OF_SESSION: Final = select(*_COLUMNS).where(payments.c.session_id == bindparam("session"), OPEN)
-_BEING_CREATED: Final = (
-    select(payments.c.id)
-    .where(
-        payments.c.state == "creating",
-        payments.c.provider_ref.is_(None),
-        payments.c.provider == bindparam("by"),
-        payments.c.amount == bindparam("paid"),
-        payments.c.currency == bindparam("in_currency"),
-    )
-    .limit(1)
-)
 _CART_OF: Final = (
     select(sessions.c.cart_id)
     .join(payments, payments.c.session_id == sessions.c.id)
@@ -116,10 +105,6 @@ _HOLD: Final = (
     .values(held_at=func.coalesce(sessions.c.held_at, bindparam("at")), version=sessions.c.version + 1)
     .returning(sessions.c.version)
 )
-_SEEN: Final = select(provider_events.c.outcome).where(
-    provider_events.c.provider == bindparam("by"), provider_events.c.event_id == bindparam("event")
-)
-_INSERT_EVENT: Final = insert(provider_events)
 
 
 def _find(connection: Connection, statement: Select[*tuple[Any, ...]], **keys: int | str) -> Payment | None:
@@ -142,6 +127,11 @@ def read_payment_by_token(connection: Connection, token: str) -> Payment:
     if payment is None:
         raise NotFound("no_payment", "There is no such payment.")
     return payment
+
+
+def find_payment(connection: Connection, provider: str, ref: str) -> Payment | None:
+    """The payment that this provider knows by that name: its own, or the token it was given."""
+    return _find(connection, _BY_REF, by=provider, ref=ref)
 
 
 def create_payment(
@@ -256,71 +246,9 @@ def _close(
         _tell_change(tx, standing, payment)
 
 
-def record_event(tx: Transaction, provider: str, event: ProviderEvent, body: str, rules: Rules) -> str:
-    """A provider's webhook, once: stored with what came of it, and acted upon in the same transaction.
-
-    Returns what came of it: `repeated` for one that was stored before, else as stored. Nothing that is stored is ever
-    refused, so that the provider need not send it again (F10).
-
-    Raises Unavailable, having stored nothing, for a success that may be of a payment whose name at the provider is not
-    known here yet: it is still being created, with that very amount. The provider repeats it, and by then the name is
-    known. That is not for ever: the reconciler opens or closes whatever is stuck in being created.
-    """
-    seen = tx.connection.execute(_SEEN, {"by": provider, "event": event.event_id}).one_or_none()
-    if seen is not None:
-        return "repeated"
-    outcome = _act_on(tx, provider, event, rules)
-    tx.connection.execute(
-        _INSERT_EVENT,
-        {
-            "provider": provider,
-            "event_id": event.event_id,
-            "type": event.type[:40],
-            "provider_ref": event.ref,
-            "body": body,
-            "outcome": outcome,
-            "received_at": tx.now,
-        },
-    )
-    return outcome
-
-
-def _act_on(tx: Transaction, provider: str, event: ProviderEvent, rules: Rules) -> str:
-    if event.outcome is Outcome.UNKNOWN:
-        return "ignored"
-    # Asked before the payment is looked for: one that is opened between the two statements is found by the second.
-    early = event.outcome is Outcome.SUCCEEDED and _may_be_early(tx.connection, provider, event)
-    payment = None
-    if event.ref is not None:
-        payment = _find(tx.connection, _BY_REF, by=provider, ref=event.ref)
-    if payment is None:
-        if early:
-            # The code for "again, shortly" that all that writes declares.
-            raise Unavailable("overloaded", "This payment may still be in the making; send it again.", retry_after=5)
-        if event.outcome is Outcome.SUCCEEDED:
-            raise_alarm(
-                tx,
-                "unknown_payment_paid",
-                f"{provider} says that {event.ref} was paid; it is not known here.",
-            )
-        return "unknown_payment"
-    match event.outcome:
-        case Outcome.SUCCEEDED:
-            return settle_payment(tx, payment.id, event.amount, event.currency, rules)
-        case Outcome.DECLINED:
-            return _decline(tx, payment.id)
-        case _:
-            close_payment(tx, payment.id)
-            return "cancelled"
-
-
-def _may_be_early(connection: Connection, provider: str, event: ProviderEvent) -> bool:
-    """Another amount could not settle it anyway, and what others take with the same account must not wait for ours."""
-    keys = {"by": provider, "paid": event.amount, "in_currency": event.currency}
-    return event.ref is not None and connection.execute(_BEING_CREATED, keys).one_or_none() is not None
-
-
-def _decline(tx: Transaction, payment_id: int) -> str:
+def decline_payment(tx: Transaction, payment_id: int) -> str:
+    """The shopper's bank refused; the payment stays open for another try. Returns `declined`, or `ignored` when it is
+    over."""
     payment, standing = _stand_with(tx, payment_id)
     if payment.state not in OPEN_STATES:
         return "ignored"

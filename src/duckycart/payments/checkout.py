@@ -17,11 +17,11 @@ from duckycart.lifecycle.payments import (
     fail_payment,
     keep_ref,
     open_payment,
-    record_event,
     session_is_active,
     unsettled_payments,
 )
 from duckycart.lifecycle.rules import Rules
+from duckycart.lifecycle.webhooks import record_event
 from duckycart.lifecycle.who import Who
 from duckycart.payments.provider import NoAnswer, NoLongerCancellable, OpenedPayment, Provider, ProviderError
 from duckycart.store.engine import Store

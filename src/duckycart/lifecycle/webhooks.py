@@ -1,0 +1,92 @@
+"""What a payment provider says: stored once, and acted upon in the same transaction."""
+
+from typing import Final
+
+from sqlalchemy import Connection, bindparam, insert, select
+
+from duckycart.errors import Unavailable
+from duckycart.lifecycle.carts import raise_alarm
+from duckycart.lifecycle.payments import close_payment, decline_payment, find_payment, settle_payment
+from duckycart.lifecycle.rules import Rules
+from duckycart.payments.provider import Outcome, ProviderEvent
+from duckycart.store.engine import Transaction
+from duckycart.store.tables import payments, provider_events
+
+_BEING_CREATED: Final = (
+    select(payments.c.id)
+    .where(
+        payments.c.state == "creating",
+        payments.c.provider_ref.is_(None),
+        payments.c.provider == bindparam("by"),
+        payments.c.amount == bindparam("paid"),
+        payments.c.currency == bindparam("in_currency"),
+    )
+    .limit(1)
+)
+_SEEN: Final = select(provider_events.c.outcome).where(
+    provider_events.c.provider == bindparam("by"), provider_events.c.event_id == bindparam("event")
+)
+_INSERT_EVENT: Final = insert(provider_events)
+
+
+def record_event(tx: Transaction, provider: str, event: ProviderEvent, body: str, rules: Rules) -> str:
+    """A provider's webhook, once: stored with what came of it, and acted upon in the same transaction.
+
+    Returns what came of it: `repeated` for one that was stored before, else as stored. Nothing that is stored is ever
+    refused, so that the provider need not send it again (F10).
+
+    Raises Unavailable, having stored nothing, for a success that may be of a payment whose name at the provider is not
+    known here yet: it is still being created, with that very amount. The provider repeats it, and by then the name is
+    known. That is not for ever: the reconciler opens or closes whatever is stuck in being created.
+    """
+    seen = tx.connection.execute(_SEEN, {"by": provider, "event": event.event_id}).one_or_none()
+    if seen is not None:
+        return "repeated"
+    outcome = _act_on(tx, provider, event, rules)
+    tx.connection.execute(
+        _INSERT_EVENT,
+        {
+            "provider": provider,
+            "event_id": event.event_id,
+            "type": event.type[:40],
+            "provider_ref": event.ref,
+            "body": body,
+            "outcome": outcome,
+            "received_at": tx.now,
+        },
+    )
+    return outcome
+
+
+def _act_on(tx: Transaction, provider: str, event: ProviderEvent, rules: Rules) -> str:
+    if event.outcome is Outcome.UNKNOWN:
+        return "ignored"
+    # Asked before the payment is looked for: one that is opened between the two statements is found by the second.
+    early = event.outcome is Outcome.SUCCEEDED and _may_be_early(tx.connection, provider, event)
+    payment = None if event.ref is None else find_payment(tx.connection, provider, event.ref)
+    if payment is None:
+        if early:
+            raise Unavailable(
+                "payment_not_known_yet", "This payment may still be in the making; send it again.", retry_after=5
+            )
+        if event.outcome is Outcome.SUCCEEDED:
+            raise_alarm(
+                tx,
+                "unknown_payment_paid",
+                f"{provider} says that {event.ref} was paid; it is not known here.",
+            )
+        return "unknown_payment"
+    match event.outcome:
+        case Outcome.SUCCEEDED:
+            return settle_payment(tx, payment.id, event.amount, event.currency, rules)
+        case Outcome.DECLINED:
+            return decline_payment(tx, payment.id)
+        case _:
+            close_payment(tx, payment.id)
+            return "cancelled"
+
+
+def _may_be_early(connection: Connection, provider: str, event: ProviderEvent) -> bool:
+    """Another amount could not settle it anyway, and what others take with the same account must not wait for ours."""
+    keys = {"by": provider, "paid": event.amount, "in_currency": event.currency}
+    return event.ref is not None and connection.execute(_BEING_CREATED, keys).one_or_none() is not None
