@@ -10,6 +10,7 @@ import pytest
 import structlog
 from structlog.dev import plain_traceback
 
+from duckycart.store import postgres as store_on_postgres
 from duckycart.store.migrate import migrate_sqlite
 from tests.nats import NatsServer, nats_server
 from tests.postgres import Postgres, some_postgres
@@ -89,8 +90,11 @@ OpenShop = Callable[..., AbstractAsyncContextManager[Shop]]
 
 
 @pytest.fixture
-def opening(database: str) -> OpenShop:
+def opening(database: str, monkeypatch: pytest.MonkeyPatch) -> OpenShop:
     """Opens shops on one database, one after the other, with any settings: `async with opening(…) as shop`."""
+    # Each has a connection, which costs more than all the rest of a test. The tests of real processes have all.
+    monkeypatch.setattr(store_on_postgres, "WRITERS", 4)
+    monkeypatch.setattr(store_on_postgres, "READERS", 2)
 
     def opener(**settings: Any) -> AbstractAsyncContextManager[Shop]:
         return open_shop(database, **settings)
