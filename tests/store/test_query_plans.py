@@ -92,7 +92,7 @@ def test_nothing_in_a_session_scans(template: Path, tmp_path: Path) -> None:
         pytest.param(catchup.release_all, "ix_carts_link_node", id="start: links of the last run"),
         pytest.param(lambda tx: catchup.fill(tx, 1, 0, 0), "ix_commands_outstanding", id="claim: outstanding"),
         pytest.param(
-            lambda tx: payments.unsettled_payments(tx.connection, tx.now, RULES, 60),
+            lambda tx: payments.unsettled_payments(tx.connection, tx.now, RULES, 60, 0, 20),
             "ix_payments_state",
             id="reconciler: unsettled payments",
         ),

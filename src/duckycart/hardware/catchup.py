@@ -95,8 +95,8 @@ _OUTSTANDING: Final = (
         commands.c.seq > bindparam("after_seq"),
         OUTSTANDING,
     )
-    # Receipts take no lock of the cart. So what is read is locked, as it is by then; and whoever locks several commands
-    # does it in this order, or they would wait in a circle.
+    # Receipts take no lock of the cart, so these rows are locked too: a receipt is either seen here or waits. All who
+    # lock several commands do it in this order, or they would wait in a circle.
     .order_by(commands.c.cart_id, commands.c.seq)
     .with_for_update(key_share=True, of=commands)
 )

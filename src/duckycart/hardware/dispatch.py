@@ -135,6 +135,8 @@ class Dispatch:
             raise Refusal(403, "Unknown or disabled cart, or wrong key.")
         link.claimed(filled.epoch, filled.generation)
         self._lately.tell(link)
+        if has := self._lately.among(link, filled.rows):  # whoever heard of it may have died before writing it
+            self.receipts.received(link, has)
         if filled.previous_node not in (None, self.node):
             self._bus.tell(filled.previous_node, TakenOver(link.cart_id, filled.epoch))
         if connection.gone:

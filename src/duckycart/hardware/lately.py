@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
-from duckycart.hardware.link import Link
+from duckycart.hardware.link import Link, Send
 from duckycart.lifecycle.effects import Received
 
 KEPT_SECONDS: Final = 60.0  # far longer than a receipt takes into its row, or never gets there
@@ -28,6 +28,11 @@ class Lately:
         if (highest := self._highest.get(link.cart_id)) is not None:
             generation, seq, _ = highest
             link.known(seq, generation)
+
+    def among(self, link: Link, rows: tuple[Send, ...]) -> tuple[Send, ...]:
+        """Those of its cart's rows that it has already, whatever they say."""
+        generation, seq, _ = self._highest.get(link.cart_id, (-1, 0, 0.0))
+        return tuple(row for row in rows if row.seq <= seq) if generation == link.generation else ()
 
     def forget_old(self) -> None:
         """Called now and then, so that churn leaves nothing behind (F06)."""

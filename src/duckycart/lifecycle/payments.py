@@ -92,11 +92,7 @@ _OPEN: Final = _ONE.values(
     news=NewsKind.PAYMENT_CREATED.value,
     news_version=bindparam("version"),
 ).returning(*_COLUMNS)
-_CLOSE: Final = _ONE.values(
-    state=bindparam("new_state"),
-    closed_at=bindparam("at"),
-    provider_ref=func.coalesce(bindparam("ref"), payments.c.provider_ref),
-).returning(payments.c.news)
+_CLOSE: Final = _ONE.values(state=bindparam("new_state"), closed_at=bindparam("at")).returning(payments.c.news)
 _FAILED: Final = _ONE.values(news=NewsKind.PAYMENT_FAILED.value, news_version=bindparam("version"))
 _KEEP_REF: Final = _ONE.where(payments.c.state.in_(("creating", "failed"))).values(provider_ref=bindparam("ref"))
 _HOLD: Final = (
@@ -222,21 +218,17 @@ def keep_ref(tx: Transaction, payment_id: int, ref: str) -> None:
     tx.connection.execute(_KEEP_REF, {"payment": payment_id, "ref": ref})
 
 
-def close_payment(tx: Transaction, payment_id: int, ref: str | None = None) -> None:
+def close_payment(tx: Transaction, payment_id: int) -> None:
     """It was cancelled at the provider. The hold stays; another payment may be created."""
-    _close(tx, payment_id, Event.CLOSE_PAYMENT, "cancelled", (*OPEN_STATES, "failed"), ref)
+    _close(tx, payment_id, Event.CLOSE_PAYMENT, "cancelled", (*OPEN_STATES, "failed"))
 
 
-def _close(
-    tx: Transaction, payment_id: int, event: Event, state: str, only_from: tuple[str, ...], ref: str | None = None
-) -> None:
+def _close(tx: Transaction, payment_id: int, event: Event, state: str, only_from: tuple[str, ...]) -> None:
     payment, standing = _stand_with(tx, payment_id)
     if payment.state not in only_from:
         return
     decide(event, _phase_in(standing, payment.session_id, standing.phase))
-    told = tx.connection.execute(
-        _CLOSE, {"payment": payment_id, "new_state": state, "at": tx.now, "ref": ref}
-    ).scalar_one()
+    told = tx.connection.execute(_CLOSE, {"payment": payment_id, "new_state": state, "at": tx.now}).scalar_one()
     tx.effects.append(Happened(event, standing.cart.id, payment.session_id, {"payment": payment_id}))
     if payment.state == "failed":
         return  # its failure was told when it failed
@@ -295,7 +287,7 @@ def settle_payment(tx: Transaction, payment_id: int, amount: int | None, currenc
     active = standing.cart.session_id == session_id
     fits = active and (payment.state in OPEN_STATES or basket_total(tx.connection, session_id)[1] == payment.amount)
     state = "paid" if fits else "paid_extra"
-    tx.connection.execute(_CLOSE, {"payment": payment_id, "new_state": state, "at": tx.now, "ref": None})
+    tx.connection.execute(_CLOSE, {"payment": payment_id, "new_state": state, "at": tx.now})
     if not fits:
         raise_alarm(
             tx,
@@ -318,9 +310,9 @@ def settle_payment(tx: Transaction, payment_id: int, amount: int | None, currenc
 
 
 def unsettled_payments(
-    connection: Connection, now: int, rules: Rules, asking_seconds: int, after: int = 0, limit: int = 200
+    connection: Connection, now: int, rules: Rules, asking_seconds: int, after: int, limit: int
 ) -> list[Payment]:
-    """What the reconciler must look at, in the order of its ids, from those after `after`.
+    """What the reconciler must look at, in the order of its ids: `limit` of those after `after`.
 
     Left in creating; open for too long, or with its session over; failed here, but known to exist at the provider.
     """

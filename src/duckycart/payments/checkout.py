@@ -140,7 +140,7 @@ class Checkout:
         except ProviderError as error:
             log.warning("payment not cancelled", payment=payment.id, reason=str(error)[:200])
         else:
-            await self._store.write(lambda tx: close_payment(tx, payment.id, ref))
+            await self._store.write(lambda tx: close_payment(tx, payment.id))
 
     async def _limited(self, call: Awaitable[T]) -> T:
         """Raises NoAnswer after the time limit, and where the network failed."""
