@@ -6,11 +6,12 @@ BIN := .venv/bin
 # Where this is set, as in many containers, each of the processes that a test starts compiles everything anew.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo test format lock bench clean
+.PHONY: help demo test proof format lock bench clean
 
 help:
 	@echo "make demo          a server, a cart and a shopper go through a whole session; ONCE=1 ends after it"
 	@echo "make test          lint, strict types, every test"
+	@echo "make proof         what takes longer: more journeys of fielded clients on a bad network"
 	@echo "make bench         what a cart, a session, a storm and one more node cost, against references in the same run"
 	@echo "make format        put the code into its format"
 	@echo "make lock          write the lock files anew from pyproject.toml"
@@ -24,6 +25,9 @@ test: .venv/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest $(or $(ARGS),--numprocesses 4)
+
+proof: .venv/dev
+	$(BIN)/pytest -m proof $(or $(ARGS),--numprocesses 2)
 
 bench: .venv/dev
 	$(BIN)/python -m bench.carts

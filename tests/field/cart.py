@@ -48,6 +48,7 @@ class FieldedCart:
         self.repeated = 0  # wipes of an empty basket: the one hole that no server can close
         self.torn = 0  # connections that broke between an older session's end, said again, and the present one's start
         self.blocked = 0
+        self.lost_warnings: set[int] = set()  # sessions in which one was cut off: it may arrive as late as it likes
         self.wrong: list[str] = []  # what must not have been said to it
         self.diary: list[str] = []  # the second of the clock, and what happened
 
@@ -176,7 +177,11 @@ class FieldedCart:
 
     async def warn(self, session_id: int, what: str) -> bool:
         body = {"session_id": session_id, "type_of_warning": what}
-        return (await self._ask("POST", "/fraud-warnings/", body)) is not None
+        try:
+            return (await self._ask("POST", "/fraud-warnings/", body)) is not None
+        except Lost:
+            self.lost_warnings.add(session_id)
+            raise
 
     async def notify(self, session_id: int, barcode: int) -> bool:
         body = {"session_id": session_id, "barcode": barcode}
