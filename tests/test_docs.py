@@ -54,7 +54,9 @@ def test_every_fault_has_a_test_named_after_it(fault: str) -> None:
 
 
 def test_every_fault_is_there() -> None:
-    assert sorted(FAULTS) == [f"F{number:02}" for number in range(1, 41)]
+    """Those of other systems; of those found here, the ones that are mended so far, in order."""
+    assert sorted(FAULTS) == FAULTS
+    assert {f"F{number:02}" for number in range(1, 41)} <= set(FAULTS)
 
 
 @pytest.mark.parametrize("page", ["README.md", *(f"docs/{path.name}" for path in sorted(DOCS.glob("*.md")))])

@@ -12,7 +12,7 @@ from duckycart.lifecycle.news import News, NewsKind
 from duckycart.lifecycle.who import SCREEN_SECONDS
 from duckycart.store.tables import carts
 from tests.api.doors import DOORS, Session, refused
-from tests.channels.world import end, message, refusal, screen, stream
+from tests.channels.world import end, message, pay, refusal, screen, stream
 from tests.world import Shop
 
 UPDATED = message("cart-updated")
@@ -111,9 +111,10 @@ async def test_f21_the_screens_token_opens_no_other_session(shop: Shop, session:
 
 
 async def test_f21_the_screens_token_ends_a_while_after_the_session(shop: Shop, session: Session) -> None:
+    """Of one that was paid; of another at once (F68)."""
     token = await screen_token(shop)
     url = f"/cart-items/session/{session.id}"
-    await end(shop, session.id, session.shopper)
+    await pay(shop, session.id, session.shopper)
     shop.clock.move(SCREEN_SECONDS)
     assert (await shop.http.get(url, headers=bearer(token))).status_code == 200
     shop.clock.move(0.001)

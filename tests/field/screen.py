@@ -1,7 +1,8 @@
 """A fielded screen: a web page on the cart that knows no credential, only the doors for legacy screens.
 
 It opens two sockets per session. One it closes when it is paid; the other it forgets, which reconnects every 3 s for
-ever. Each gives up for good after one refused attempt.
+ever. Each gives up for good after one refused attempt. It goes back to its QR when it is paid, or when a read is
+answered 401; whatever else it is told leaves it in its session.
 """
 
 import json
@@ -27,6 +28,8 @@ class FieldedScreen:
         self._call = Caller(network, address, {})
         self.sockets: dict[int, tuple[SessionSocket, SessionSocket]] = {}  # by session: the page's, the forgotten one
         self.tokens: dict[int, str] = {}
+        self.session: int | None = None  # that it shows; None while it shows its QR, or the button for it
+        self.forgotten: list[int] = []  # sessions that a 401 made it forget
         self.wrong: list[str] = []
 
     async def qr(self) -> str:
@@ -45,14 +48,24 @@ class FieldedScreen:
             await self.pace.sleep(AGAIN_SECONDS)
 
     async def basket(self, session_id: int) -> None:
-        """What it shows of a session, with the token it was given for it. A 401 would make it forget its session."""
-        try:
-            headers = f"Authorization: Bearer {self.tokens[session_id]}\r\n"
-            answer = await self._call("GET", f"/cart-items/session/{session_id}", headers=headers)
-        except Lost:
-            return
-        if not answer.ok:
+        """What it shows of a session, with the token it was given for it. A 401 makes it forget its session."""
+        headers = f"Authorization: Bearer {self.tokens[session_id]}\r\n"
+        while True:
+            try:
+                answer = await self._call("GET", f"/cart-items/session/{session_id}", headers=headers)
+                break
+            except Lost:
+                await self.pace.sleep(AGAIN_SECONDS)
+        if answer.status == 401:
+            self.forgotten.append(session_id)
+            self.over(session_id)
+        elif not answer.ok:
             self.wrong.append(f"screen {self.cart_id} asked for the basket of session {session_id}: {answer}")
+
+    def over(self, session_id: int) -> None:
+        """It shows its QR again, unless it shows a later session already."""
+        if self.session == session_id:
+            self.session = None
 
     async def run(self) -> None:
         """Listen for the cart's sessions, as an EventSource does."""
@@ -85,6 +98,7 @@ class FieldedScreen:
         if self.sockets and session_id < max(self.sockets):
             self.wrong.append(f"screen {self.cart_id} in session {max(self.sockets)} heard of {session_id}")
         self.tokens[session_id] = event["token"]
+        self.session = session_id
         pair = SessionSocket(self, session_id, forgotten=False), SessionSocket(self, session_id, forgotten=True)
         self.sockets[session_id] = pair
         for it in pair:
@@ -131,9 +145,12 @@ class SessionSocket:
                     heard.append(json.loads(text))
                     self.last = heard[-1]
                     self._judge(heard)
-                if heard[-1]["type"] == PAID and not self.forgotten:
+                if self.forgotten:
+                    continue
+                if heard[-1]["type"] == PAID:
                     self.over = True
-                elif len(heard) == 1 and not self.forgotten:
+                    self._screen.over(self.session_id)
+                elif heard[-1]["type"] == "cart-updated":
                     await self._screen.basket(self.session_id)
         finally:
             it.answer()

@@ -148,3 +148,27 @@ async def test_f39_the_forgotten_socket_comes_back_every_3_s_hears_the_last_word
     assert forgotten.refused[0] == 403
     assert forgotten.refused[1] > ended_at + 60_000
     assert 10 <= forgotten.opened <= 60 / AGAIN_SECONDS + 1
+
+
+@pytest.mark.parametrize("away", [False, True], ids=["listening", "away when it ended"])
+@pytest.mark.parametrize("how", ["ended", "forced"])
+async def test_f68_a_screen_whose_session_ended_unpaid_shows_its_qr_again(
+    the_floor: Floor, how: str, away: bool
+) -> None:
+    session_id = await shopping(the_floor)
+    (cart,), (screen,), phone, pace = the_floor.carts, the_floor.screens, the_floor.phones[0], the_floor.pace
+    await pace.until(lambda: session_id in screen.sockets, lambda: "the screen does not hear of the session")
+    page, _ = screen.sockets[session_id]
+    await pace.until(lambda: page.opened, lambda: "the screen's socket does not open")
+    if how == "ended":
+        assert await cart.remove(session_id, MILK)
+    if away:
+        the_floor.network.losing.add(screen.address)  # the connection over which it would be said
+    if how == "ended":
+        assert await phone.end(session_id)
+    else:
+        await end_by_force(the_floor.shop, session_id)
+    await pace.until(lambda: screen.session is None, lambda: f"the screen shows session {session_id} for ever")
+    assert screen.forgotten[-1] == session_id
+    second = await shopping(the_floor)
+    await pace.until(lambda: screen.session == second, lambda: "the screen does not show the next session")

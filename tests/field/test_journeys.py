@@ -36,6 +36,7 @@ async def judge(the_floor: Floor, logs: list[Any]) -> None:
     verdict.no_session_is_wrong(the_floor, records)
     verdict.nothing_is_stuck(the_floor, records)
     verdict.screens_hear_the_last_word(the_floor, records)
+    verdict.no_screen_is_stuck(the_floor, records)
     verdict.nobody_alive_was_taken_for_dead(the_floor, logs)
     await verdict.nothing_is_leaked(the_floor)
 

@@ -139,6 +139,15 @@ def screens_hear_the_last_word(floor: Floor, records: Records) -> None:
                 assert it.over, f"{it} still tries"
 
 
+def no_screen_is_stuck(floor: Floor, records: Records) -> None:
+    """All show their QR again, and a 401 told them so only where nothing was paid (F68)."""
+    for screen in floor.screens:
+        assert screen.session is None, f"screen {screen.cart_id} still shows session {screen.session}"
+        for session_id in screen.forgotten:
+            reason = records.sessions[session_id].end_reason
+            assert reason != "paid", f"screen {screen.cart_id} was shown out of session {session_id}, which was paid"
+
+
 def nobody_alive_was_taken_for_dead(floor: Floor, logs: list[Any]) -> None:
     """Only half-open links are closed for want of a pong. Carts are refused by the brake alone, and nothing failed."""
     dead = Counter(line["cart"] for line in logs if line["event"] == "link closed" and line["code"] == 4408)

@@ -14,7 +14,7 @@ from duckycart.hardware.catchup import Claim
 from duckycart.hardware.receipts import _write_rows
 from duckycart.lifecycle import basket, news, payments, qr, reports, screens, sessions, webhooks
 from duckycart.lifecycle.rules import Rules
-from duckycart.lifecycle.who import ByCart, ByScreen, ByShopper, screen_may
+from duckycart.lifecycle.who import ByCart, ByScreen, ByShopper, admit_screen
 from duckycart.payments.provider import OpenedPayment, Outcome, ProviderEvent
 from duckycart.store.engine import Transaction
 from duckycart.store.sqlite import driver_of, engine_for
@@ -41,7 +41,7 @@ def shop(tx: Transaction) -> None:
     news.start_of_session(tx.connection, 1)
     news.missed_news(tx.connection, {1: 0, 2: 0})
     news.starts_of_sessions(tx.connection, [1, 2])
-    screen_may(tx.connection, 1, tx.now)
+    admit_screen(tx.connection, 1, tx.now)
     screens.screen_key(tx.connection, 1)
     screens.changed_screens(tx.connection, tx.now)
     payment = payments.create_payment(tx, ByShopper(1), 1, "sandbox", None, RULES)

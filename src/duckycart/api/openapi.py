@@ -103,7 +103,8 @@ _SCHEMES: Final[Json] = {
         "type": "http",
         "scheme": "bearer",
         "bearerFormat": "JWT",
-        "description": "A screen's token from `/sse/{cart_id}`. It opens one session, until 15 minutes after its end.",
+        "description": "A screen's token from `/sse/{cart_id}`. It opens one session until its end, and 15 minutes "
+        "longer when that was paid.",
     },
     _CART_SCREEN: {
         "type": "apiKey",

@@ -39,6 +39,7 @@ NO_CREDENTIAL: Final = (
     Unauthenticated("no_credential", "This call needs a credential: a cart's key or an access token."),
     Unauthenticated("bad_token", "The access token is not valid; please sign in again."),
     Unauthenticated("expired_token", "The access token has expired; please sign in again."),
+    Unauthenticated("ended_unpaid", "The session of this screen has ended, and nothing was paid."),
 )
 WRONG_LOGIN: Final = Unauthenticated("wrong_login", "Wrong e-mail, user name or password.")
 

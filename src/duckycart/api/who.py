@@ -23,7 +23,7 @@ from duckycart.lifecycle.who import (
     ByScreen,
     ByShopper,
     Who,
-    screen_may,
+    admit_screen,
 )
 from duckycart.store.tables import carts
 
@@ -81,9 +81,13 @@ async def screen(request: HTTPConnection) -> Who:
 
 
 async def listener(request: HTTPConnection) -> Who:
-    """As `who`, with a token that may be in the URL: browsers set no header on sockets and streams."""
+    """As `who`, with a token that may be in the URL: browsers set no header on sockets and streams.
+
+    A screen's token opens these also when it opens nothing else any more: they say themselves how its session ended,
+    and when they are over.
+    """
     token = request.query_params.get("token") or _bearer(request)
-    return await _whoever(request, request.headers.get("x-api-key") or None, token)
+    return await _whoever(request, request.headers.get("x-api-key") or None, token, listens=True)
 
 
 def legacy_screen(request: HTTPConnection) -> ByLegacyScreen | None:
@@ -98,7 +102,7 @@ def limit_legacy(house: House, caller: Who, topic: str) -> None:
         house.legacy_screens.take(f"{topic} {caller.address}")
 
 
-async def _whoever(request: HTTPConnection, key: str | None, bearer: str | None) -> Who:
+async def _whoever(request: HTTPConnection, key: str | None, bearer: str | None, *, listens: bool = False) -> Who:
     if key is None and bearer is not None and _KEY.fullmatch(bearer):
         key = bearer  # the form of a cart's key; a token has dots
     if key is not None:
@@ -107,7 +111,9 @@ async def _whoever(request: HTTPConnection, key: str | None, bearer: str | None)
         raise Unauthenticated("no_credential", "This call needs a credential: a cart's key or an access token.")
     token = house(request).tokens.read_bearer(bearer)
     if isinstance(token, ScreenToken):
-        return await _by_screen(house(request), token.session_id)
+        if not listens:
+            await _admit_screen(house(request), token.session_id)
+        return ByScreen(token.session_id)
     return ByOperator(token.user_id) if token.is_operator else ByShopper(token.user_id)
 
 
@@ -116,11 +122,9 @@ def _bearer(request: HTTPConnection) -> str | None:
     return credential.strip() or None if scheme.lower() == "bearer" else None
 
 
-async def _by_screen(house: House, session_id: int) -> ByScreen:
+async def _admit_screen(house: House, session_id: int) -> None:
     now = house.clock.now()
-    if not await house.store.read(lambda connection: screen_may(connection, session_id, now)):
-        raise Unauthenticated("expired_token", "The session of this screen is over.")
-    return ByScreen(session_id)
+    await house.store.read(lambda connection: admit_screen(connection, session_id, now))
 
 
 async def _by_cart_screen(house: House, cookie: str) -> ByCartScreen:

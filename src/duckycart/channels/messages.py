@@ -79,7 +79,7 @@ class SessionStarted(Said):
     """A session of the cart started, or had started when the listener came."""
 
     session_id: int
-    token: str = Field(description="opens this session for a screen, until 15 minutes after its end")
+    token: str = Field(description="opens this session for a screen until its end, 15 minutes longer when it was paid")
     event_type: Literal["session-started"] = "session-started"
 
 

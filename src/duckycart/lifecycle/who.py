@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, bindparam, select
 
-from duckycart.errors import NotFound
+from duckycart.errors import NotFound, Unauthenticated
 from duckycart.store.tables import sessions
 
 
@@ -54,7 +54,7 @@ class ByLegacyScreen:
 
 Who = ByCart | ByShopper | ByOperator | ByScreen | ByCartScreen | ByLegacyScreen
 
-SCREEN_SECONDS: Final = 15 * 60  # after the session's end, for a receipt and a thank-you on the screen
+SCREEN_SECONDS: Final = 15 * 60  # after the end of a session that was paid, for a receipt and a thank-you on the screen
 
 SESSION_COLUMNS: Final = (
     sessions.c.id,
@@ -65,6 +65,7 @@ SESSION_COLUMNS: Final = (
     sessions.c.end_reason,
 )
 _SESSION: Final = select(*SESSION_COLUMNS).where(sessions.c.id == bindparam("session"))
+_ENDING: Final = select(sessions.c.ended_at, sessions.c.end_reason).where(sessions.c.id == bindparam("session"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,14 @@ def find_session(connection: Connection, who: Who, session_id: int) -> SessionVi
     return session
 
 
-def screen_may(connection: Connection, session_id: int, now: int) -> bool:
-    """Whether a screen's token for this session still opens it."""
-    row = connection.execute(select(sessions.c.ended_at).where(sessions.c.id == session_id)).one_or_none()
-    return row is not None and (row.ended_at is None or now - row.ended_at <= SCREEN_SECONDS * 1000)
+def admit_screen(connection: Connection, session_id: int, now: int) -> None:
+    """Let the screen with a token for this session read it.
+
+    Raises Unauthenticated when the session is over: at once where it was not paid, because fielded screens go back to
+    their QR on a 401 and on nothing else (F68); SCREEN_SECONDS later where it was.
+    """
+    row = connection.execute(_ENDING, {"session": session_id}).one_or_none()
+    if row is not None and row.end_reason not in (None, "paid"):
+        raise Unauthenticated("ended_unpaid", "The session of this screen has ended, and nothing was paid.")
+    if row is None or (row.ended_at is not None and now - row.ended_at > SCREEN_SECONDS * 1000):
+        raise Unauthenticated("expired_token", "The session of this screen is over.")

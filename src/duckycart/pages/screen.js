@@ -177,6 +177,9 @@ async function over() {
     }
   } catch (error) {
     if (![401, 403, 404].includes(error.status)) throw error;
+    if (seen && error.body.code === "ended_unpaid") {  // there is no more to read; what it was is known
+      news = { ...seen, session: { ...seen.session, is_active: false } };
+    }
   }
   if (seen && news && JSON.stringify(news.basket) !== JSON.stringify(seen.basket)) warning = null;
   seen = news ?? null;
