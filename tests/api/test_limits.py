@@ -70,6 +70,14 @@ async def test_an_address_is_limited_whatever_accounts_it_tries(opening: OpenSho
         assert (await attempt(shop, "a7@example.com", "203.0.113.1, 127.0.0.9")).status_code == 429
 
 
+async def test_f59_each_client_has_limits_of_its_own_in_whatever_form_the_proxy_writes(opening: OpenShop) -> None:
+    async with opening(address_per_minute=1, trusted_proxies="127.0.0.0/8") as shop:
+        for address in ("203.0.113.7:40123", "203.0.113.8:40123", "[2001:db8:1::1]:443", "_hidden", "unknown"):
+            assert (await attempt(shop, "mona@example.com", address)).status_code == 401, address
+        for address in ("203.0.113.7:9", "203.0.113.8", "2001:db8:1::1", "_hidden", "rubbish"):
+            assert (await attempt(shop, "mona@example.com", address)).status_code == 429, address
+
+
 async def test_x_forwarded_for_is_not_believed_from_anyone_else(opening: OpenShop) -> None:
     async with opening(address_per_minute=2, trusted_proxies="10.0.0.0/8") as shop:
         tries = [(await attempt(shop, f"a{n}@example.com", f"203.0.113.{n}")).status_code for n in range(3)]

@@ -110,6 +110,24 @@ async def test_behind_a_trusted_proxy_the_cart_s_own_address_counts(opening: Ope
         assert status(cart) == 101
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"X-Forwarded-For": "10.0.0.7:40123"},
+        {"X-Forwarded-For": "[::ffff:10.0.0.7]:40123"},
+        {"Forwarded": 'for="10.0.0.7:40123";proto=http'},
+    ],
+)
+async def test_f59_a_keyless_cart_is_known_in_whatever_form_the_proxy_writes(
+    opening: OpenShop, headers: dict[str, str]
+) -> None:
+    async with opening(keyless_carts="10.0.0.0/8", trusted_proxies="127.0.0.1/32") as shop:
+        await shop.add_cart(1)
+        cart = await connect(shop, PATH, headers)
+        assert status(cart) == 101
+        assert await refused(shop, headers={**headers, "Forwarded": "for=192.0.2.1"}) == (401, None)
+
+
 @pytest.mark.parametrize(("path", "headers"), [(PATH, {"Cart-Boot-Id": "b1"}), (f"{PATH}?boot=b1", {})])
 async def test_a_cart_says_of_its_boot_in_a_header_or_in_the_url(
     shop: Shop, path: str, headers: dict[str, str]

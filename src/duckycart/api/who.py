@@ -9,7 +9,7 @@ from pydantic import Field
 from sqlalchemy import Connection, select
 from starlette.requests import HTTPConnection
 
-from duckycart.addresses import Address, client_address, within
+from duckycart.addresses import Client, client_of, within
 from duckycart.api.inputs import ID
 from duckycart.api.tokens import ScreenToken
 from duckycart.errors import Forbidden, Unauthenticated
@@ -46,13 +46,12 @@ HouseOf = Annotated[House, Depends(_house)]
 
 def address(request: HTTPConnection) -> str:
     """The client's address, for rate limits; behind trusted proxies the one they name."""
-    return str(_address(request))
+    return _client(request).name
 
 
-def _address(request: HTTPConnection) -> Address | None:
+def _client(request: HTTPConnection) -> Client:
     peer = request.client.host if request.client else None
-    forwarded = ",".join(request.headers.getlist("x-forwarded-for")) or None
-    return client_address(peer, forwarded, house(request).settings.trusted_proxies)
+    return client_of(peer, request.headers.getlist, house(request).settings.trusted_proxies)
 
 
 async def who(request: HTTPConnection) -> Who:
@@ -92,8 +91,8 @@ async def listener(request: HTTPConnection) -> Who:
 
 def legacy_screen(request: HTTPConnection) -> ByLegacyScreen | None:
     """Somebody in a network where screens need no credential; else None."""
-    client = _address(request)
-    return ByLegacyScreen(str(client)) if within(client, house(request).settings.legacy_screens) else None
+    client = _client(request)
+    return ByLegacyScreen(client.name) if within(client.address, house(request).settings.legacy_screens) else None
 
 
 def limit_legacy(house: House, caller: Who, topic: str) -> None:

@@ -20,7 +20,7 @@ from websockets.http11 import Request, Response
 from websockets.protocol import SEND_EOF, Protocol, Side, State
 from websockets.server import ServerProtocol
 
-from duckycart.addresses import client_address, within
+from duckycart.addresses import Client, client_of, within
 from duckycart.hardware.admission import Refusal
 from duckycart.hardware.link import RESTART, Close, Link, NeedRows, Outputs, Ping, Read, Send
 from duckycart.settings import Settings
@@ -188,7 +188,7 @@ class HardwareSocket(asyncio.Protocol):
             cart=cart_id,
             epoch=filled.epoch,
             boot=filled.generation,
-            address=str(self._address(request)),
+            address=self._client(request).name,
             catch_up=[row.seq for row in filled.rows],
         )
         assert self._transport is not None
@@ -219,14 +219,13 @@ class HardwareSocket(asyncio.Protocol):
         key = key or query.get("key", [None])[0]
         if key is not None:
             return int(match[1]), sha256(key.encode()).digest(), boot_id
-        if within(self._address(request), self._settings.keyless_carts):
+        if within(self._client(request).address, self._settings.keyless_carts):
             return int(match[1]), None, boot_id
         raise Refusal(401, "The cart's key is missing: send it as X-API-Key, as Authorization: Bearer, or as ?key=.")
 
-    def _address(self, request: Request) -> Any:
+    def _client(self, request: Request) -> Client:
         peer = self._transport.get_extra_info("peername") if self._transport is not None else None
-        forwarded = ",".join(request.headers.get_all("X-Forwarded-For")) or None
-        return client_address(peer[0] if peer else None, forwarded, self._settings.trusted_proxies)
+        return client_of(peer[0] if peer else None, request.headers.get_all, self._settings.trusted_proxies)
 
     def _refuse(self, opening: ServerProtocol, response: Response, request: Request) -> None:
         log.info(
@@ -234,7 +233,7 @@ class HardwareSocket(asyncio.Protocol):
             path=urlsplit(request.path).path[:100],
             status=response.status_code,
             reason=(response.body or b"").decode(errors="replace").strip()[:200],
-            address=str(self._address(request)),
+            address=self._client(request).name,
         )
         opening.send_response(response)
         self._finish_refusal()
