@@ -5,15 +5,20 @@ import gc
 import resource
 import signal
 import socket
+from collections.abc import Callable
 from typing import Any, Final, cast
 
 import structlog
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from duckycart.app import Running
+from duckycart.guards.heads import EmptyLines
+from duckycart.guards.turns import InTurns
+from duckycart.guards.unread import MustRead
 from duckycart.hardware.drain import drain
 from duckycart.hardware.socket import HardwareSocket, is_ours
 from duckycart.settings import Settings
@@ -23,6 +28,7 @@ log = structlog.get_logger()
 MAX_HEAD: Final = 32_768  # bytes of request line and headers
 HEAD_SECONDS: Final = 15.0  # for a request's head to arrive, the first one's from the connection on
 BODY_SECONDS: Final = 30.0  # for its body to arrive after that
+MAX_WIRE: Final = 524_288  # bytes of a body as it comes, in chunks of whatever size: eight times what it may hold
 MAX_TEXT: Final = 4096  # bytes of a message from a screen, which owes nothing
 CLOSE_SECONDS: Final = 1.0  # for an idle connection to close when the server stops, for a body to be complete
 STOP_SECONDS: Final = 10  # for requests in flight when the server stops
@@ -33,21 +39,56 @@ TOO_MANY_CARTS: Final = (
 )
 
 
-class BoundedHttp(HttpToolsProtocol):
-    """uvicorn's HTTP, which by itself waits for ever for a request, and for a head of any size.
+class HeldBack(FlowControl):
+    """What uvicorn does when an answer is slow to go out or a body to be used; only that to stop reading is for
+    `InTurns` to decide, which has reasons of its own."""
 
-    A new connection whose first bytes are a cart's is read when the turnstile lets it in.
+    def __init__(self, transport: asyncio.Transport, go_on: Callable[[], None]) -> None:
+        super().__init__(transport)
+        self.go_on: Callable[[], None] | None = go_on  # None after the end: it holds the connection that holds this
+
+    def pause_reading(self) -> None:
+        self.read_paused = True
+
+    def resume_reading(self) -> None:
+        self.read_paused = False
+        if self.go_on is not None:
+            self.go_on()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self.go_on is not None:
+            self.go_on()
+
+
+class BoundedHttp(InTurns, MustRead, HttpToolsProtocol):
+    """uvicorn's HTTP, which by itself waits for ever for a request, for a head of any size, and for a client to read;
+    and which parses all that a client sends ahead.
+
+    Here a request is parsed when the one before it is answered and the answer has gone out. A new connection whose
+    first bytes are a cart's is read when the turnstile lets it in.
     """
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        HttpToolsProtocol.__init__(self, *args, **kwargs)
+        InTurns.__init__(self)
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(cast(asyncio.Transport, transport))
+        HttpToolsProtocol.connection_made(self, cast(asyncio.Transport, transport))
+        self.flow = HeldBack(self.transport, self._go_on)
+        self._watch(self.transport)
+        self._empty_lines = EmptyLines()
+        self._in_body = False  # of a request whose end has not come
+        self._left: int | None = 0  # bytes of that body that have not come; None if it comes in chunks
+        self._wire = 0  # bytes of it that came
+        self._upgraded = False  # to a WebSocket, and this is not the connection's protocol any more
         self._head = 0  # bytes of the head so far, -1 while none is expected
         self._timer = self.loop.call_later(HEAD_SECONDS, self.transport.close)  # for the head, then for the body
         self._unread: bytes | None = b""  # of a cart that waits; None once anything was read
 
     def data_received(self, data: bytes) -> None:
         if self._unread is None:
-            self._read(data)
+            self._came(data)
             return
         first = not self._unread
         self._unread += data
@@ -60,21 +101,56 @@ class BoundedHttp(HttpToolsProtocol):
     def _read_all(self) -> None:
         unread, self._unread = self._unread, None
         if unread is not None and not self.transport.is_closing():
-            self._read(unread)
+            self._came(unread)
 
-    def _read(self, data: bytes) -> None:
+    def _open_transport(self) -> asyncio.Transport | None:
+        return None if self.transport.is_closing() else self.transport
+
+    def _holding(self) -> bool:
+        answering = self.cycle is not None and not self.cycle.response_complete
+        return self.flow.read_paused or (not self._in_body and (answering or self.flow.write_paused))
+
+    def _parse(self, data: bytes, begin: int, end: int) -> int:
+        if self._in_body and self._left is not None:
+            end = min(end, begin + self._left)
+            self._left -= end - begin
+        else:
+            end = self._empty_lines.end_of_part(data, begin, end)
+        self._feed(data[begin:end])
+        if self._upgraded:
+            self._at = end
+            self.loop.call_soon(self._hand_over, self._stop())
+        return end
+
+    def _feed(self, data: bytes) -> None:
         if self._head >= 0:
             self._head += len(data)
-        super().data_received(data)
+        else:
+            self._wire += len(data)
+        HttpToolsProtocol.data_received(self, data)
         if self._head > MAX_HEAD:
             self._head = -1
             self.send_400_response("The request head is too large.")
+        elif self._wire > MAX_WIRE:
+            self.transport.close()  # it was answered, or nobody reads so much
 
     def handle_websocket_upgrade(self) -> None:
+        self._upgraded = True
         super().handle_websocket_upgrade()
+        self._watch_no_more()
+        cast(HeldBack, self.flow).go_on = None
         self.parser = None  # type: ignore[assignment]  # as uvicorn does at the end; it and we hold each other
 
+    def _hand_over(self, rest: bytes) -> None:
+        """What came behind the head of an upgrade is for whoever has the connection now."""
+        if not self.transport.is_closing():
+            self.transport.resume_reading()
+            if rest:
+                cast(asyncio.Protocol, self.transport.get_protocol()).data_received(rest)
+
     def on_message_begin(self) -> None:
+        if self.cycle is not None and not self.cycle.response_complete:
+            raise RuntimeError("a request within what was taken for one")  # HTTP/0.9: uvicorn answers 400
         super().on_message_begin()
         self._head = max(self._head, 0)
         self._expect(HEAD_SECONDS)
@@ -85,15 +161,29 @@ class BoundedHttp(HttpToolsProtocol):
         super().on_headers_complete()
         if self.cycle is not None and self.cycle.more_body:  # not so for a WebSocket, which has a class of its own
             self._expect(BODY_SECONDS)
+            headers = dict(self.headers)
+            self._in_body = True
+            self._left = None if b"transfer-encoding" in headers else int(headers.get(b"content-length", b"0"))
 
     def on_message_complete(self) -> None:
         super().on_message_complete()
         self._timer.cancel()
         self._head = 0
+        self._in_body = False
+        self._wire = 0
+        self._empty_lines.forget()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._go_on()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._timer.cancel()
+        self._stop()
+        self._watch_no_more()
         super().connection_lost(exc)
+        self._unset_keepalive_if_required()
+        cast(HeldBack, self.flow).go_on = None
 
     def shutdown(self) -> None:
         super().shutdown()

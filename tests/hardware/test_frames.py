@@ -9,8 +9,8 @@ from itertools import count
 import pytest
 from websockets.frames import Frame, Opcode
 
+from duckycart.guards.frames import FLOOD_FRAMES
 from duckycart.hardware import socket as hardware_socket
-from duckycart.hardware.link import FLOOD_FRAMES
 from duckycart.hardware.socket import MAX_EARLY, MAX_UNREAD, HardwareSocket
 from tests.hardware.helpers import GENERATE_QR, connect, heard, raw, refused, status, writer_blocked
 from tests.world import RawCart, Shop, until

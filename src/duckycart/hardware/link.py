@@ -13,8 +13,6 @@ from duckycart.wire import Command
 
 SILENCE_SECONDS: Final = 15.0  # after this long without a frame from the cart, a heartbeat
 PONG_SECONDS: Final = 20.0  # for the oldest unanswered ping: fielded carts block for up to 10 s (F27)
-FLOOD_FRAMES: Final = 100  # inbound frames in FLOOD_SECONDS; a cart owes nothing but pongs
-FLOOD_SECONDS: Final = 10.0
 
 DEAD: Final = 4408
 TAKEN_OVER: Final = 4409
@@ -65,8 +63,6 @@ class Link:
     __slots__ = (
         "_asked",
         "_closed",
-        "_frames",
-        "_frames_since",
         "_heard_at",
         "_highest",
         "_holding",
@@ -95,8 +91,6 @@ class Link:
         self._pinged_at = 0.0  # of the oldest of them, or of the last pong if that left some
         self._heard_at = now
         self._silence = silence  # each link's own, so that heartbeats spread
-        self._frames_since = now
-        self._frames = 0
         self._closed = False
 
     def claimed(self, epoch: int, generation: int) -> None:
@@ -173,11 +167,11 @@ class Link:
     def pong(self, payload: bytes, now: float) -> Outputs:
         """An answer to one of our pings, or a frame like any other (RFC 6455 allows unsolicited pongs).
 
-        Answers do not count as a flood: it is we who asked. One that comes after `close` is a fact all the same: what
-        was read must not be sent again (F30).
+        One that comes after `close` is a fact all the same: what was read must not be sent again (F30).
         """
-        if payload not in self._pinged:
-            return self.heard(now)
+        if not self.awaits(payload):
+            self.heard(now)
+            return []
         self._heard_at = now
         # Only the latest ping need be answered (RFC 6455, 5.5.3), so this one answers all before it.
         newest = len(self._pinged) - self._pinged[::-1].index(payload)
@@ -190,18 +184,14 @@ class Link:
         self._unread = self._unread[len(read) :]
         return [Read(read)]
 
-    def heard(self, now: float) -> Outputs:
+    def awaits(self, payload: bytes) -> bool:
+        """Whether a pong with it answers a ping of ours: such are no flood, it is we who asked."""
+        return payload in self._pinged
+
+    def heard(self, now: float) -> None:
         """A frame arrived that answers nothing of ours."""
-        if self._closed:
-            return []
-        self._heard_at = now
-        if now - self._frames_since >= FLOOD_SECONDS:
-            self._frames_since = now
-            self._frames = 0
-        self._frames += 1
-        if self._frames > FLOOD_FRAMES:
-            return self.close(WITHDRAWN_OR_FLOOD, "too many frames")
-        return []
+        if not self._closed:
+            self._heard_at = now
 
     def tick(self, now: float) -> Outputs:
         """The time `deadline` named has come, or has moved on meanwhile."""

@@ -1,6 +1,6 @@
 """The cart's WebSocket: uvicorn hands the upgrade here, the frames go through websockets' sans-I/O protocol.
 
-uvicorn makes one of these for every WebSocket upgrade. What is not for `/ws/hardware/` goes on to uvicorn's own class.
+uvicorn makes one of these for every WebSocket upgrade. What is not for `/ws/hardware/` goes on to the screens' class.
 The handshake stays open while the claim runs in its thread, so that a cart that may not connect is refused with an HTTP
 status; bytes that arrive meanwhile wait in a small buffer.
 """
@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import parse_qs, urlsplit
 
 import structlog
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.exceptions import ProtocolError
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
@@ -21,8 +20,21 @@ from websockets.protocol import SEND_EOF, Protocol, Side, State
 from websockets.server import ServerProtocol
 
 from duckycart.addresses import Client, client_of, within
+from duckycart.channels.screen_socket import ScreenSocket
+from duckycart.guards.frames import FLOOD, FrameGuard
+from duckycart.guards.turns import InTurns
 from duckycart.hardware.admission import Refusal
-from duckycart.hardware.link import RESTART, Close, Link, NeedRows, Outputs, Ping, Read, Send
+from duckycart.hardware.link import (
+    RESTART,
+    WITHDRAWN_OR_FLOOD,
+    Close,
+    Link,
+    NeedRows,
+    Outputs,
+    Ping,
+    Read,
+    Send,
+)
 from duckycart.settings import Settings
 from duckycart.wire import Command, encode
 
@@ -45,13 +57,14 @@ _BOOT_ID: Final = re.compile(r"[\x21-\x7e]{1,64}")
 _quiet: Final = logging.getLogger("duckycart.websockets")  # the library's own lines: URLs with keys, once per frame
 
 
-class HardwareSocket(asyncio.Protocol):
+class HardwareSocket(InTurns, asyncio.Protocol):
     """One connection, from the handshake to its end. uvicorn's ASGI state holds what it needs, under `hardware`."""
 
     __slots__ = (
         "_abort_timer",
         "_dispatch",
         "_early",
+        "_guard",
         "_loop",
         "_protocol",
         "_server_state",
@@ -66,6 +79,7 @@ class HardwareSocket(asyncio.Protocol):
     link: Link
 
     def __init__(self, config: "Config", server_state: "ServerState", app_state: dict[str, Any]) -> None:
+        super().__init__()
         self._uvicorn: tuple[Config, ServerState, dict[str, Any]] | None = (config, server_state, app_state)
         self._dispatch: Dispatch = app_state["dispatch"]
         self._settings: Settings = app_state["settings"]
@@ -97,7 +111,7 @@ class HardwareSocket(asyncio.Protocol):
             if len(self._early) > MAX_EARLY:
                 self._abort("too much data before the handshake")
         else:
-            self._frames_received(data)
+            self._came(data)
 
     def eof_received(self) -> None:
         self._abort_after()  # the transport closes itself now, but only once its buffer is read
@@ -108,6 +122,7 @@ class HardwareSocket(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._server_state.connections.discard(self)
         self._transport = None
+        self._stop()
         if self._protocol is not None:
             self._protocol.parser.close()  # a generator that holds the protocol that holds it
             self._protocol = None
@@ -136,7 +151,7 @@ class HardwareSocket(asyncio.Protocol):
         config, server_state, app_state = self._uvicorn
         self._uvicorn = None
         if not is_ours(data):
-            self._hand_over(WebSocketsSansIOProtocol(config, server_state, app_state), data)
+            self._hand_over(ScreenSocket(config, server_state, app_state), data)
             return
         self._protocol = opening = ServerProtocol(max_size=MAX_FRAME, logger=_quiet)
         opening.receive_data(data)
@@ -198,10 +213,11 @@ class HardwareSocket(asyncio.Protocol):
         # A new one for the frames: the old one's parser keeps the request and its headers, 2 KiB, to the end.
         opening.parser.close()
         self._protocol = Protocol(Side.SERVER, state=State.OPEN, max_size=MAX_FRAME, logger=_quiet)
+        self._guard = FrameGuard(self._dispatch.monotonic())
         early, self._early = self._early, None
         self.fill(filled.rows, filled.through)
         if early:
-            self._frames_received(bytes(early))
+            self._came(bytes(early))
 
     def _read_request(self, request: Request) -> tuple[int, bytes | None, str | None]:
         """Cart id, SHA-256 of its key (None where none is needed), boot id. Raises Refusal."""
@@ -240,26 +256,45 @@ class HardwareSocket(asyncio.Protocol):
 
     def _finish_refusal(self) -> None:
         self._early = None
+        self._stop()
         self._abort_after()
         self._flush()
 
     # The open connection
 
-    def _frames_received(self, data: bytes) -> None:
+    def _open_transport(self) -> asyncio.Transport | None:
+        return None if self.gone else self._transport
+
+    def _parse(self, data: bytes, begin: int, end: int) -> int:
         protocol = self._protocol
-        if protocol is None:
-            return
-        protocol.receive_data(data)
+        assert protocol is not None
+        end = self._guard.end_of_frame(data, begin, end)
+        protocol.receive_data(data[begin:end])
         now = self._dispatch.monotonic()
         for event in protocol.events_received():
             if isinstance(event, Frame) and event.opcode is Opcode.PONG:
-                self._dispatch.answered(self.link)
-                self._do(self.link.pong(bytes(event.data), now))
+                self._ponged(bytes(event.data), now)
             else:
-                self._do(self.link.heard(now))
+                self.link.heard(now)
+                self._count(now)
         if protocol.parser_exc is not None or protocol.close_expected():
             self._peer_closes(protocol)
         self._flush()
+        return end
+
+    def _ponged(self, payload: bytes, now: float) -> None:
+        if not self.link.awaits(payload):
+            self._count(now)
+        self._dispatch.answered(self.link)
+        self._do(self.link.pong(payload, now))
+
+    def _count(self, now: float) -> None:
+        if self._guard.one_more(now):
+            return
+        self._do(self.link.close(WITHDRAWN_OR_FLOOD, FLOOD))
+        self._stop()
+        if self._transport is not None:
+            self._transport.pause_reading()  # it goes on sending, and nobody parses that
 
     def _peer_closes(self, protocol: Protocol) -> None:
         if isinstance(protocol.parser_exc, ProtocolError | UnicodeDecodeError) or protocol.close_sent is not None:
