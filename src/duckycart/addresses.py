@@ -7,7 +7,7 @@ in a form of its own: with a port, in brackets, quoted, on a line of its own, or
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Final
 
 import structlog
@@ -35,7 +35,18 @@ class Client:
     """Whoever sent a request."""
 
     address: Address | None  # None where it is not known; then it is in no network
-    name: str  # for limits and the log: the address, or what can be said instead of one
+    name: str  # for the log: the address, or what can be said instead of one
+
+    @property
+    def bucket(self) -> str:
+        """Whoever has the same one shares its limits."""
+        return self.name if self.address is None else bucket(self.address)
+
+
+def bucket(address: Address) -> str:
+    """What limits count as one client: an IPv4 address, or the /64 of an IPv6 address. A host has its whole /64 to
+    itself and may call from 2^64 addresses (RFC 4291, 2.5.1; RFC 8981)."""
+    return str(address) if isinstance(address, IPv4Address) else str(IPv6Network((address, 64), strict=False))
 
 
 def client_of(peer: str | None, header: Header, trusted: Iterable[Network]) -> Client:

@@ -78,6 +78,22 @@ async def test_f59_each_client_has_limits_of_its_own_in_whatever_form_the_proxy_
             assert (await attempt(shop, "mona@example.com", address)).status_code == 429, address
 
 
+async def test_f57_a_host_with_a_whole_64_is_one_address(opening: OpenShop) -> None:
+    async with opening(address_per_minute=2, trusted_proxies="127.0.0.0/8") as shop:
+        tries = [(await attempt(shop, f"a{n}@example.com", f"2001:db8::{n}:1")).status_code for n in range(3)]
+        assert tries == [401, 401, 429]
+        assert (await attempt(shop, "a9@example.com", "2001:db8:0:1::1")).status_code == 401
+
+
+async def test_f57_also_where_no_credential_is_needed(opening: OpenShop) -> None:
+    networks = {"legacy_screens": "2001:db8::/32", "trusted_proxies": "127.0.0.0/8"}
+    async with opening(offline_carts="accept", legacy_per_minute=2, **networks) as shop:
+        await shop.furnish()
+        for number, status in enumerate([200, 200, 429]):
+            headers = {"X-Forwarded-For": f"2001:db8::{number}"}
+            assert (await shop.http.get("/customer-session/qr/1", headers=headers)).status_code == status
+
+
 async def test_x_forwarded_for_is_not_believed_from_anyone_else(opening: OpenShop) -> None:
     async with opening(address_per_minute=2, trusted_proxies="10.0.0.0/8") as shop:
         tries = [(await attempt(shop, f"a{n}@example.com", f"203.0.113.{n}")).status_code for n in range(3)]

@@ -161,6 +161,26 @@ def test_f59_a_header_made_to_be_slow_to_read_is_not() -> None:
         client("10.0.0.1", [part * 5_000], [part * 5_000 + "!\x00"])
 
 
+@pytest.mark.parametrize(
+    ("address", "same", "other"),
+    [
+        ("2001:db8:1:2::1", "2001:db8:1:2:ffff:ffff:ffff:ffff", "2001:db8:1:3::1"),
+        ("fe80::1%eth0", "fe80::2%eth1", "fe80:0:0:1::1"),
+        ("::1", "::2", "::1:0:0:0:1"),
+        ("192.0.2.1", "::ffff:192.0.2.1", "192.0.2.2"),
+        ("::ffff:192.0.2.1", "192.0.2.1", "::ffff:192.0.2.2"),
+    ],
+)
+def test_f57_an_ipv6_host_is_counted_by_its_64(address: str, same: str, other: str) -> None:
+    assert client(address).bucket == client(same).bucket
+    assert client("10.0.0.1", [address]).bucket == client("10.0.0.1", None, [f'for="[{same}]"']).bucket
+    assert client(address).bucket != client(other).bucket
+
+
+def test_f57_the_log_names_the_address_itself() -> None:
+    assert client("2001:db8:1:2::1").name == "2001:db8:1:2::1"
+
+
 def test_nobody_is_within_no_network() -> None:
     assert not within(ip_address("127.0.0.1"), ())
     assert not within(None, (ip_network("0.0.0.0/0"),))

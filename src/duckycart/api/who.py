@@ -45,8 +45,8 @@ HouseOf = Annotated[House, Depends(_house)]
 
 
 def address(request: HTTPConnection) -> str:
-    """The client's address, for rate limits; behind trusted proxies the one they name."""
-    return _client(request).name
+    """The client's address as limits count it; behind trusted proxies that of the one they name."""
+    return _client(request).bucket
 
 
 def _client(request: HTTPConnection) -> Client:
@@ -92,7 +92,7 @@ async def listener(request: HTTPConnection) -> Who:
 def legacy_screen(request: HTTPConnection) -> ByLegacyScreen | None:
     """Somebody in a network where screens need no credential; else None."""
     client = _client(request)
-    return ByLegacyScreen(client.name) if within(client.address, house(request).settings.legacy_screens) else None
+    return ByLegacyScreen(client.bucket) if within(client.address, house(request).settings.legacy_screens) else None
 
 
 def limit_legacy(house: House, caller: Who, topic: str) -> None:
