@@ -28,6 +28,7 @@ from duckycart.api import (
     screens,
     sessions,
     streams,
+    upgrade,
     warnings,
 )
 from duckycart.api.limits import BodyLimit, RateLimit
@@ -233,6 +234,7 @@ def build_app(
         pay_page,
         health,
         asyncapi,
+        upgrade,
     ):
         app.include_router(resource.router)
     for page in (assets, shopper, screen):

@@ -12,7 +12,6 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from duckycart.app import Running
@@ -22,6 +21,7 @@ from duckycart.guards.unread import MustRead
 from duckycart.hardware.drain import drain
 from duckycart.hardware.socket import HardwareSocket, is_ours
 from duckycart.settings import Settings
+from duckycart.upgrades import UpgradingHttp
 
 log = structlog.get_logger()
 
@@ -61,7 +61,7 @@ class HeldBack(FlowControl):
             self.go_on()
 
 
-class BoundedHttp(InTurns, MustRead, HttpToolsProtocol):
+class BoundedHttp(InTurns, MustRead, UpgradingHttp):
     """uvicorn's HTTP, which by itself waits for ever for a request, for a head of any size, and for a client to read;
     and which parses all that a client sends ahead.
 
@@ -70,11 +70,11 @@ class BoundedHttp(InTurns, MustRead, HttpToolsProtocol):
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        HttpToolsProtocol.__init__(self, *args, **kwargs)
+        UpgradingHttp.__init__(self, *args, **kwargs)
         InTurns.__init__(self)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        HttpToolsProtocol.connection_made(self, cast(asyncio.Transport, transport))
+        UpgradingHttp.connection_made(self, cast(asyncio.Transport, transport))
         self.flow = HeldBack(self.transport, self._go_on)
         self._watch(self.transport)
         self._empty_lines = EmptyLines()
@@ -127,7 +127,7 @@ class BoundedHttp(InTurns, MustRead, HttpToolsProtocol):
             self._head += len(data)
         else:
             self._wire += len(data)
-        HttpToolsProtocol.data_received(self, data)
+        UpgradingHttp.data_received(self, data)
         if self._head > MAX_HEAD:
             self._head = -1
             self.send_400_response("The request head is too large.")

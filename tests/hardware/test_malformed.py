@@ -50,9 +50,9 @@ async def nothing_left(shop: Shop) -> None:
         (request(Sec_WebSocket_Key="short"), 400),
         (request(Sec_WebSocket_Key="?" * 24), 400),
         (request(Sec_WebSocket_Key=None), 400),
-        (request(Sec_WebSocket_Version="12"), 400),
+        (request(Sec_WebSocket_Version="12"), 426),
         (request(Sec_WebSocket_Version=None), 400),
-        (request("POST /ws/hardware/1 HTTP/1.1"), 405),
+        (request("POST /ws/hardware/1 HTTP/1.1", Connection="Upgrade, close"), 405),
         (request(X_Long="x" * 9000), 431),
         (request(**{f"X_{number}": "1" for number in range(200)}), 431),
         (request("GET /ws/hardware/1?" + "x" * 9000 + " HTTP/1.1"), 414),
@@ -67,8 +67,8 @@ async def test_f25_a_malformed_handshake_is_answered_and_closed(shop: Shop, data
 
 
 @pytest.mark.parametrize("data", [request(Upgrade=None, Connection="close"), request(Connection="close")])
-async def test_without_an_upgrade_it_is_plain_http_and_not_found(shop: Shop, data: bytes) -> None:
-    assert (await answer(shop, data)).startswith(b"HTTP/1.1 404 ")
+async def test_f58_without_an_upgrade_it_is_plain_http_and_told_so(shop: Shop, data: bytes) -> None:
+    assert (await answer(shop, data)).startswith(b"HTTP/1.1 426 ")
     await nothing_left(shop)
 
 

@@ -26,6 +26,7 @@ TITLES: Final = {
     413: "Content Too Large",
     414: "URI Too Long",
     422: "Unprocessable Content",
+    426: "Upgrade Required",
     429: "Too Many Requests",
     500: "Internal Server Error",
     502: "Bad Gateway",

@@ -23,6 +23,7 @@ from duckycart.addresses import Client, client_of, within
 from duckycart.channels.screen_socket import ScreenSocket
 from duckycart.guards.frames import FLOOD, FrameGuard
 from duckycart.guards.turns import InTurns
+from duckycart.handshake import origin_form
 from duckycart.hardware.admission import Refusal
 from duckycart.hardware.link import (
     RESTART,
@@ -380,7 +381,7 @@ class HardwareSocket(InTurns, asyncio.Protocol):
 def is_ours(request: bytes) -> bool:
     """Whether the request line asks for a path at or below /ws/hardware."""
     target = request.split(b"\r\n", 1)[0].split(b" ")[1:2]
-    path = target[0].split(b"?", 1)[0] if target else b""
+    path = origin_form(target[0]).split(b"?", 1)[0] if target else b""
     return path == PATH or path.startswith(PATH + b"/")
 
 

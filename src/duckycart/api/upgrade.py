@@ -1,0 +1,31 @@
+"""The addresses of sockets, for requests that do not open one."""
+
+from typing import Final
+
+import structlog
+from fastapi import APIRouter, Request, Response
+
+from duckycart.api.errors import problem
+from duckycart.api.who import address
+from duckycart.handshake import Flaw, flaw
+
+log = structlog.get_logger()
+
+router = APIRouter(prefix="/ws", include_in_schema=False)
+
+_NO_SOCKET: Final = Flaw(404, "not_found", "There is nothing at this address.")
+
+
+@router.get("/{path:path}")
+async def no_handshake(request: Request, path: str) -> Response:
+    """Whoever asks without a handshake, or with one that is not right, hears what is wrong with it."""
+    scope = request.scope
+    wrong = flaw(scope["method"], scope["http_version"], request.headers.getlist) if path else None
+    wrong = wrong or _NO_SOCKET
+    answer = problem(wrong.status, wrong.code, wrong.detail, headers=wrong.headers)
+    if "upgrade" in request.headers:
+        where = {"path": scope["path"][:100], "address": address(request)}
+        log.info("socket refused", status=wrong.status, reason=wrong.detail, **where)
+        # Whatever it sends next may be meant for a socket.
+        answer.headers["Connection"] = ", ".join(filter(None, [answer.headers.get("Connection"), "close"]))
+    return answer
