@@ -161,7 +161,7 @@ def main() -> None:
         path = Path(folder) / "bench.db"
         keys = furnish(path, IDLE_CARTS)
         engine = engine_for(path)
-        tokens = Tokens(transact(engine, SystemClock(), read_or_make_signing_keys), SystemClock())
+        tokens = Tokens(transact(engine, SystemClock(), read_or_make_signing_keys), SystemClock(), SystemClock().now)
         engine.dispose()
         port = free_port()
         limits = {"DUCKYCART_SCANS_PER_MINUTE": "1000000", "DUCKYCART_ADDRESS_PER_MINUTE": "1000000"}

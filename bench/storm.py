@@ -181,7 +181,7 @@ def databases() -> Iterator[dict[str, Path | URL]]:
 def storm_on(place: Path | URL, count: int) -> list[float]:
     keys = furnish(place, count + 1)
     engine = engine_for(place)
-    tokens = Tokens(transact(engine, SystemClock(), read_or_make_signing_keys), SystemClock())
+    tokens = Tokens(transact(engine, SystemClock(), read_or_make_signing_keys), SystemClock(), SystemClock().now)
     transact(engine, SystemClock(), lambda tx: give_each_a_command(tx, list(keys)))
     engine.dispose()
     port = free_port()

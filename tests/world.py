@@ -40,11 +40,13 @@ MILK, BREAD, TEA = 6221000000012, 6221000000029, 6221000000036
 
 
 class FakeClock:
-    """Stands still until it is moved."""
+    """A machine's clock that stands still until it is moved."""
 
     def __init__(self) -> None:
         self._now = 1_790_000_000_000
         self._monotonic = 1000.0
+        self._uptime = 1_000_000
+        self.boot_id: str | None = "first boot"
 
     def now(self) -> int:
         return self._now
@@ -52,9 +54,24 @@ class FakeClock:
     def monotonic(self) -> float:
         return self._monotonic
 
+    def uptime(self) -> int:
+        return self._uptime
+
     def move(self, seconds: float) -> None:
+        """So much time really passes."""
         self._now += round(seconds * 1000)
+        self._uptime += round(seconds * 1000)
         self._monotonic += seconds
+
+    def correct(self, seconds: float) -> None:
+        """Somebody sets the time of day; no time passes."""
+        self._now += round(seconds * 1000)
+
+    def boot(self, boot_id: str = "second boot") -> None:
+        """The machine was started anew, or this is another one. Nobody knows how long that took."""
+        self.boot_id = boot_id
+        self._uptime = 5_000
+        self._monotonic = 5.0
 
 
 async def until(condition: Callable[[], Any]) -> Any:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
@@ -34,7 +34,8 @@ from duckycart.api import (
 from duckycart.api.limits import BodyLimit, RateLimit
 from duckycart.api.tokens import Tokens
 from duckycart.channels.listeners import Channels
-from duckycart.clock import Clock, SystemClock
+from duckycart.clock import MachineClock, SystemClock
+from duckycart.errors import DuckyCartError
 from duckycart.hardware.catchup import release_all
 from duckycart.hardware.dispatch import Dispatch
 from duckycart.hardware.sweep import SWEEP_SECONDS, Sweep
@@ -53,16 +54,18 @@ from duckycart.payments.provider import Provider
 from duckycart.payments.sandbox import Sandbox
 from duckycart.settings import Settings
 from duckycart.store.database import Database
+from duckycart.store.engine import Store
 from duckycart.store.keys import read_or_make_signing_keys
+from duckycart.store.steady import SteadyClock
 
 log = structlog.get_logger()
 
 
-ProviderFactory = Callable[[Settings, bytes, Clock], Provider]
+ProviderFactory = Callable[[Settings, bytes, SteadyClock], Provider]
 
 
-def sandbox(settings: Settings, signing_key: bytes, clock: Clock) -> Provider:
-    return Sandbox(settings.url, signing_key, clock)
+def sandbox(settings: Settings, signing_key: bytes, clock: SteadyClock) -> Provider:
+    return Sandbox(settings.url, signing_key, clock.steady)
 
 
 def open_bus(
@@ -85,9 +88,15 @@ class Running:
     heartbeat: Heartbeat | None  # None for the only server of a database
 
 
+async def _keep_time(store: Store) -> None:
+    """At the end. A database that is away now has what the last round of the housekeeping wrote."""
+    with suppress(DuckyCartError):
+        await store.write(store.clock.keep)
+
+
 @asynccontextmanager
 async def open_house(
-    settings: Settings, database: Database, clock: Clock, provider: ProviderFactory
+    settings: Settings, database: Database, machine: MachineClock, provider: ProviderFactory
 ) -> AsyncIterator["Running"]:
     """Everything of a running server but its sockets and timers; closed in the reverse order."""
     dispatch: Dispatch
@@ -126,8 +135,11 @@ async def open_house(
 
     async with AsyncExitStack() as stack:
         stack.callback(database.release)
-        store = database.open(clock, on_effects)
+        store = database.open(machine, on_effects)
+        clock = store.clock
         stack.push_async_callback(store.close)
+        await store.write(clock.keep)
+        stack.push_async_callback(_keep_time, store)
         node = f"{settings.node or gethostname()[:64]}/{token_hex(4)}"
         keys = await store.write(read_or_make_signing_keys)
         heartbeat = Heartbeat(store, clock, node, lambda: len(dispatch.links)) if settings.bus else None
@@ -144,9 +156,7 @@ async def open_house(
         passwords = Passwords()
         stack.callback(passwords.close)
         newest_key = list(keys.values())[-1]
-        checkout = Checkout(
-            store, clock, settings.rules, provider(settings, newest_key, clock), settings.provider_seconds
-        )
+        checkout = Checkout(store, settings.rules, provider(settings, newest_key, clock), settings.provider_seconds)
         house = House(
             settings=settings,
             rules=settings.rules,
@@ -155,26 +165,26 @@ async def open_house(
             dispatch=dispatch,
             channels=channels,
             checkout=checkout,
-            tokens=Tokens(keys, clock),
+            tokens=Tokens(keys, clock, clock.steady),
             passwords=passwords,
             sign_ins=RateLimit(settings.sign_in_per_minute, clock.monotonic),
             scans=RateLimit(settings.scans_per_minute, clock.monotonic),
             addresses=RateLimit(settings.address_per_minute, clock.monotonic),
             legacy_screens=RateLimit(settings.legacy_per_minute, clock.monotonic),
         )
-        sweep = Sweep(store, clock, dispatch)
-        yield Running(house, sweep, Housekeeping(store, clock, settings.rules, checkout), heartbeat)
+        sweep = Sweep(store, dispatch)
+        yield Running(house, sweep, Housekeeping(store, settings.rules, checkout), heartbeat)
 
 
 def build_app(
-    settings: Settings, database: Database, clock: Clock | None = None, provider: ProviderFactory = sandbox
+    settings: Settings, database: Database, clock: MachineClock | None = None, provider: ProviderFactory = sandbox
 ) -> FastAPI:
     """The ASGI application. Its lifespan owns the database, the links and the timers."""
-    clock = clock or SystemClock()
+    machine = clock or SystemClock()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
-        async with open_house(settings, database, clock, provider) as running:
+        async with open_house(settings, database, machine, provider) as running:
             house = running.house
             if settings.legacy_screens:
                 networks = ", ".join(map(str, settings.legacy_screens))

@@ -1,12 +1,16 @@
 """Time, handed in from outside so that tests can move it.
 
 Points in time are whole milliseconds since 1970 in UTC, everywhere inside and in the database; `iso` writes them for
-people and JSON. Durations are seconds.
+people and JSON. Durations are seconds. How long something has lasted is decided by none of these clocks, where it must
+outlast the process: that is the shop's steady clock (`store/steady.py`).
 """
 
 import time
 from datetime import UTC, datetime
-from typing import Protocol
+from pathlib import Path
+from typing import Final, Protocol
+
+_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")  # proc_sys_kernel(5)
 
 
 class Clock(Protocol):
@@ -17,12 +21,30 @@ class Clock(Protocol):
         """Seconds that only ever grow; for deadlines."""
 
 
+class MachineClock(Clock, Protocol):
+    boot_id: str | None  # which start of which machine this is; None where nobody knows
+
+    def uptime(self) -> int:
+        """Milliseconds since that start, also those in which the machine slept. No correction of the clock bends it."""
+
+
 class SystemClock:
+    def __init__(self) -> None:
+        try:
+            self.boot_id: str | None = _BOOT_ID.read_text().strip()
+        except OSError:
+            self.boot_id = None
+        # Where it is missing, a laptop's sleep does not count.
+        self._uptime: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
     def now(self) -> int:
         return time.time_ns() // 1_000_000
 
     def monotonic(self) -> float:
         return time.monotonic()
+
+    def uptime(self) -> int:
+        return time.clock_gettime_ns(self._uptime) // 1_000_000
 
 
 def iso(milliseconds: int) -> str:

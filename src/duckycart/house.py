@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from duckycart.clock import Clock
 from duckycart.lifecycle.rules import Rules
 from duckycart.settings import Settings
 from duckycart.store.engine import Store
+from duckycart.store.steady import SteadyClock
 
 if TYPE_CHECKING:
     from duckycart.api.limits import RateLimit
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class House:
     settings: Settings
     rules: Rules
-    clock: Clock
+    clock: SteadyClock
     store: Store
     dispatch: "Dispatch"
     channels: "Channels"

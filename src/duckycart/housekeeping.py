@@ -8,7 +8,6 @@ from typing import Final
 import structlog
 
 from duckycart.api.writes import forget_old_keys
-from duckycart.clock import Clock
 from duckycart.errors import DuckyCartError
 from duckycart.lifecycle.rules import Rules
 from duckycart.lifecycle.sessions import end_if_idle, idle_sessions
@@ -23,20 +22,20 @@ HOUSEKEEPING_SECONDS: Final = 10.0
 class Housekeeping:
     """One round of tidying; each step may be repeated and judges again under the cart's lock."""
 
-    def __init__(self, store: Store, clock: Clock, rules: Rules, checkout: Checkout) -> None:
+    def __init__(self, store: Store, rules: Rules, checkout: Checkout) -> None:
         self._store = store
-        self._clock = clock
         self._rules = rules
         self._checkout = checkout
 
     async def __call__(self) -> None:
+        await self._store.write(self._store.clock.keep, hurry=False)
         await self.end_idle_sessions()
         await self._store.write(forget_old_keys, hurry=False)
         await self._checkout.reconcile()  # the last: it waits for somebody else
 
     async def end_idle_sessions(self) -> None:
-        now, rules = self._clock.now(), self._rules
-        for session_id, cart_id in await self._store.read(lambda connection: idle_sessions(connection, now, rules)):
+        steady, rules = self._store.clock.steady(), self._rules
+        for session_id, cart_id in await self._store.read(lambda connection: idle_sessions(connection, steady, rules)):
             await self._store.write(
                 lambda tx, session_id=session_id, cart_id=cart_id: end_if_idle(tx, session_id, cart_id, rules),  # type: ignore[misc]
                 hurry=False,

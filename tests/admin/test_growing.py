@@ -24,6 +24,7 @@ from duckycart.store.tables import (
     payments,
     products,
     sessions,
+    steady_clock,
     users,
 )
 from tests.admin.conftest import Shell
@@ -37,7 +38,7 @@ OLD = {**ENDED, "ended_at": NOW - 100 * DAY}
 def furnish(tx: Transaction) -> None:
     """A row in each table."""
     for table, row in ROWS.items():
-        tx.connection.execute(table.insert().values(row))
+        tx.connection.execute(table.insert().values({**row, "ms": NOW} if table is steady_clock else row))
     tx.connection.execute(carts.insert().values({**ROWS[carts], **OTHER_CART}))
     tx.connection.execute(users.insert().values({**ROWS[users], **OTHER_USER}))
     if tx.connection.dialect.name == "postgresql":  # which does not count on from an id that was given to it

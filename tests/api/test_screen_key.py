@@ -141,7 +141,7 @@ async def test_the_sweep_ends_the_streams_of_the_old_key_and_no_others(shop: Sho
 async def test_what_is_no_cookie_of_ours_is_401(shop: Shop, session: Session) -> None:
     good = (await cookie(shop))["Cookie"].partition("=")[2]
     claims = jwt.decode(good, options={"verify_signature": False})
-    assert claims.keys() == {"purpose", "cart", "key", "exp"}
+    assert claims.keys() == {"purpose", "cart", "key", "exp", "until"}
     access = session.shopper["Authorization"].removeprefix("Bearer ")
     sign = shop.house.tokens._sign
     wrong: dict[str, Any] = {

@@ -40,7 +40,7 @@ def furnish(database: str, size: int) -> dict[int, dict[str, str]]:
     """So many carts, a product, and a shopper for each cart: by cart, the shopper's headers."""
 
     def add(tx: Transaction) -> dict[int, dict[str, str]]:
-        tokens = Tokens(read_or_make_signing_keys(tx), SystemClock())
+        tokens = Tokens(read_or_make_signing_keys(tx), SystemClock(), lambda: tx.steady)
         tx.connection.execute(insert(products).values(
             barcode=str(MILK), barcode_number=str(MILK), description="Milk", description_ar="", product_size="",
             unit_price=1250,

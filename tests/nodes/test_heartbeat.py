@@ -354,7 +354,7 @@ async def test_a_node_that_leaves_releases_what_it_is_just_taking_back(engine: E
     transact(engine, FakeClock(), lambda tx: hold_three(tx, "here"))
     transact(engine, FakeClock(), lambda tx: tx.connection.execute(update(carts).values(link_node=None)))
     with engine.begin() as connection:
-        take_back(Transaction(connection, 0), {1: 0}, "here")
+        take_back(Transaction(connection, 0, 0), {1: 0}, "here")
         leaving = asyncio.create_task(asyncio.to_thread(transact, engine, FakeClock(), lambda tx: leave(tx, "here")))
         await until(somebody_waits(engine))
     await leaving

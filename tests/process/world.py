@@ -103,7 +103,7 @@ class Served:
             user_id = tx.connection.execute(insert(users).values(
                 email="mona@example.com", full_name="Mona", is_active=True, is_operator=False, created_at=tx.now,
             ).returning(users.c.id)).scalar_one()  # fmt: skip
-            tokens = Tokens(read_or_make_signing_keys(tx), SystemClock())
+            tokens = Tokens(read_or_make_signing_keys(tx), SystemClock(), lambda: tx.steady)
             return {"Authorization": f"Bearer {tokens.access(AccessToken(user_id, is_operator=False))}"}
 
         shopper = transact(engine, SystemClock(), add)
@@ -124,7 +124,7 @@ class Served:
         ((token, amount, currency),) = self.rows(
             "SELECT token, amount, currency FROM payments ORDER BY id DESC LIMIT 1"
         )
-        return Sandbox(self.url, secret, SystemClock()).webhook("payment.succeeded", token, amount, currency)
+        return Sandbox(self.url, secret, SystemClock().now).webhook("payment.succeeded", token, amount, currency)
 
     async def settled(self) -> None:
         """Until no command is on its way any more."""

@@ -26,11 +26,13 @@ from duckycart.store.tables import (
     session_locations,
     sessions,
     signing_keys,
+    steady_clock,
     users,
 )
 
 # A row of each table that is as it should be; a test says what is wrong with the next one.
 ROWS: dict[Table, dict[str, Any]] = {
+    steady_clock: {"id": 1, "ms": 0, "boot_ms": 0},
     signing_keys: {"kid": "k1", "secret": b"s", "created_at": 0},
     nodes: {"id": "a/1", "beats": 0, "links": 0, "started_at": 0, "seen_at": 0},
     carts: {"id": 1, "key_hash": b"1", "created_at": 0},
@@ -119,6 +121,7 @@ REFUSED = [
         (analytics, "the same session twice", {}),
         (analytics, "an unknown session", {"session_id": 404}),
         (idempotency_keys, "the same key twice", {}),
+        (steady_clock, "a second row", {"id": 2}),
         (signing_keys, "the same key id twice", {}),
         (nodes, "the same node twice", {}),
     ]

@@ -55,7 +55,7 @@ def plans(template: Path, path: Path, *asks: Callable[[Transaction], Any]) -> di
     shutil.copy(template, path)
     seen: dict[str, Any] = {}
     with engine_for(path).connect() as connection:
-        tx = Transaction(connection, 1_000_000)
+        tx = Transaction(connection, 1_000_000, 1_000_000)
         connection.execute(insert(carts).values(id=1, key_hash=b"k", created_at=0))
         connection.execute(insert(users).values(id=1, email="a", full_name="", is_active=True, is_operator=False,
                                                 created_at=0))  # fmt: skip

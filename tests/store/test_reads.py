@@ -40,7 +40,7 @@ async def test_a_read_sees_one_state_whatever_is_committed_meanwhile(either: Sto
 
 async def test_a_read_cannot_write(either: Store) -> None:
     with pytest.raises(Unavailable):
-        await either.read(lambda connection: note("no")(Transaction(connection, 0)))
+        await either.read(lambda connection: note("no")(Transaction(connection, 0, 0)))
     assert await either.read(notes) == []
 
 

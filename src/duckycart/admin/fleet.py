@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any, Final
 
-from sqlalchemy import Connection, case, insert, select, update
+from sqlalchemy import Connection, case, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from duckycart.clock import iso
@@ -22,7 +22,7 @@ _LISTED: Final = select(
     carts.c.disabled,
     carts.c.out_of_service,
     carts.c.link_node.label("node"),
-    carts.c.link_changed_at,
+    func.coalesce(carts.c.link_changed_wall, carts.c.link_changed_at).label("link_changed_at"),
     carts.c.created_at,
 ).order_by(carts.c.id)
 
@@ -66,7 +66,7 @@ def rotate_key(tx: Transaction, cart_id: int, key_hash: bytes) -> None:
 
 def disable(tx: Transaction, cart_id: int) -> None:
     """No key opens the cart or its screen any more; what they had open ends. A session goes on. Raises NotFound."""
-    _withdraw(tx, cart_id, {"disabled": True, "screen_changed_at": tx.now})
+    _withdraw(tx, cart_id, {"disabled": True, "screen_changed_at": tx.steady})
 
 
 def set_screen_key(tx: Transaction, cart_id: int, key_hash: bytes | None) -> None:
@@ -74,7 +74,7 @@ def set_screen_key(tx: Transaction, cart_id: int, key_hash: bytes | None) -> Non
 
     Raises NotFound.
     """
-    _change(tx, cart_id, {"screen_key_hash": key_hash, "screen_changed_at": tx.now})
+    _change(tx, cart_id, {"screen_key_hash": key_hash, "screen_changed_at": tx.steady})
 
 
 def enable(tx: Transaction, cart_id: int) -> None:
@@ -102,9 +102,12 @@ def _withdraw(tx: Transaction, cart_id: int, changes: dict[str, Any]) -> None:
     # With a newer epoch and no node, the sweep of the server that holds the link closes it with 1008; in the same
     # UPDATE as the change, so that no claim with the old credential fits in between. A cart that was away stays away
     # since then: nothing was heard of it now.
-    went_away = case((carts.c.link_node.is_(None), carts.c.link_changed_at), else_=tx.now)
-    link = {"link_epoch": carts.c.link_epoch + 1, "link_node": None, "link_changed_at": went_away}
-    _change(tx, cart_id, {**changes, **link})
+    went_away = {
+        "link_changed_at": case((carts.c.link_node.is_(None), carts.c.link_changed_at), else_=tx.steady),
+        "link_changed_wall": case((carts.c.link_node.is_(None), carts.c.link_changed_wall), else_=tx.now),
+    }
+    link = {"link_epoch": carts.c.link_epoch + 1, "link_node": None}
+    _change(tx, cart_id, {**changes, **link, **went_away})
 
 
 def _change(tx: Transaction, cart_id: int, changes: dict[str, Any]) -> None:

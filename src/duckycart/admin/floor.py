@@ -25,7 +25,7 @@ def active_sessions(connection: Connection) -> list[dict[str, Any]]:
             units.label("units"),
             payment.label("payment"),
             sessions.c.created_at,
-            sessions.c.touched_at,
+            func.coalesce(sessions.c.touched_wall, sessions.c.touched_at).label("touched_at"),
         )
         .where(sessions.c.is_active)
         .order_by(sessions.c.touched_at)

@@ -105,7 +105,7 @@ async def login(
     user = account[0]
     if not user.is_active:
         raise Forbidden("user_inactive", "This account is closed.")
-    return _signed_in(house, user)
+    return _signed_in(house, user, is_guest=False)
 
 
 @router.post("/guest", openapi_extra=ONCE)
@@ -115,11 +115,11 @@ async def guest(request: Request, house: HouseOf, qr: GuestQr) -> SignedIn:
     house.addresses.take(address(request))
     token = house.tokens.read_qr(qr.token)
     user = await write(request, None, User, lambda tx: begin_guest(tx, token.cart_id, token.round, token.expires_at))
-    return _signed_in(house, user)
+    return _signed_in(house, user, is_guest=True)
 
 
-def _signed_in(house: HouseOf, user: User) -> SignedIn:
+def _signed_in(house: HouseOf, user: User, *, is_guest: bool) -> SignedIn:
     brief = UserBrief.model_construct(id=user.id, email=user.email, full_name=user.full_name, is_active=user.is_active)
     return SignedIn.model_construct(
-        access_token=house.tokens.access(AccessToken(user.id, user.is_operator)), user=brief
+        access_token=house.tokens.access(AccessToken(user.id, user.is_operator, is_guest)), user=brief
     )

@@ -78,8 +78,8 @@ async def session_stream(
     """Hear what happens in a session. `id` is the session's version: who missed some reads the state again."""
 
     async def opening() -> News:
-        now = house.clock.now()
-        return await house.store.read(lambda connection: present_news(connection, caller, session_id, now))
+        steady = house.clock.steady()
+        return await house.store.read(lambda connection: present_news(connection, caller, session_id, steady))
 
     async def write(news: News) -> str:
         return event(encode(news), news.version)
@@ -113,9 +113,9 @@ async def _serve(websocket: WebSocket, session_id: str) -> None:
 
 async def _present(websocket: WebSocket, caller: Who, session_id: int) -> News:
     here = house(websocket)
-    now = here.clock.now()
+    steady = here.clock.steady()
     try:
-        news = await here.store.read(lambda connection: present_news(connection, caller, session_id, now))
+        news = await here.store.read(lambda connection: present_news(connection, caller, session_id, steady))
     except (NotFound, Gone):
         limit_legacy(here, caller, "no session")
         raise

@@ -1,6 +1,12 @@
-"""Signed tokens (JWT, RFC 7519). Each states its purpose and is accepted for that alone (F23)."""
+"""Signed tokens (JWT, RFC 7519). Each states its purpose and is accepted for that alone (F23).
 
-from dataclasses import dataclass
+`exp` is the time of day, for people and for screens that read it. What decides is the claim `until`, in milliseconds of
+the shop's steady clock; that clock began at the time of day, so `exp` says the same of a token from before there was
+one. A screen's token and a guest's are bounded by their session, not by a clock.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Final
 
@@ -10,7 +16,7 @@ from duckycart.clock import Clock
 from duckycart.errors import BadRequest, Unauthenticated
 
 ACCESS_SECONDS: Final = 12 * 3600
-SCREEN_SECONDS: Final = 24 * 3600  # the real limit is the session's (lifecycle/who.py)
+SCREEN_SECONDS: Final = 24 * 3600  # what its `exp` says; the real limit is the session's (lifecycle/who.py)
 CART_SCREEN_SECONDS: Final = 400 * 24 * 3600  # as long as browsers keep a cookie; each QR renews it
 MAX_TOKEN: Final = 2000  # characters
 REMEMBERED: Final = 4096  # tokens whose signature was checked
@@ -20,13 +26,15 @@ REMEMBERED: Final = 4096  # tokens whose signature was checked
 class QrToken:
     cart_id: int
     round: int
-    expires_at: int  # milliseconds; judged at use by the transition, under the cart's lock
+    expires_at: int  # steady; judged at use by the transition, under the cart's lock
 
 
 @dataclass(frozen=True, slots=True)
 class AccessToken:
     user_id: int
     is_operator: bool
+    is_guest: bool = False
+    outlived: bool = False  # a guest's, longer ago than ACCESS_SECONDS: only its session can still make it good
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,66 +51,74 @@ class CartScreenToken:
 class Tokens:
     """Signs with the newest key, accepts all that are kept."""
 
-    def __init__(self, keys: dict[str, bytes], clock: Clock) -> None:
+    def __init__(self, keys: dict[str, bytes], clock: Clock, steady: Callable[[], int]) -> None:
+        """`steady` reads the shop's steady clock."""
         self._keys = keys
         self._clock = clock
+        self._steady = steady
         self._read = lru_cache(REMEMBERED)(self._read_anew)  # a shopper shows the same token with every call
 
     def qr(self, token: QrToken) -> str:
         """A JWT with numeric `exp` (seconds) and `cartid`, as fielded screens read it."""
-        return self._sign(
-            {"purpose": "qr", "cartid": token.cart_id, "round": token.round, "exp": token.expires_at // 1000}
-        )
+        claims = {"purpose": "qr", "cartid": token.cart_id, "round": token.round}
+        return self._sign({**claims, **self._good(until=token.expires_at)})
 
     def access(self, token: AccessToken) -> str:
-        expires = self._clock.now() // 1000 + ACCESS_SECONDS
-        return self._sign(
-            {"purpose": "access", "sub": str(token.user_id), "operator": token.is_operator, "exp": expires}
-        )
+        claims: dict[str, Any] = {"purpose": "access", "sub": str(token.user_id), "operator": token.is_operator}
+        if token.is_guest:
+            claims["guest"] = True
+        return self._sign({**claims, **self._good_for(ACCESS_SECONDS)})
 
     def screen(self, token: ScreenToken) -> str:
-        expires = self._clock.now() // 1000 + SCREEN_SECONDS
-        return self._sign({"purpose": "screen", "session": token.session_id, "exp": expires})
+        return self._sign({"purpose": "screen", "session": token.session_id, **self._good_for(SCREEN_SECONDS)})
 
     def cart_screen(self, token: CartScreenToken) -> str:
-        expires = self._clock.now() // 1000 + CART_SCREEN_SECONDS
-        return self._sign({"purpose": "cart-screen", "cart": token.cart_id, "key": token.key, "exp": expires})
+        claims = {"purpose": "cart-screen", "cart": token.cart_id, "key": token.key}
+        return self._sign({**claims, **self._good_for(CART_SCREEN_SECONDS)})
 
     def read_qr(self, text: str) -> QrToken:
         """The token, or the URL that the picture holds. Raises BadRequest for anything but a QR of ours."""
         text = text.strip().rsplit("/s/", 1)[-1]
         try:
             claims = self._read(text, ("qr",))
-            return QrToken(_whole(claims["cartid"]), _whole(claims["round"]), _whole(claims["exp"]) * 1000)
+            return QrToken(_whole(claims["cartid"]), _whole(claims["round"]), _until(claims))
         except (jwt.InvalidTokenError, KeyError, TypeError) as error:
             raise BadRequest("not_a_qr", "This is not a QR of this shop.") from error
 
     def read_bearer(self, text: str) -> AccessToken | ScreenToken:
-        """An access token or a screen's. Raises Unauthenticated for a malformed, foreign or expired one."""
-        token: AccessToken | ScreenToken
+        """An access token or a screen's. Raises Unauthenticated for a malformed, foreign or expired one.
+
+        Whether the session still makes it good, which bounds a screen's token and a guest's, is the caller's to ask.
+        """
         try:
             claims = self._read(text, ("access", "screen"))
             if claims["purpose"] == "screen":
-                token = ScreenToken(_whole(claims["session"]))
-            else:
-                token = AccessToken(int(claims["sub"]), bool(claims["operator"]))
-            expires = _whole(claims["exp"])
+                return ScreenToken(_whole(claims["session"]))
+            token = AccessToken(int(claims["sub"]), bool(claims["operator"]), bool(claims.get("guest")))
+            outlived = self._steady() >= _until(claims)
         except (jwt.InvalidTokenError, KeyError, TypeError, ValueError) as error:
             raise Unauthenticated("bad_token", "The access token is not valid; please sign in again.") from error
-        if self._clock.now() // 1000 >= expires:
+        if outlived and not token.is_guest:
             raise Unauthenticated("expired_token", "The access token has expired; please sign in again.")
-        return token
+        return replace(token, outlived=outlived)
 
     def read_cart_screen(self, text: str) -> CartScreenToken:
         """The cookie of a cart's screen. Raises Unauthenticated for a malformed, foreign or expired one."""
         try:
             claims = self._read(text, ("cart-screen",))
-            token, expires = CartScreenToken(_whole(claims["cart"]), str(claims["key"])), _whole(claims["exp"])
+            token, expires = CartScreenToken(_whole(claims["cart"]), str(claims["key"])), _until(claims)
         except (jwt.InvalidTokenError, KeyError, TypeError) as error:
             raise Unauthenticated("bad_token", "The screen's cookie is not valid; it needs its key again.") from error
-        if self._clock.now() // 1000 >= expires:
+        if self._steady() >= expires:
             raise Unauthenticated("expired_token", "The screen's cookie has expired; it needs its key again.")
         return token
+
+    def _good_for(self, seconds: int) -> dict[str, int]:
+        return self._good(until=self._steady() + seconds * 1000)
+
+    def _good(self, until: int) -> dict[str, int]:
+        """When the token ends, for people and for us."""
+        return {"exp": (self._clock.now() + until - self._steady()) // 1000, "until": until}
 
     def _sign(self, claims: dict[str, Any]) -> str:
         kid = next(reversed(self._keys))
@@ -120,6 +136,11 @@ class Tokens:
         if claims.get("purpose") not in purposes:
             raise jwt.InvalidTokenError("another purpose")
         return claims
+
+
+def _until(claims: dict[str, Any]) -> int:
+    """When a token ends, by the steady clock."""
+    return _whole(claims["until"]) if "until" in claims else _whole(claims["exp"]) * 1000
 
 
 def _whole(value: Any) -> int:

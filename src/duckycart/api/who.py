@@ -24,6 +24,7 @@ from duckycart.lifecycle.who import (
     ByShopper,
     Who,
     admit_screen,
+    guest_may,
 )
 from duckycart.store.tables import carts
 
@@ -113,6 +114,8 @@ async def _whoever(request: HTTPConnection, key: str | None, bearer: str | None,
         if not listens:
             await _admit_screen(house(request), token.session_id)
         return ByScreen(token.session_id)
+    if token.outlived:
+        await _require_guest(house(request), token.user_id)
     return ByOperator(token.user_id) if token.is_operator else ByShopper(token.user_id)
 
 
@@ -121,9 +124,16 @@ def _bearer(request: HTTPConnection) -> str | None:
     return credential.strip() or None if scheme.lower() == "bearer" else None
 
 
+async def _require_guest(house: House, user_id: int) -> None:
+    """Raises Unauthenticated for a guest whose session is over, or never was."""
+    steady = house.clock.steady()
+    if not await house.store.read(lambda connection: guest_may(connection, user_id, steady)):
+        raise Unauthenticated("expired_token", "This guest's session is over; please scan the QR on a cart again.")
+
+
 async def _admit_screen(house: House, session_id: int) -> None:
-    now = house.clock.now()
-    await house.store.read(lambda connection: admit_screen(connection, session_id, now))
+    steady = house.clock.steady()
+    await house.store.read(lambda connection: admit_screen(connection, session_id, steady))
 
 
 async def _by_cart_screen(house: House, cookie: str) -> ByCartScreen:

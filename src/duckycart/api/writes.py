@@ -31,11 +31,11 @@ class _Kept(Generic[T]):
         self._row = {"scope": scope, "key": key, "fingerprint": fingerprint}
         self._adapter: TypeAdapter[T] = TypeAdapter(result_type)
 
-    def find(self, connection: Connection, now: int) -> tuple[T] | None:
+    def find(self, connection: Connection, steady: int) -> tuple[T] | None:
         """The result in a tuple, since None is one too. Raises Mismatch when the key was used for another body."""
         row = connection.execute(
             select(idempotency_keys.c.fingerprint, idempotency_keys.c.result).where(
-                self._this, idempotency_keys.c.created_at > now - KEEP_SECONDS * 1000
+                self._this, idempotency_keys.c.created_at > steady - KEEP_SECONDS * 1000
             )
         ).one_or_none()
         if row is None:
@@ -47,9 +47,9 @@ class _Kept(Generic[T]):
     def take(self, tx: Transaction) -> None:
         """Before the work: of two at once the second waits here for the first, and then finds its result."""
         # Only one older than promised makes room: another's may have been committed since `find` looked.
-        old = idempotency_keys.c.created_at <= tx.now - KEEP_SECONDS * 1000
+        old = idempotency_keys.c.created_at <= tx.steady - KEEP_SECONDS * 1000
         tx.connection.execute(delete(idempotency_keys).where(self._this, old))
-        tx.connection.execute(insert(idempotency_keys).values({**self._row, "result": "", "created_at": tx.now}))
+        tx.connection.execute(insert(idempotency_keys).values({**self._row, "result": "", "created_at": tx.steady}))
 
     def keep(self, tx: Transaction, result: T) -> None:
         kept = self._adapter.dump_json(result).decode()
@@ -88,7 +88,7 @@ async def write(
         return await house(request).store.write(work)
 
     def once(tx: Transaction) -> T:
-        found = kept.find(tx.connection, tx.now)
+        found = kept.find(tx.connection, tx.steady)
         if found is not None:
             return found[0]
         kept.take(tx)
@@ -107,8 +107,8 @@ async def recall(request: Request, caller: Who, result_type: Any) -> Any:
     kept: _Kept[Any] | None = await _kept(request, caller, result_type, None)
     if kept is None:
         return None
-    now = house(request).clock.now()
-    found = await house(request).store.read(lambda connection: kept.find(connection, now))
+    steady = house(request).clock.steady()
+    found = await house(request).store.read(lambda connection: kept.find(connection, steady))
     return None if found is None else found[0]
 
 
@@ -120,7 +120,8 @@ async def keep(request: Request, caller: Who, result_type: Any, result: Any) -> 
 
 def forget_old_keys(tx: Transaction) -> None:
     """Drop what was kept for longer than promised."""
-    tx.connection.execute(delete(idempotency_keys).where(idempotency_keys.c.created_at < tx.now - KEEP_SECONDS * 1000))
+    old = idempotency_keys.c.created_at < tx.steady - KEEP_SECONDS * 1000
+    tx.connection.execute(delete(idempotency_keys).where(old))
 
 
 async def tell_delivery(request: Request, response: Response, cart_id: int, seq: int | None) -> None:

@@ -18,7 +18,7 @@ from duckycart.store.engine import Store
 log = structlog.get_logger()
 
 HEARTBEAT_SECONDS: Final = 15.0  # of silence, then a stream says that it lives
-OVERLAP_MS: Final = 60_000  # how far clocks and long transactions of others may disagree with ours
+OVERLAP_MS: Final = 60_000  # how far readings and long transactions of others may lie behind ours
 
 Name = tuple[Literal["session", "cart"], int]
 
@@ -32,7 +32,7 @@ class Channels:
         self._bus = bus
         self._topics: dict[Name, Topic] = {}
         self._stopping = False
-        self._since = clock.now()  # of the last sweep that succeeded (milliseconds); nobody listens yet
+        self._since = store.clock.steady()  # of the last sweep that succeeded; nobody listens yet
 
     def __len__(self) -> int:
         return sum(len(topic.listeners) for topic in self._topics.values())
@@ -104,8 +104,8 @@ class Channels:
                 self._say(topic, topic.found(news))
 
     async def _sweep_screens(self) -> None:
-        started = self._clock.now()
-        since = min(self._since, started) - OVERLAP_MS
+        started = self._store.clock.steady()
+        since = self._since - OVERLAP_MS
         for cart_id, key in await self._store.read(lambda connection: changed_screens(connection, since)):
             topic = self._topics.get(("cart", cart_id))
             for listener in () if topic is None else topic.listeners:

@@ -12,7 +12,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, bindparam, exists, func, literal, select, update
 
 from duckycart.hardware.link import Send
-from duckycart.lifecycle.carts import CART_COLUMNS, Cart, lock_cart
+from duckycart.lifecycle.carts import CART_COLUMNS, CHANGED_NOW, Cart, changed_now, lock_cart
 from duckycart.lifecycle.effects import Superseded
 from duckycart.store.engine import Transaction
 from duckycart.store.tables import OUTSTANDING, carts, commands, nodes
@@ -52,7 +52,9 @@ class Filled:
     previous_node: str | None = None  # of a claim: who held the link until now, None if nobody did
 
 
-def catch_up(cart: Cart, outstanding: Sequence[Outstanding], now: int) -> tuple[list[Outstanding], list[Outstanding]]:
+def catch_up(
+    cart: Cart, outstanding: Sequence[Outstanding], steady: int
+) -> tuple[list[Outstanding], list[Outstanding]]:
     """(what to send, what is void), both in the order of `outstanding`, which is that of seq.
 
     - `generate_qr`: the newest, if a QR of this round is still valid and the cart is available;
@@ -66,7 +68,7 @@ def catch_up(cart: Cart, outstanding: Sequence[Outstanding], now: int) -> tuple[
     for row in outstanding:
         match row.command.type:
             case CommandType.GENERATE_QR:
-                valid = cart.status == "available" and cart.qr_expires_at > now
+                valid = cart.status == "available" and cart.qr_expires_at > steady
                 keep = valid and row.seq == newest[CommandType.GENERATE_QR]
             case CommandType.END_SESSION:
                 keep = row.session_attempted
@@ -119,9 +121,7 @@ _LOCK_MANY: Final = (
     .with_for_update(key_share=True)
 )
 _CLAIM: Final = (
-    update(carts)
-    .where(_AMONG)
-    .values(link_epoch=carts.c.link_epoch + 1, link_node=bindparam("node"), link_changed_at=bindparam("at"))
+    update(carts).where(_AMONG).values(link_epoch=carts.c.link_epoch + 1, link_node=bindparam("node"), **CHANGED_NOW)
 )
 _REBOOT: Final = (
     update(carts)
@@ -135,14 +135,14 @@ _FORGET: Final = _THEIR_COMMANDS.where(commands.c.state != "superseded").values(
 _FORGET_SESSION: Final = _FORGET.where(commands.c.session_id == carts.c.session_id)
 _FORGET_QR: Final = _FORGET.where(
     carts.c.session_id.is_(None),
-    carts.c.qr_expires_at > bindparam("now"),
+    carts.c.qr_expires_at > bindparam("steady"),
     commands.c.seq == carts.c.last_seq,
     commands.c.type == CommandType.GENERATE_QR.value,
 )
 _RELEASE: Final = (
     update(carts)
     .where(carts.c.id == bindparam("cart"), carts.c.link_epoch == bindparam("epoch"))
-    .values(link_node=None, link_changed_at=bindparam("at"))
+    .values(link_node=None, **CHANGED_NOW)
 )
 
 _OWNERS: Final = select(carts.c.id, carts.c.link_epoch, carts.c.link_node)
@@ -153,7 +153,7 @@ _TAKE_BACK: Final = (
     .where(
         carts.c.id == bindparam("cart"), carts.c.link_epoch == bindparam("epoch"), carts.c.link_node.is_(None),
     )
-    .values(link_node=bindparam("node"), link_changed_at=bindparam("at"))
+    .values(link_node=bindparam("node"), **CHANGED_NOW)
 )  # fmt: skip
 
 
@@ -180,7 +180,7 @@ def claim_many(tx: Transaction, claims: Sequence[Claim], node: str) -> list[Fill
         generation = cart.boot_generation + (cart.id in reboots)
         claimed[cart.id] = replace(cart, link_epoch=cart.link_epoch + 1, link_node=node, boot_generation=generation)
     if claimed:
-        tx.connection.execute(_CLAIM, {"carts": list(claimed), "node": node, "at": tx.now})
+        tx.connection.execute(_CLAIM, {"carts": list(claimed), "node": node, **changed_now(tx)})
     if reboots:
         # All that receipts may hold, at once and in their order, before some of it changes.
         tx.connection.execute(_LOCK_COMMANDS, {"carts": list(claimed), "after_seq": 0}).close()
@@ -197,7 +197,7 @@ def _forget(tx: Transaction, rebooted: list[int]) -> None:
     """A cart that rebooted lost what it had received of the present, its session or the QR on its screen: that counts
     as not received again (F32)."""
     tx.connection.execute(_FORGET_SESSION, {"carts": rebooted})
-    tx.connection.execute(_FORGET_QR, {"carts": rebooted, "now": tx.now})
+    tx.connection.execute(_FORGET_QR, {"carts": rebooted, "steady": tx.steady})
 
 
 def fill(tx: Transaction, cart_id: int, epoch: int, after_seq: int) -> Filled | None:
@@ -218,7 +218,7 @@ def _hand_out(tx: Transaction, locked: Collection[Cart], after_seq: int) -> dict
     handing_out = []
     dropped = []
     for cart in locked:
-        send, void = catch_up(cart, outstanding.get(cart.id, ()), tx.now)
+        send, void = catch_up(cart, outstanding.get(cart.id, ()), tx.steady)
         if send:
             handing_out.append(cart.id)
         dropped += [{"cart": cart.id, "of_seq": row.seq} for row in void]
@@ -234,7 +234,9 @@ def _hand_out(tx: Transaction, locked: Collection[Cart], after_seq: int) -> dict
 
 def release_many(tx: Transaction, links: Iterable[tuple[int, int]]) -> None:
     """The links of these (cart, epoch) are gone. Changes nothing where a newer one came meanwhile (F02)."""
-    gone = [{"cart": cart_id, "epoch": epoch, "at": tx.now} for cart_id, epoch in sorted(links)]  # locks in one order
+    gone = [
+        {"cart": cart_id, "epoch": epoch, **changed_now(tx)} for cart_id, epoch in sorted(links)
+    ]  # locks in one order
     if gone:
         tx.connection.execute(_RELEASE, gone)
 
@@ -249,7 +251,7 @@ def take_back(tx: Transaction, links: Mapping[int, int], node: str) -> None:
     if there and node not in there:
         return
     held = [
-        {"cart": cart_id, "epoch": epoch, "node": node, "at": tx.now} for cart_id, epoch in sorted(links.items())
+        {"cart": cart_id, "epoch": epoch, "node": node, **changed_now(tx)} for cart_id, epoch in sorted(links.items())
     ]  # locks in one order
     if held:
         tx.connection.execute(_TAKE_BACK, held)
@@ -257,9 +259,8 @@ def take_back(tx: Transaction, links: Mapping[int, int], node: str) -> None:
 
 def release_all(tx: Transaction) -> None:
     """No link survives its server: at the start of the only server of a store, every cart is offline."""
-    tx.connection.execute(
-        update(carts).where(carts.c.link_node.is_not(None)).values(link_node=None, link_changed_at=tx.now)
-    )
+    there = update(carts).where(carts.c.link_node.is_not(None))
+    tx.connection.execute(there.values(link_node=None, **CHANGED_NOW), changed_now(tx))
 
 
 def behind(connection: Connection, node: str) -> dict[int, int]:
@@ -278,7 +279,7 @@ def behind(connection: Connection, node: str) -> dict[int, int]:
 
 
 def changed_hands(connection: Connection, since: int) -> list[Owner]:
-    """Of every cart whose link was claimed, released or withdrawn since then."""
+    """Of every cart whose link was claimed, released or withdrawn since then (steady)."""
     return _owners(connection.execute(_OWNERS.where(carts.c.link_changed_at >= since)))
 
 

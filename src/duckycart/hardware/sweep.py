@@ -8,7 +8,6 @@ from typing import Final
 import structlog
 from sqlalchemy import Connection
 
-from duckycart.clock import Clock
 from duckycart.errors import DuckyCartError
 from duckycart.hardware.catchup import Owner, behind, changed_hands, held_by, owners_of, take_back
 from duckycart.hardware.dispatch import Dispatch
@@ -19,23 +18,22 @@ log = structlog.get_logger()
 
 SWEEP_SECONDS: Final = 2.0
 SLICE: Final = 500  # carts; 50,000 are gone through in some three minutes
-OVERLAP_MS: Final = 60_000  # how far nodes' clocks and long transactions may disagree with ours
+OVERLAP_MS: Final = 60_000  # how far other nodes' readings and long transactions may lie behind ours
 
 
 class Sweep:
     """Looks at the store every SWEEP_SECONDS; cheap when nothing is wrong."""
 
-    def __init__(self, store: Store, clock: Clock, dispatch: Dispatch) -> None:
+    def __init__(self, store: Store, dispatch: Dispatch) -> None:
         self._store = store
-        self._clock = clock
         self._dispatch = dispatch
         self._since = 0  # of the last sweep that succeeded
         self._compared = 0  # the cart up to which links were compared with rows, whenever these changed
         self._accounted = 0  # the cart up to which rows that name this node were compared with links
 
     async def __call__(self) -> None:
-        started = self._clock.now()
-        since = min(self._since, started) - OVERLAP_MS  # the machine's clock may have been set back
+        started = self._store.clock.steady()
+        since = self._since - OVERLAP_MS
         try:
             await self._compare_owners(await self._store.read(lambda connection: changed_hands(connection, since)))
             await self._compare_owners(await self._next_slices())

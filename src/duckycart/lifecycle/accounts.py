@@ -82,14 +82,14 @@ def find_account(connection: Connection, name: str) -> tuple[User, str | None] |
 
 
 def begin_guest(tx: Transaction, cart_id: int, qr_round: int, expires_at: int) -> User:
-    """A shopper without an account, for the one session that this QR can start.
+    """A shopper without an account, for the one session that this QR can start; `expires_at` is steady.
 
     Raises NotFound for an unknown cart, Gone when the QR is void or expired.
     """
     cart = lock_cart(tx, cart_id)
     if qr_round != cart.qr_round:
         raise Gone("qr_void", "This QR was already used; please scan the one on the cart now.", cart_id=cart_id)
-    if tx.now >= expires_at:
+    if tx.steady >= expires_at:
         raise Gone("qr_expired", "This QR has expired; please scan the one on the cart now.", cart_id=cart_id)
     row = tx.connection.execute(
         insert(users)

@@ -153,7 +153,7 @@ def add_item(tx: Transaction, who: Who, session_id: int, barcode: int, weight: i
                 "quantity": 1,
                 "unit_price": price,
                 "saved_weight": saved,
-                "added_at": tx.now,
+                "added_at": tx.steady,
             },
         )
     else:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Row, and_, bindparam, insert, select, text, update
+from sqlalchemy import BindParameter, Row, and_, bindparam, insert, select, text, update
 
 from duckycart.errors import NotFound
 from duckycart.lifecycle.effects import Alarm, Queued
@@ -60,6 +60,17 @@ _MOVE: Final = (
     )
 )
 
+# The values of an UPDATE that changes a link's epoch or node, with `changed_now` for its parameters.
+CHANGED_NOW: Final[dict[str, BindParameter[int]]] = {
+    "link_changed_at": bindparam("changed_steady"),
+    "link_changed_wall": bindparam("changed_wall"),
+}
+
+
+def changed_now(tx: Transaction) -> dict[str, int]:
+    """When a link changed, by both clocks."""
+    return {"changed_steady": tx.steady, "changed_wall": tx.now}
+
 
 @dataclass(frozen=True, slots=True)
 class Cart:
@@ -71,16 +82,16 @@ class Cart:
     status: str
     session_id: int | None
     qr_round: int
-    qr_expires_at: int
+    qr_expires_at: int  # steady
     last_seq: int
     link_epoch: int
     link_node: str | None
-    link_changed_at: int
+    link_changed_at: int  # steady
     boot_generation: int
 
-    def away_seconds(self, now: int) -> float:
+    def away_seconds(self, steady: int) -> float:
         """For how long no node has held a link of this cart; 0 while one does."""
-        return 0.0 if self.link_node is not None else (now - self.link_changed_at) / 1000
+        return 0.0 if self.link_node is not None else (steady - self.link_changed_at) / 1000
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, bindparam, select
 
 from duckycart.errors import Gone, NotFound
 from duckycart.lifecycle.who import Who, find_session
-from duckycart.store.tables import carts, fraud_warnings, payments, sessions
+from duckycart.store.tables import ENDED_STEADY, carts, fraud_warnings, payments, sessions
 
 GRACE_SECONDS: Final = 60  # after a session's end, for screens that were away when it was said (F39)
 
@@ -43,7 +43,7 @@ class News:
     final: bool = False  # the session is over, there will be no more
 
 
-_STATE: Final = select(sessions.c.version, sessions.c.ended_at, sessions.c.end_reason).where(
+_STATE: Final = select(sessions.c.version, ENDED_STEADY, sessions.c.end_reason).where(
     sessions.c.id == bindparam("session")
 )
 _START: Final = (
@@ -73,7 +73,7 @@ def final_news(cart_id: int, session_id: int, version: int, end_reason: str) -> 
     return News(kind, cart_id, session_id, version, final=True)
 
 
-def present_news(connection: Connection, who: Who, session_id: int, now: int) -> News:
+def present_news(connection: Connection, who: Who, session_id: int, steady: int) -> News:
     """What a newcomer is told: that there is a basket to look at, or how the session ended.
 
     Raises NotFound for another's session, Gone for one that ended more than GRACE_SECONDS ago.
@@ -82,7 +82,7 @@ def present_news(connection: Connection, who: Who, session_id: int, now: int) ->
     version, ended_at, end_reason = connection.execute(_STATE, {"session": session_id}).one()
     if ended_at is None:
         return News(NewsKind.CART_UPDATED, session.cart_id, session_id, version)
-    if now - ended_at > GRACE_SECONDS * 1000:
+    if steady - ended_at > GRACE_SECONDS * 1000:
         raise Gone("session_over", "This session is over.", session_id=session_id)
     return final_news(session.cart_id, session_id, version, end_reason)
 

@@ -21,7 +21,7 @@ from duckycart.lifecycle.transitions import Event, Phase, decide
 from duckycart.lifecycle.who import Who, find_session
 from duckycart.payments.provider import OpenedPayment
 from duckycart.store.engine import Transaction
-from duckycart.store.tables import payments, sessions
+from duckycart.store.tables import PAYMENT_STEADY, payments, sessions
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Payment:
     state: str  # creating, open, paid, failed, cancelled, paid_extra
     amount: int  # minor units
     currency: str
-    created_at: int
+    created_at: int  # steady
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ _COLUMNS: Final = (
     payments.c.state,
     payments.c.amount,
     payments.c.currency,
-    payments.c.created_at,
+    PAYMENT_STEADY.label("created_at"),
 )
 
 
@@ -156,6 +156,7 @@ def create_payment(
         "amount": total,
         "currency": rules.currency,
         "created_at": tx.now,
+        "created_steady": tx.steady,
     }
     news = None
     if _find(tx.connection, _NEWEST_OF_SESSION, session=session_id) is None:
@@ -310,7 +311,7 @@ def settle_payment(tx: Transaction, payment_id: int, amount: int | None, currenc
 
 
 def unsettled_payments(
-    connection: Connection, now: int, rules: Rules, asking_seconds: int, after: int, limit: int
+    connection: Connection, steady: int, rules: Rules, asking_seconds: int, after: int, limit: int
 ) -> list[Payment]:
     """What the reconciler must look at, in the order of its ids: `limit` of those after `after`.
 
@@ -324,10 +325,10 @@ def unsettled_payments(
             payments.c.id > after,
             or_(
                 and_(payments.c.state == "failed", payments.c.provider_ref.is_not(None)),
-                and_(payments.c.state == "creating", payments.c.created_at < now - asking_seconds * 1000),
+                and_(payments.c.state == "creating", steady - asking_seconds * 1000 > PAYMENT_STEADY),
                 and_(
                     OPEN,
-                    or_(payments.c.created_at < now - rules.payment_seconds * 1000, ~sessions.c.is_active),
+                    or_(steady - rules.payment_seconds * 1000 > PAYMENT_STEADY, ~sessions.c.is_active),
                 ),
             ),
         )

@@ -16,7 +16,7 @@ class Qr:
 
     cart_id: int
     round: int
-    expires_at: int
+    expires_at: int  # steady
     seq: int | None
 
 
@@ -28,20 +28,20 @@ def get_qr(tx: Transaction, cart_id: int, rules: Rules, *, even_in_use: bool = F
     Conflict when the cart is in use, out of service or away.
     """
     standing = stand(tx, cart_id)
-    expires_at = tx.now + rules.qr_seconds * 1000
+    expires_at = tx.steady + rules.qr_seconds * 1000
     if even_in_use and standing.phase is not Phase.AVAILABLE:
         return Qr(cart_id, standing.cart.qr_round - 1, expires_at, None)
     outcome = decide(Event.GET_QR, standing.phase, cart_id=cart_id)
-    refuse_unfit(standing.cart, tx.now, rules)
+    refuse_unfit(standing.cart, tx.steady, rules)
     assert outcome.command is not None
     tx.effects.append(Happened(Event.GET_QR, cart_id))
     seq = queue_command(tx, replace(standing.cart, qr_expires_at=expires_at), outcome.command, None)
     return Qr(cart_id, standing.cart.qr_round, expires_at, seq)
 
 
-def refuse_unfit(cart: Cart, now: int, rules: Rules) -> None:
+def refuse_unfit(cart: Cart, steady: int, rules: Rules) -> None:
     """Raises Conflict for a cart that can start no session now, whatever its phase."""
     if cart.disabled or cart.out_of_service:
         raise Conflict("out_of_service", "This cart is out of service; please take another one.", cart_id=cart.id)
-    if rules.refuse_offline and cart.away_seconds(now) > rules.offline_seconds:
+    if rules.refuse_offline and cart.away_seconds(steady) > rules.offline_seconds:
         raise Conflict("cart_offline", "This cart is not connected; please take another one.", cart_id=cart.id)

@@ -1,4 +1,9 @@
-"""What is forgotten of sessions that are long over: who it was and what was in the basket. The books stay."""
+"""What is forgotten of sessions that are long over: who it was and what was in the basket. The books stay.
+
+How long is counted in days of the calendar, for whoever promised to keep nothing longer; so the time of day decides.
+Should it be wrong, nothing goes by it that is still in use: no session that ended within IN_USE_SECONDS by the steady
+clock, no guest that a QR may still let in, no result that its Idempotency-Key may still ask for.
+"""
 
 from dataclasses import dataclass
 from typing import Final
@@ -7,10 +12,12 @@ from sqlalchemy import and_, delete, exists, insert, select, update
 
 from duckycart.store.engine import Transaction
 from duckycart.store.tables import (
+    ENDED_STEADY,
     OUTSTANDING,
     alarms,
     analytics,
     basket_lines,
+    carts,
     commands,
     fraud_warnings,
     idempotency_keys,
@@ -20,6 +27,7 @@ from duckycart.store.tables import (
     users,
 )
 
+IN_USE_SECONDS: Final = 24 * 3600
 BATCH: Final = 200  # sessions in one transaction, so that a running server waits for milliseconds
 _SETTLED: Final = ("received", "superseded")
 FORGOTTEN: Final = "Forgotten shopper"
@@ -52,7 +60,12 @@ def forget_sessions(tx: Transaction, before: int) -> Forgotten:
     old = list(
         tx.connection.scalars(
             select(sessions.c.id)
-            .where(sessions.c.ended_at < before, sessions.c.user_id != nobody, ~unheard)
+            .where(
+                sessions.c.ended_at < before,
+                tx.steady - ENDED_STEADY > IN_USE_SECONDS * 1000,
+                sessions.c.user_id != nobody,
+                ~unheard,
+            )
             .order_by(sessions.c.id)
             .limit(BATCH)
         )
@@ -69,20 +82,25 @@ def forget_sessions(tx: Transaction, before: int) -> Forgotten:
 
 def forget_the_rest(tx: Transaction, before: int) -> Forgotten:
     """What belongs to no session and is older: guests, QR commands that were settled, alarms, webhooks."""
-    unused = ~exists().where(sessions.c.user_id == users.c.id)
+    used = exists().where(sessions.c.user_id == users.c.id)
+    may_join = exists().where(
+        carts.c.id == users.c.guest_cart_id,
+        carts.c.qr_round == users.c.guest_round,
+        carts.c.qr_expires_at > tx.steady,
+    )
     guests = delete(users).where(
-        users.c.email.is_(None), users.c.guest_cart_id.is_not(None), users.c.created_at < before, unused
+        users.c.email.is_(None), users.c.guest_cart_id.is_not(None), users.c.created_at < before, ~used, ~may_join
     )
     settled = delete(commands).where(
         commands.c.session_id.is_(None), commands.c.queued_at < before, commands.c.state.in_(_SETTLED)
     )
     others = 0
-    for table, at in (
-        (alarms, alarms.c.at),
-        (provider_events, provider_events.c.received_at),
-        (idempotency_keys, idempotency_keys.c.created_at),
+    for table, old in (
+        (alarms, alarms.c.at < before),
+        (provider_events, provider_events.c.received_at < before),
+        (idempotency_keys, idempotency_keys.c.created_at < tx.steady - IN_USE_SECONDS * 1000),
     ):
-        others += tx.connection.execute(delete(table).where(at < before)).rowcount
+        others += tx.connection.execute(delete(table).where(old)).rowcount
     return Forgotten(
         guests=tx.connection.execute(guests).rowcount,
         commands=tx.connection.execute(settled).rowcount,

@@ -24,7 +24,7 @@ def name_of(key_hash: bytes) -> str:
 
 
 def changed_screens(connection: Connection, since: int) -> list[tuple[int, str | None]]:
-    """(cart, name of the key that opens its screen now) of every cart where that changed since then."""
+    """(cart, name of the key that opens its screen now) of every cart where that changed since then (steady)."""
     return [
         (row.id, None if row.key_hash is None else name_of(row.key_hash))
         for row in connection.execute(_CHANGED, {"since": since})

@@ -45,13 +45,19 @@ _INSERT: Final = insert(sessions).returning(sessions.c.id)
 _END: Final = (
     update(sessions)
     .where(sessions.c.id == bindparam("session"))
-    .values(is_active=False, ended_at=bindparam("at"), end_reason=bindparam("reason"), version=sessions.c.version + 1)
+    .values(
+        is_active=False,
+        ended_at=bindparam("at"),
+        ended_steady=bindparam("steady"),
+        end_reason=bindparam("reason"),
+        version=sessions.c.version + 1,
+    )
     .returning(sessions.c.user_id, sessions.c.created_at, sessions.c.version)
 )
 _TOUCH: Final = (
     update(sessions)
     .where(sessions.c.id == bindparam("session"))
-    .values(touched_at=bindparam("at"), idle_reported_at=None)
+    .values(touched_at=bindparam("steady"), touched_wall=bindparam("at"), idle_reported_at=None)
 )
 _CHANGE: Final = _TOUCH.values(version=sessions.c.version + 1).returning(sessions.c.version)
 _INSERT_ANALYTICS: Final = insert(analytics)
@@ -66,7 +72,7 @@ _PAID: Final = select(func.coalesce(func.sum(payments.c.amount), 0)).where(
 
 def touch_session(tx: Transaction, session_id: int) -> None:
     """Note a sign of life."""
-    tx.connection.execute(_TOUCH, {"session": session_id, "at": tx.now})
+    tx.connection.execute(_TOUCH, {"session": session_id, "at": tx.now, "steady": tx.steady})
 
 
 def change_session(tx: Transaction, session_id: int) -> int:
@@ -74,7 +80,8 @@ def change_session(tx: Transaction, session_id: int) -> int:
 
     The caller tells exactly one piece of news of this version: listeners wait for the one that they miss.
     """
-    version: int = tx.connection.execute(_CHANGE, {"session": session_id, "at": tx.now}).scalar_one()
+    keys = {"session": session_id, "at": tx.now, "steady": tx.steady}
+    version: int = tx.connection.execute(_CHANGE, keys).scalar_one()
     return version
 
 
@@ -101,9 +108,9 @@ def create_session(
         seq = tx.connection.execute(_START_SEQ, {"session": active.id}).scalar_one()
         session = SessionView(active.id, cart_id, user_id, True, active.created_at, None)
         return Started(session, seq)
-    _refuse_void_qr(cart, standing.phase, qr_round, expires_at, tx.now)
+    _refuse_void_qr(cart, standing.phase, qr_round, expires_at, tx.steady)
     outcome = decide(Event.CREATE_SESSION, standing.phase, cart_id=cart_id)
-    refuse_unfit(cart, tx.now, rules)
+    refuse_unfit(cart, tx.steady, rules)
     if active is not None:
         raise Conflict(
             "shopper_has_session",
@@ -113,8 +120,9 @@ def create_session(
         )
     _refuse_user(tx.connection, user_id, cart_id, qr_round)
     assert outcome.command is not None
-    new = {"cart_id": cart_id, "user_id": user_id, "qr_round": qr_round, "created_at": tx.now, "touched_at": tx.now}
-    session_id: int = tx.connection.execute(_INSERT, {**new, "is_active": True, "version": 1}).scalar_one()
+    new = {"cart_id": cart_id, "user_id": user_id, "qr_round": qr_round, "is_active": True, "version": 1}
+    times = {"created_at": tx.now, "touched_at": tx.steady, "touched_wall": tx.now}
+    session_id: int = tx.connection.execute(_INSERT, {**new, **times}).scalar_one()
     tx.effects.append(Happened(Event.CREATE_SESSION, cart_id, session_id, {"user": user_id}))
     busy = replace(cart, status="in_use", session_id=session_id, qr_round=cart.qr_round + 1, qr_expires_at=0)
     seq = queue_command(tx, busy, outcome.command, session_id)
@@ -122,12 +130,12 @@ def create_session(
     return Started(SessionView(session_id, cart_id, user_id, True, tx.now, None), seq)
 
 
-def _refuse_void_qr(cart: Cart, phase: Phase, qr_round: int, expires_at: int, now: int) -> None:
+def _refuse_void_qr(cart: Cart, phase: Phase, qr_round: int, expires_at: int, steady: int) -> None:
     if qr_round == cart.qr_round - 1 and phase is not Phase.AVAILABLE:
         return  # the loser of two phones on one QR: the table tells him that the cart is in use
     if qr_round != cart.qr_round:
         raise Gone("qr_void", "This QR was already used; please scan the one on the cart now.", cart_id=cart.id)
-    if now >= expires_at:
+    if steady >= expires_at:
         raise Gone("qr_expired", "This QR has expired; please scan the one on the cart now.", cart_id=cart.id)
 
 
@@ -152,7 +160,7 @@ def finish_session(tx: Transaction, standing: Standing, event: Event, reason: st
     assert cart.session_id is not None
     assert outcome.command is not None
     session_id = cart.session_id
-    ending = {"session": session_id, "at": tx.now, "reason": reason}
+    ending = {"session": session_id, "at": tx.now, "steady": tx.steady, "reason": reason}
     user_id, started_at, version = tx.connection.execute(_END, ending).one()
     units, total = basket_total(tx.connection, session_id)
     paid = tx.connection.execute(_PAID, {"session": session_id}).scalar_one()
@@ -200,13 +208,13 @@ def force_end(tx: Transaction, who: Who, session_id: int, rules: Rules) -> Ended
     return finish_session(tx, stand_in(tx, who, session_id), Event.END_BY_FORCE, "forced", rules)
 
 
-def idle_sessions(connection: Connection, now: int, rules: Rules) -> list[tuple[int, int]]:
+def idle_sessions(connection: Connection, steady: int, rules: Rules) -> list[tuple[int, int]]:
     """(session, cart) of what has shown no sign of life for too long and was not yet reported."""
     rows = connection.execute(
         select(sessions.c.id, sessions.c.cart_id)
         .where(
             sessions.c.is_active,
-            sessions.c.touched_at < now - rules.idle_seconds * 1000,
+            sessions.c.touched_at < steady - rules.idle_seconds * 1000,
             sessions.c.idle_reported_at.is_(None),
         )
         .limit(200)
@@ -241,7 +249,7 @@ def _still_idle(tx: Transaction, session_id: int, rules: Rules) -> bool:
     touched_at, reported_at = tx.connection.execute(
         select(sessions.c.touched_at, sessions.c.idle_reported_at).where(sessions.c.id == session_id)
     ).one()
-    return bool(touched_at < tx.now - rules.idle_seconds * 1000) and reported_at is None
+    return bool(touched_at < tx.steady - rules.idle_seconds * 1000) and reported_at is None
 
 
 def active_session(connection: Connection, cart_id: int) -> SessionView:

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, bindparam, select
+from sqlalchemy import Connection, Row, bindparam, or_, select
 
 from duckycart.errors import NotFound, Unauthenticated
-from duckycart.store.tables import sessions
+from duckycart.store.tables import ENDED_STEADY, sessions
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,7 @@ class ByLegacyScreen:
 
 Who = ByCart | ByShopper | ByOperator | ByScreen | ByCartScreen | ByLegacyScreen
 
+GUEST_SECONDS: Final = 12 * 3600  # after the session's end, to look at what was bought; as long as a shopper may
 SCREEN_SECONDS: Final = 15 * 60  # after the end of a session that was paid, for a receipt and a thank-you on the screen
 
 SESSION_COLUMNS: Final = (
@@ -65,7 +66,9 @@ SESSION_COLUMNS: Final = (
     sessions.c.end_reason,
 )
 _SESSION: Final = select(*SESSION_COLUMNS).where(sessions.c.id == bindparam("session"))
-_ENDING: Final = select(sessions.c.ended_at, sessions.c.end_reason).where(sessions.c.id == bindparam("session"))
+_ENDING: Final = select(ENDED_STEADY.label("ended_at"), sessions.c.end_reason).where(
+    sessions.c.id == bindparam("session")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +107,14 @@ def find_session(connection: Connection, who: Who, session_id: int) -> SessionVi
     return session
 
 
-def admit_screen(connection: Connection, session_id: int, now: int) -> None:
+def guest_may(connection: Connection, user_id: int, steady: int) -> bool:
+    """Whether a guest's session makes its token good, however old that is: while it lasts, and GUEST_SECONDS more."""
+    over = steady - GUEST_SECONDS * 1000
+    lasts = select(sessions.c.id).where(sessions.c.user_id == user_id, or_(sessions.c.is_active, over < ENDED_STEADY))
+    return connection.execute(lasts.limit(1)).one_or_none() is not None
+
+
+def admit_screen(connection: Connection, session_id: int, steady: int) -> None:
     """Let the screen with a token for this session read it.
 
     Raises Unauthenticated when the session is over: at once where it was not paid, because fielded screens go back to
@@ -113,5 +123,5 @@ def admit_screen(connection: Connection, session_id: int, now: int) -> None:
     row = connection.execute(_ENDING, {"session": session_id}).one_or_none()
     if row is not None and row.end_reason not in (None, "paid"):
         raise Unauthenticated("ended_unpaid", "The session of this screen has ended, and nothing was paid.")
-    if row is None or (row.ended_at is not None and now - row.ended_at > SCREEN_SECONDS * 1000):
+    if row is None or (row.ended_at is not None and steady - row.ended_at > SCREEN_SECONDS * 1000):
         raise Unauthenticated("expired_token", "The session of this screen is over.")

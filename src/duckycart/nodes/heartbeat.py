@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Row, and_, bindparam, delete, func, insert, s
 
 from duckycart.clock import Clock
 from duckycart.errors import DuckyCartError
+from duckycart.lifecycle.carts import CHANGED_NOW, changed_now
 from duckycart.store.engine import Store, Transaction
 from duckycart.store.tables import carts, nodes
 
@@ -31,7 +32,7 @@ _BEAT: Final = (
     .values(beats=nodes.c.beats + 1, seen_at=bindparam("at"), links=bindparam("held"))
 )
 _OTHERS: Final = select(nodes.c.id, nodes.c.beats).where(nodes.c.id != bindparam("node"))
-_OFFLINE: Final = update(carts).values(link_node=None, link_changed_at=bindparam("at"))
+_OFFLINE: Final = update(carts).values(link_node=None, **CHANGED_NOW)
 # One order for all who lock several; the lock is the one that an UPDATE takes.
 _IN_ORDER: Final = select(carts.c.id).order_by(carts.c.id).with_for_update(key_share=True)
 _RELEASE_OF: Final = _OFFLINE.where(carts.c.id.in_(_IN_ORDER.where(carts.c.link_node == bindparam("node"))))
@@ -65,7 +66,7 @@ def release_orphans(tx: Transaction) -> int:
         locked = tx.connection.execute(_LOCK_ORPHANS, {"after": last}).scalars().all()
         if locked:
             # In a statement of its own, which sees the nodes that began, and claimed, while the locks were waited for.
-            released += tx.connection.execute(_RELEASE_ORPHANS, {"carts": locked, "at": tx.now}).rowcount
+            released += tx.connection.execute(_RELEASE_ORPHANS, {"carts": locked, **changed_now(tx)}).rowcount
             last = locked[-1]
         if len(locked) < SLICE:
             return released
@@ -74,7 +75,7 @@ def release_orphans(tx: Transaction) -> int:
 def leave(tx: Transaction, node: str) -> None:
     """The node ends tidily; nobody needs to wait for its death, nor for releases that failed."""
     tx.connection.execute(delete(nodes).where(nodes.c.id == node))
-    tx.connection.execute(_RELEASE_OF, {"node": node, "at": tx.now})
+    tx.connection.execute(_RELEASE_OF, {"node": node, **changed_now(tx)})
 
 
 def count_others(connection: Connection, node: str) -> int:

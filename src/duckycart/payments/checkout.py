@@ -7,7 +7,6 @@ from typing import Final, TypeVar
 import structlog
 from sqlalchemy import Connection
 
-from duckycart.clock import Clock
 from duckycart.errors import Conflict, DuckyCartError, ProviderFailed
 from duckycart.lifecycle.payments import (
     Opened,
@@ -37,9 +36,9 @@ ROUND_SECONDS: Final = 10  # after which it begins no more of them, so that a pr
 class Checkout:
     """Creates, settles and reconciles payments with one provider."""
 
-    def __init__(self, store: Store, clock: Clock, rules: Rules, provider: Provider, provider_seconds: float) -> None:
+    def __init__(self, store: Store, rules: Rules, provider: Provider, provider_seconds: float) -> None:
         self._store = store
-        self._clock = clock
+        self._clock = store.clock
         self._rules = rules
         self.provider = provider
         self._provider_seconds = provider_seconds
@@ -103,8 +102,8 @@ class Checkout:
         self._reconciled = 0
 
     def _unsettled(self, connection: Connection) -> list[Payment]:
-        now = self._clock.now()
-        return unsettled_payments(connection, now, self._rules, ASKING_SECONDS, self._reconciled, AT_ONCE)
+        steady = self._clock.steady()
+        return unsettled_payments(connection, steady, self._rules, ASKING_SECONDS, self._reconciled, AT_ONCE)
 
     async def _take_up(self, payment: Payment) -> None:
         try:
@@ -119,7 +118,7 @@ class Checkout:
             await self._cancel(payment, payment.provider_ref)
             return
         active = await self._store.read(lambda c: session_is_active(c, payment.session_id))
-        expired = payment.created_at < self._clock.now() - self._rules.payment_seconds * 1000
+        expired = payment.created_at < self._clock.steady() - self._rules.payment_seconds * 1000
         if active and not expired:
             await self._open(payment)
         else:

@@ -3,15 +3,15 @@
 import hmac
 import json
 import re
+from collections.abc import Callable
 from hashlib import sha256
 from secrets import token_hex
 from typing import Final
 
-from duckycart.clock import Clock
 from duckycart.errors import BadRequest
 from duckycart.payments.provider import OpenedPayment, Outcome, ProviderEvent
 
-SIGNATURE: Final = "sandbox-signature"  # header: t=<seconds>,v1=<hex HMAC-SHA256 of "<t>.<body>">
+SIGNATURE: Final = "sandbox-signature"  # header: t=<steady seconds>,v1=<hex HMAC-SHA256 of "<t>.<body>">
 TOLERANCE_SECONDS: Final = 300
 
 _NAME: Final = re.compile(r"[!-~]{1,120}")
@@ -27,10 +27,11 @@ class Sandbox:
 
     name = "sandbox"
 
-    def __init__(self, public_url: str, signing_key: bytes, clock: Clock) -> None:
+    def __init__(self, public_url: str, signing_key: bytes, steady: Callable[[], int]) -> None:
+        """`steady` reads the shop's steady clock, in milliseconds: it signs and checks, so both are of one clock."""
         self._url = public_url
         self._secret = hmac.digest(signing_key, b"sandbox webhook", "sha256")
-        self._clock = clock
+        self._steady = steady
 
     async def open(self, token: str, amount: int, currency: str) -> OpenedPayment:
         return OpenedPayment(token, f"{self._url}/pay/{token}")
@@ -46,7 +47,7 @@ class Sandbox:
         return {SIGNATURE: self.sign(body), "content-type": "application/json"}, body
 
     def sign(self, body: bytes) -> str:
-        seconds = self._clock.now() // 1000
+        seconds = self._steady() // 1000
         return f"t={seconds},v1={self._mac(seconds, body)}"
 
     def event(self, headers: dict[str, str], body: bytes) -> ProviderEvent:
@@ -76,7 +77,7 @@ class Sandbox:
         right = self._mac(int(seconds), body)
         if not hmac.compare_digest(right.encode(), parts.get("v1", "").encode()):
             raise BadRequest("bad_signature", "The webhook's signature is wrong.")
-        if abs(self._clock.now() // 1000 - int(seconds)) > TOLERANCE_SECONDS:
+        if abs(self._steady() // 1000 - int(seconds)) > TOLERANCE_SECONDS:
             raise BadRequest("old_signature", "The webhook's signature is too old.")
 
     def _mac(self, seconds: int, body: bytes) -> str:

@@ -10,7 +10,7 @@ import structlog
 from sqlalchemy import URL, Engine
 from sqlalchemy.exc import DBAPIError
 
-from duckycart.clock import Clock
+from duckycart.clock import MachineClock
 from duckycart.errors import BadRequest, Unavailable
 from duckycart.store import postgres, sqlite
 from duckycart.store.address import locate
@@ -28,7 +28,7 @@ class Database:
     """It is there and has the schema of this version."""
 
     name: str  # for people: without a password
-    open: Callable[[Clock, EffectsHandler], Store]
+    open: Callable[[MachineClock, EffectsHandler], Store]
     # Now and then, in a thread: keep the lock on it. Raises DatabaseInUse, Unavailable; None where nothing is needed.
     hold: Callable[[], None] | None
     release: Callable[[], None]  # when this server is done with it
@@ -85,7 +85,7 @@ def engine_for(place: Path | URL) -> Engine:
     return postgres.engine_for(place) if isinstance(place, URL) else sqlite.engine_for(place)
 
 
-def transact(engine: Engine, clock: Clock, work: Callable[[Transaction], T]) -> T:
+def transact(engine: Engine, clock: MachineClock, work: Callable[[Transaction], T]) -> T:
     """One transaction by itself, beside servers that run."""
     if engine.dialect.name == "postgresql":
         return postgres.transact(engine, clock, work)

@@ -8,27 +8,33 @@ handed out, in the order of the commits, in the event loop, before the caller it
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from duckycart.errors import Conflict, DuckyCartError, Unavailable
 
+if TYPE_CHECKING:
+    from duckycart.store.steady import SteadyClock
+
 T = TypeVar("T")
 
 
 @dataclass(slots=True)
 class Transaction:
-    """What a transition works with: the connection, one reading of the clock, and what to tell afterwards."""
+    """What a transition works with: the connection, one reading of both clocks, and what to tell afterwards."""
 
     connection: Connection
-    now: int  # milliseconds since 1970, UTC
+    now: int  # milliseconds since 1970, UTC: the time of day, for people
+    steady: int  # milliseconds of the shop's steady clock (steady.py), for every decision of how long
     effects: list[object] = field(default_factory=list)
 
 
 class Store(Protocol):
     """Both stores keep these promises."""
+
+    clock: "SteadyClock"  # the steady hand of it may be read once a first transaction was run
 
     def write(self, work: Callable[[Transaction], T], *, hurry: bool = True) -> Awaitable[T]:
         """Run `work` as one transaction; awaiting gives its result once that is durable.
@@ -69,9 +75,9 @@ class Job:
         self.error: BaseException | None = None
         self.effects: list[object] = []
 
-    def run(self, connection: Connection, now: int) -> None:
+    def run(self, connection: Connection, clock: "SteadyClock") -> None:
         """Do the work, and remember its result; raises what the work raised, having kept nothing."""
-        tx = Transaction(connection, now)
+        tx = Transaction(connection, clock.now(), clock.read(connection))
         self.result = self.work(tx)
         self.effects = tx.effects
 

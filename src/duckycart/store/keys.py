@@ -17,5 +17,5 @@ def read_or_make_signing_keys(tx: Transaction) -> dict[str, bytes]:
         return {row.kid: row.secret for row in rows}
     # The same name everywhere, so that of two nodes that start at once only one makes it.
     kid, secret = "first", token_bytes(32)
-    tx.connection.execute(insert(signing_keys).values(kid=kid, secret=secret, created_at=tx.now))
+    tx.connection.execute(insert(signing_keys).values(kid=kid, secret=secret, created_at=tx.steady))
     return {kid: secret}

@@ -15,9 +15,10 @@ import structlog
 from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from duckycart.clock import Clock
+from duckycart.clock import MachineClock
 from duckycart.errors import DuckyCartError, Unavailable
 from duckycart.store.engine import DatabaseInUse, EffectsHandler, Job, Transaction, database_failed, violated
+from duckycart.store.steady import SteadyClock
 from duckycart.store.threads import ThreadedStore
 
 T = TypeVar("T")
@@ -65,10 +66,10 @@ def engine_for(url: URL) -> Engine:
     )
 
 
-def transact(engine: Engine, clock: Clock, work: Callable[[Transaction], T]) -> T:
+def transact(engine: Engine, clock: MachineClock, work: Callable[[Transaction], T]) -> T:
     """One transaction by itself, for the administration from the shell."""
     with engine.begin() as connection:
-        return work(Transaction(connection, clock.now()))
+        return work(Transaction(connection, clock.now(), SteadyClock(clock).read(connection)))
 
 
 class Tenancy:
@@ -111,7 +112,7 @@ class Tenancy:
 class PostgresStore(ThreadedStore):
     """Concurrent writer threads; two transitions of one cart wait for each other at its row."""
 
-    def __init__(self, url: URL, clock: Clock, on_effects: EffectsHandler) -> None:
+    def __init__(self, url: URL, clock: MachineClock, on_effects: EffectsHandler) -> None:
         super().__init__(engine_for(url), clock, on_effects, writers=WRITERS, readers=READERS)
         self._start()
 
@@ -164,7 +165,7 @@ class PostgresStore(ThreadedStore):
             try:
                 connection = connection or self._engine.connect()
                 with connection.begin():
-                    job.run(connection, self._clock.now())
+                    job.run(connection, self.clock)
                     committing = True
             except DBAPIError as error:
                 lost = connection is None or _lost(error)

@@ -19,8 +19,9 @@ import structlog
 from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from duckycart.clock import Clock
+from duckycart.clock import MachineClock
 from duckycart.store.engine import DatabaseInUse, EffectsHandler, Job, Transaction, database_failed, violated
+from duckycart.store.steady import SteadyClock
 from duckycart.store.threads import ThreadedStore
 
 T = TypeVar("T")
@@ -81,13 +82,13 @@ def driver_of(connection: Connection) -> sqlite3.Connection:
     return cast(sqlite3.Connection, connection.connection.driver_connection)
 
 
-def transact(engine: Engine, clock: Clock, work: Callable[[Transaction], T]) -> T:
+def transact(engine: Engine, clock: MachineClock, work: Callable[[Transaction], T]) -> T:
     """One transaction by itself, for the administration from the shell; waits up to PATIENT_SECONDS for a server."""
     with engine.connect() as connection:
         driver = driver_of(connection)
         begin_between_groups(driver)
         try:
-            result = work(Transaction(connection, clock.now()))
+            result = work(Transaction(connection, clock.now(), SteadyClock(clock).read(connection)))
             driver.execute("COMMIT")
         except BaseException:
             if driver.in_transaction:
@@ -118,7 +119,7 @@ def begin_between_groups(driver: sqlite3.Connection) -> None:
 class SqliteStore(ThreadedStore):
     """One writer thread that commits in groups."""
 
-    def __init__(self, path: Path, clock: Clock, on_effects: EffectsHandler) -> None:
+    def __init__(self, path: Path, clock: MachineClock, on_effects: EffectsHandler) -> None:
         super().__init__(engine_for(path), clock, on_effects, writers=1, readers=READERS)
         self._writing = self._engine.connect()  # the writer thread's; opened here, where a failure is heard
         self._start()
@@ -189,7 +190,7 @@ class SqliteStore(ThreadedStore):
         for last_try in (False, True):
             driver.execute("SAVEPOINT member")
             try:
-                job.run(connection, self._clock.now())
+                job.run(connection, self.clock)
                 driver.execute("RELEASE member")
             except BaseException as error:
                 if not driver.in_transaction:  # a SAVEPOINT now would begin, and its RELEASE commit, one of its own

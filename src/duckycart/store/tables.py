@@ -2,6 +2,11 @@
 
 Times are milliseconds since 1970 (UTC), money is in minor units, keys and tokens are kept only as SHA-256. Every
 constraint is named, because violations are translated by name.
+
+A time is by one of two clocks. What people read is the time of day. What decides how long something lasts is the shop's
+steady clock (steady.py), and such columns say so; what serves both has a second column, `…_steady` for the decision or
+`…_wall` for people. A server of the version before writes the time of day into the first, which is close, and nothing
+into the second, which may be missing for that reason.
 """
 
 from typing import Final
@@ -22,6 +27,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     false,
+    func,
     text,
 )
 
@@ -35,13 +41,24 @@ metadata = MetaData(
     }
 )
 
+steady_clock = Table(
+    # Where the shop's steady clock stood when it was last written down, in one row; none before the first server.
+    "steady_clock",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("ms", BigInteger, nullable=False),
+    Column("boot_id", String(64)),  # which start of which machine wrote it, None where that is not known
+    Column("boot_ms", BigInteger, nullable=False),  # for how long that machine had been running then
+    CheckConstraint("id = 1", name="one_row"),
+)
+
 signing_keys = Table(
     # Made at the first start and shared by every node, so that a restart voids no token.
     "signing_keys",
     metadata,
     Column("kid", String(32), primary_key=True),
     Column("secret", LargeBinary, nullable=False),
-    Column("created_at", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),  # steady: the newest signs
 )
 
 carts = Table(
@@ -56,16 +73,17 @@ carts = Table(
     Column("status", String(16), nullable=False, server_default="available"),
     Column("session_id", Integer),  # the active session, None while available
     Column("qr_round", Integer, nullable=False, server_default="1"),  # a QR of an earlier round is void
-    Column("qr_expires_at", BigInteger, nullable=False, server_default="0"),  # of this round's newest QR
+    Column("qr_expires_at", BigInteger, nullable=False, server_default="0"),  # steady; of this round's newest QR
     Column("last_seq", Integer, nullable=False, server_default="0"),  # of the cart's newest command, without gaps
     Column("link_epoch", Integer, nullable=False, server_default="0"),  # counts connections and withdrawals
     Column("link_node", String(80)),  # who holds the link, None while offline
-    Column("link_changed_at", BigInteger, nullable=False, server_default="0"),  # of epoch or node
+    Column("link_changed_at", BigInteger, nullable=False, server_default="0"),  # steady; of epoch or node
+    Column("link_changed_wall", BigInteger),
     Column("boot_id", String(64)),  # what the cart last said of its boot, None when it never did
     Column("boot_generation", Integer, nullable=False, server_default="0"),  # counts changes of boot_id
     Column("created_at", BigInteger, nullable=False),
     Column("screen_key_hash", LargeBinary),  # None: no key opens the cart's screen
-    Column("screen_changed_at", BigInteger, nullable=False, server_default="0"),  # of that key, or of `disabled`
+    Column("screen_changed_at", BigInteger, nullable=False, server_default="0"),  # steady; of key or `disabled`
     CheckConstraint("status IN ('available', 'in_use')", name="status"),
     CheckConstraint("(status = 'in_use') = (session_id IS NOT NULL)", name="in_use_has_session"),
     UniqueConstraint("key_hash", name="uq_carts_key_hash"),
@@ -85,6 +103,7 @@ nodes = Table(
     Column("links", Integer, nullable=False),  # carts connected to it at its last beat
     Column("started_at", BigInteger, nullable=False),
     Column("seen_at", BigInteger, nullable=False),  # by its own clock, for people
+    Column("clock_ahead", BigInteger),  # by how many ms that clock was ahead of the database's, None when not known
 )
 
 commands = Table(
@@ -145,9 +164,11 @@ sessions = Table(
     Column("is_active", Boolean, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("ended_at", BigInteger),
+    Column("ended_steady", BigInteger),
     Column("end_reason", String(12)),
     Column("held_at", BigInteger),  # of the first payment_created; the basket stays frozen from here on
-    Column("touched_at", BigInteger, nullable=False),  # the last sign of life of cart or shopper
+    Column("touched_at", BigInteger, nullable=False),  # steady; the last sign of life of cart or shopper
+    Column("touched_wall", BigInteger),
     Column("idle_reported_at", BigInteger),  # when an operator was told that it is idle with a full basket
     Column("version", Integer, nullable=False),  # grows with each change a screen may want to hear of
     CheckConstraint("is_active = (ended_at IS NULL)", name="active_until_ended"),
@@ -185,7 +206,7 @@ basket_lines = Table(
     Column("quantity", Integer, nullable=False),
     Column("unit_price", BigInteger, nullable=False),  # fixed when the line is added
     Column("saved_weight", BigInteger, nullable=False),  # grams, of all its units
-    Column("added_at", BigInteger, nullable=False),
+    Column("added_at", BigInteger, nullable=False),  # steady; the oldest is shown first
     PrimaryKeyConstraint("session_id", "product_id"),
     CheckConstraint("quantity > 0", name="quantity"),
 )
@@ -204,6 +225,7 @@ payments = Table(
     Column("amount", BigInteger, nullable=False),
     Column("currency", String(3), nullable=False),
     Column("created_at", BigInteger, nullable=False),
+    Column("created_steady", BigInteger),
     Column("opened_at", BigInteger),
     Column("closed_at", BigInteger),
     Column("news", String(20)),  # what screens were last told of it, None when nothing yet
@@ -295,7 +317,11 @@ idempotency_keys = Table(
     Column("key", String(200), nullable=False),
     Column("fingerprint", LargeBinary, nullable=False),  # SHA-256 of the body
     Column("result", Text, nullable=False),
-    Column("created_at", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),  # steady
     PrimaryKeyConstraint("scope", "key"),
     Index("ix_idempotency_keys_created_at", "created_at"),
 )
+
+# For decisions; of what a server of the version before wrote there is only the other.
+ENDED_STEADY: Final = func.coalesce(sessions.c.ended_steady, sessions.c.ended_at)
+PAYMENT_STEADY: Final = func.coalesce(payments.c.created_steady, payments.c.created_at)

@@ -11,9 +11,10 @@ from typing import Final, TypeVar
 import structlog
 from sqlalchemy import Connection, Engine
 
-from duckycart.clock import Clock
+from duckycart.clock import MachineClock
 from duckycart.errors import DuckyCartError, Unavailable
 from duckycart.store.engine import EffectsHandler, Job, Transaction, database_failed
+from duckycart.store.steady import SteadyClock
 
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -24,9 +25,11 @@ WAITING: Final = 20_000  # jobs, and as many reads; beyond it the answer is 503 
 class ThreadedStore(ABC):
     """See `Store`. Made inside the event loop that it answers to, on a database that has its schema."""
 
-    def __init__(self, engine: Engine, clock: Clock, on_effects: EffectsHandler, *, writers: int, readers: int) -> None:
+    def __init__(
+        self, engine: Engine, clock: MachineClock, on_effects: EffectsHandler, *, writers: int, readers: int
+    ) -> None:
         self._loop = asyncio.get_running_loop()
-        self._clock = clock
+        self.clock = SteadyClock(clock)
         self._on_effects = on_effects
         self._engine = engine
         self._hurry: deque[Job] = deque()
