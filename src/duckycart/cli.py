@@ -1,5 +1,6 @@
 """The shell's side of DuckyCart: `duckycart --help`."""
 
+import os
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -43,14 +44,14 @@ def _settings(**given: Any) -> Settings:
         _stop(f"{name}: {problem} (given on the command line or as DUCKYCART_{name.upper()})")
 
 
-def _refuse_public_sandbox(settings: Settings) -> None:
+def _refuse_public_sandbox(settings: Settings, host: str) -> None:
     try:
-        loopback = ip_address(settings.host).is_loopback
+        loopback = ip_address(host).is_loopback
     except ValueError:
-        loopback = settings.host == "localhost"
+        loopback = host == "localhost"
     if settings.payment_provider == "sandbox" and not loopback and settings.sandbox_public == "no":
         _stop(
-            f"The sandbox takes no money, so it does not listen on {settings.host} unasked. "
+            f"The sandbox takes no money, so it does not listen on {host} unasked. "
             "Set DUCKYCART_SANDBOX_PUBLIC=yes for a trial, or configure a payment provider."
         )
 
@@ -80,6 +81,13 @@ def serve(
         Path | None, typer.Option(help="Certificate chain (PEM): serves https and wss.", envvar="DUCKYCART_TLS_CERT")
     ] = None,
     tls_key: Annotated[Path | None, typer.Option(help="Its private key (PEM).", envvar="DUCKYCART_TLS_KEY")] = None,
+    fd: Annotated[
+        list[int] | None,
+        typer.Option(
+            help="A listening socket that whoever starts this keeps open over restarts, instead of host and port. "
+            "May be given several times. What systemd passes is taken without being named."
+        ),
+    ] = None,
 ) -> None:
     """Run the server: HTTP for screens and phones, a WebSocket for every cart, on one port.
 
@@ -87,13 +95,22 @@ def serve(
     """
     from duckycart.app import build_app
     from duckycart.errors import DuckyCartError
+    from duckycart.inherited import NotListening, adopt, from_systemd
     from duckycart.server import raise_file_limit, run
     from duckycart.store.database import open_database
 
+    try:
+        inherited = adopt(fd or from_systemd(os.environ, os.getpid()))
+    except NotListening as error:
+        _stop(str(error))
+    addresses = [sock.getsockname() for sock in inherited]
+    if addresses:
+        host, port, *_ = addresses[0]
     settings = _settings(host=host, port=port, database=database, bus=bus, tls_cert=tls_cert, tls_key=tls_key)
     logs.configure(settings.log_format)
     log = structlog.get_logger()
-    _refuse_public_sandbox(settings)
+    for listening in (address[0] for address in addresses or [(settings.host,)]):
+        _refuse_public_sandbox(settings, listening)
     for file in (settings.tls_cert, settings.tls_key, settings.bus_credentials, settings.bus_ca):
         if file is not None and not file.is_file():
             _stop(f"{file} is not there or not a file.")
@@ -104,11 +121,11 @@ def serve(
     except OSError as error:
         _stop(f"The database cannot be opened: {error.strerror}: {error.filename}")
     carts = raise_file_limit()
-    log.info("starting", url=settings.url, database=opened.name, carts_allowed=carts)
+    log.info("starting", url=settings.url, database=opened.name, carts_allowed=carts, inherited=len(inherited))
     if settings.keyless_carts:
         networks = ", ".join(map(str, settings.keyless_carts))
         log.warning("carts need no key from some networks, as the protocol document shows it", networks=networks)
-    run(build_app(settings, opened), settings)
+    run(build_app(settings, opened), settings, inherited)
 
 
 @app.command()

@@ -5,7 +5,7 @@ import gc
 import resource
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, cast
 
 import structlog
@@ -20,6 +20,8 @@ from duckycart.guards.turns import InTurns
 from duckycart.guards.unread import MustRead
 from duckycart.hardware.drain import drain
 from duckycart.hardware.socket import HardwareSocket, is_ours
+from duckycart.housekeeping import every
+from duckycart.notify import notify, watchdog_seconds
 from duckycart.settings import Settings
 from duckycart.upgrades import UpgradingHttp
 
@@ -30,9 +32,9 @@ HEAD_SECONDS: Final = 15.0  # for a request's head to arrive, the first one's fr
 BODY_SECONDS: Final = 30.0  # for its body to arrive after that
 MAX_WIRE: Final = 524_288  # bytes of a body as it comes, in chunks of whatever size: eight times what it may hold
 MAX_TEXT: Final = 4096  # bytes of a message from a screen, which owes nothing
-CLOSE_SECONDS: Final = 1.0  # for an idle connection to close when the server stops, for a body to be complete
+CLOSE_SECONDS: Final = 1.0  # for each step of the end: last requests, handshakes of screens, closes, half-sent bodies
 STOP_SECONDS: Final = 10  # for requests in flight when the server stops
-BACKLOG: Final = 4096  # connections the kernel takes in ahead of us: carts come all at once after a restart
+BACKLOG: Final = 65_535  # connections that wait in the kernel for us, as far as it allows: all carts, over a restart
 SPARE_FILES: Final = 64  # database, log, listeners
 TOO_MANY_CARTS: Final = (
     b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 2\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
@@ -159,6 +161,8 @@ class BoundedHttp(InTurns, MustRead, UpgradingHttp):
         self._head = -1
         self._timer.cancel()
         super().on_headers_complete()
+        if self.cycle is not None and self.app_state["dispatch"].draining:
+            self.cycle.keep_alive = False  # the next request is for another connection, of the next process or node
         if self.cycle is not None and self.cycle.more_body:  # not so for a WebSocket, which has a class of its own
             self._expect(BODY_SECONDS)
             headers = dict(self.headers)
@@ -200,26 +204,68 @@ class BoundedHttp(InTurns, MustRead, UpgradingHttp):
 
 
 class Server(uvicorn.Server):
-    """Tells carts and screens before it waits for them."""
+    """Tells carts and screens before it waits for them, and loses no request that is on its way when it stops."""
+
+    _watchdog: asyncio.Task[None] | None = None  # says that the loop turns, where somebody waits for that
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            notify("READY=1")
+        if (seconds := watchdog_seconds()) is not None:
+            self._watchdog = asyncio.create_task(every(seconds, "watchdog", lambda: notify("WATCHDOG=1")))
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         running: Running = cast(FastAPI, self.config.app).state.running
         house = running.house
+        notify("STOPPING=1")
         house.dispatch.draining = True
         log.info("stopping", carts=len(house.dispatch.links))
         if running.heartbeat is not None and await running.heartbeat.others():
             # Still listening: others take over, and until the last cart is gone requests and screens are served.
             await drain(house.dispatch, house.store, house.settings.drain_per_second, lambda: self.force_exit)
+        for listening in self.servers:
+            listening.close()  # our part in it: who connects now waits for the next process, if somebody keeps it open
+        await self._last_requests()
         house.channels.stop()
+        await self._until(lambda: not any(map(_is_opening, self.server_state.connections)))
         asyncio.get_running_loop().call_later(CLOSE_SECONDS, self._abort_screens)
         await super().shutdown(sockets)
         log.info("stopped")
+
+    async def _last_requests(self) -> None:
+        """Hear out the connections that are kept alive: a request may be on its way, and nobody else will answer it.
+
+        Each answer says from now on that its connection closes. One that stays silent is closed by uvicorn afterwards.
+        """
+        for connection in self.server_state.connections:
+            if isinstance(connection, BoundedHttp) and connection.cycle is not None:
+                connection.cycle.keep_alive = False
+        await self._until(lambda: not any(map(_is_idle, self.server_state.connections)))
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        """CLOSE_SECONDS at the most, and no longer than somebody at the console waits."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + CLOSE_SECONDS
+        while not condition() and loop.time() < end and not self.force_exit:  # noqa: ASYNC110 - as uvicorn does
+            await asyncio.sleep(0.02)
 
     def _abort_screens(self) -> None:
         """Those that have not read our close frame by now; uvicorn's own class would wait for them."""
         for connection in tuple(self.server_state.connections):
             if isinstance(connection, WebSocketsSansIOProtocol):
                 connection.transport.abort()
+
+
+def _is_idle(connection: object) -> bool:
+    """Whether it waits for a request, or for the rest of one."""
+    return isinstance(connection, BoundedHttp) and (connection.cycle is None or connection.cycle.response_complete)
+
+
+def _is_opening(connection: object) -> bool:
+    """Whether it is a screen's whose handshake is not answered. uvicorn would refuse it now,; a fielded screen would
+    never come back."""
+    return isinstance(connection, WebSocketsSansIOProtocol) and not connection.handshake_complete
 
 
 def make_server(app: FastAPI, settings: Settings, *, loop: Any = "uvloop") -> Server:
@@ -272,14 +318,19 @@ def listener(address: Any, family: int = socket.AF_INET) -> socket.socket:
     return socket.socket(made.family, made.type, socket.IPPROTO_TCP, fileno=made.detach())
 
 
-def listen(server: Server) -> list[socket.socket]:
-    """The server's sockets, one for each address of its host. Raises CannotListen with a sentence."""
+def listen(server: Server, inherited: Sequence[socket.socket] = ()) -> list[socket.socket]:
+    """The server's sockets: those it was handed, else one for each address of its host.
+
+    Raises CannotListen with a sentence.
+    """
     config = server.config
     try:
         config.load()
     except OSError as error:  # ssl.SSLError is one
         raise CannotListen(f"The certificate or its key cannot be used: {error.strerror or error}") from error
-    listeners: list[socket.socket] = []
+    listeners = list(inherited)
+    if listeners:
+        return listeners
     try:
         for family, *_, address in socket.getaddrinfo(config.host, config.port, type=socket.SOCK_STREAM):
             listeners.append(listener(address, family))
@@ -288,8 +339,8 @@ def listen(server: Server) -> list[socket.socket]:
     return listeners
 
 
-def run(app: FastAPI, settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT, then stop tidily and return."""
+def run(app: FastAPI, settings: Settings, inherited: Sequence[socket.socket] = ()) -> None:
+    """Serve until SIGTERM or SIGINT, on sockets that were `inherited` if there are any; stop tidily and return."""
     # A full collection takes 100 ms with thousands of carts. What is loaded now stays for ever, and links leave no
     # cycles, so the collector is asked seldom.
     gc.collect()
@@ -300,4 +351,4 @@ def run(app: FastAPI, settings: Settings) -> None:
     # work, not a death; and one that comes before it serves must not be lost.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, server.handle_exit)
-    server.run(listen(server))
+    server.run(listen(server, inherited))

@@ -1,16 +1,20 @@
 """The server stops: screens are told, and nobody waits for one."""
 
+import asyncio
 import logging
+from typing import Any
 from unittest import mock
 
 import pytest
 from websockets.exceptions import ConnectionClosed
 
+from duckycart import server
+from duckycart.api import streams
 from duckycart.lifecycle.news import News, NewsKind
-from tests.api.doors import begin
+from tests.api.doors import Session, begin
 from tests.channels.world import deaf, listeners, message, screen, stream
 from tests.conftest import OpenShop
-from tests.world import until
+from tests.world import PATIENCE, Shop, until
 
 NEWS = News(NewsKind.ITEM_READ, 1, 1, 9)
 
@@ -46,3 +50,53 @@ async def test_screens_that_do_not_read_hold_up_no_stop(opening: OpenShop, caplo
             await until(lambda: listener._saying is not None)  # it waits to be read
     assert not any("timeout graceful shutdown exceeded" in record.getMessage() for record in caplog.records)
     unread.transport.abort()
+
+
+async def test_f69_a_socket_that_comes_while_the_server_stops_opens_and_is_told_to_come_back(
+    shop: Shop, session: Session
+) -> None:
+    """A fielded screen that is refused once never comes again."""
+    shop.house.channels.stop()
+    async with screen(shop, session.id, session.shopper) as it:
+        assert await it.hears() == message("cart-updated")
+        assert await it.code() == 1012
+
+
+async def test_f69_a_stream_that_comes_while_the_server_stops_opens_and_ends(shop: Shop, session: Session) -> None:
+    """A browser comes again after a stream that ended, and never after a refusal."""
+    shop.house.channels.stop()
+    for path, headers in (("/sse/1", shop.cart_headers()), (f"/customer-session/{session.id}/events", session.shopper)):
+        async with stream(shop, path, headers) as it:
+            assert it.answer.status_code == 200
+            assert await it.event() is not None
+            assert await it.event() is None
+
+
+async def test_f69_a_handshake_that_the_stop_overtakes_is_answered_as_it_would_have_been(
+    opening: OpenShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked, go_on = asyncio.Event(), asyncio.Event()
+    look = streams._present
+
+    async def slow(*arguments: Any) -> News:
+        looked.set()
+        await go_on.wait()
+        return await look(*arguments)
+
+    monkeypatch.setattr(streams, "_present", slow)
+    monkeypatch.setattr(server, "CLOSE_SECONDS", PATIENCE)
+    async with opening(offline_carts="accept") as shop:
+        await shop.furnish()
+        session = await begin(shop)
+
+        async def open_it() -> tuple[dict[str, Any], int | None]:
+            async with screen(shop, session.id, session.shopper) as it:
+                return await it.hears(), await it.code()
+
+        opened = asyncio.create_task(open_it())
+        await looked.wait()
+        await shop.http.aclose()
+        shop.server.should_exit = True
+        await until(lambda: shop.house.channels._stopping)
+        go_on.set()
+        assert await opened == (message("cart-updated"), 1012)

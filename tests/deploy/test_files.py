@@ -17,6 +17,7 @@ from nats.aio.client import Client
 from typer.testing import CliRunner
 
 from duckycart import cli
+from duckycart.server import BACKLOG
 from duckycart.settings import Settings
 from tests.deploy.conftest import Balance
 from tests.deploy.world import DEPLOY
@@ -114,6 +115,21 @@ def test_the_environment_of_a_pod_is_accepted(monkeypatch: pytest.MonkeyPatch) -
 )  # fmt: skip
 def test_every_command_exists(command: list[str]) -> None:
     assert CliRunner().invoke(cli.app, [*command, "--help"]).exit_code == 0
+
+
+# The port that outlives the server
+
+
+def test_f69_the_port_of_the_unit_outlives_the_server() -> None:
+    """systemd hands the sockets of a unit to the service of the same name."""
+    socket, service = ((DEPLOY / f"duckycart.{kind}").read_text().splitlines() for kind in ("socket", "service"))
+    assert "Requires=duckycart.socket" in service
+    assert any(line.startswith("After=duckycart.socket ") for line in service)
+    assert {"Type=notify", "Restart=always"} <= set(service)
+    (port,) = [line.rpartition(":")[2] for line in socket if line.startswith("ListenStream=")]
+    assert f"Backlog={BACKLOG}" in socket
+    assert _env_file("duckycart.env.example")["DUCKYCART_PUBLIC_URL"].endswith(f":{port}")
+    assert {"DUCKYCART_HOST", "DUCKYCART_PORT"}.isdisjoint(_env_file("duckycart.env.example"))
 
 
 # A node that stops is given the time for it

@@ -37,6 +37,7 @@ class Caller:
         self._headers = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         self._connection: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self._turn = asyncio.Lock()
+        self.lost = 0  # answers that never came
 
     async def __call__(self, method: str, path: str, body: object = None, headers: str = "") -> Answer:
         """Make a call. `headers` are further lines. Raises Lost."""
@@ -56,6 +57,7 @@ class Caller:
             except BaseException as error:
                 self.close()  # what comes on it later would be taken for the next call's answer
                 if isinstance(error, OSError | EOFError):
+                    self.lost += 1
                     raise Lost(f"{method} {path}") from error
                 raise
             if fields.get("connection") == "close":

@@ -42,6 +42,10 @@ class Pace:
             await self.shop.house.channels.sweep()
         if self.seconds % 20 == 0:
             await self.shop.housekeeping()
+        self._ring()
+
+    def _ring(self) -> None:
+        """Do what is due."""
         while self._waiting and self._waiting[0][0] <= self.seconds:
             heapq.heappop(self._waiting)[2]()
 

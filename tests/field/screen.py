@@ -118,6 +118,7 @@ class SessionSocket:
         self.opened = 0
         self.last: dict[str, Any] | None = None  # what it heard last of all
         self.over = False  # closed by the page, or given up
+        self.lost = 0  # attempts that broke before they were answered; some browsers take that for a refusal too
         self.refused: tuple[int, int] | None = None  # status, and when (ms): then it gave up for good
 
     def __repr__(self) -> str:
@@ -129,7 +130,11 @@ class SessionSocket:
             try:
                 path = f"/ws/{self.session_id}"
                 headers = {"Authorization": STALE}
-                it = await WebSocket.open(self._screen.network, self._screen.address, path, headers)
+                try:
+                    it = await WebSocket.open(self._screen.network, self._screen.address, path, headers)
+                except Lost:
+                    self.lost += 1
+                    raise
                 self.opened += 1
                 await self._listen(it)
             except Refused as refused:

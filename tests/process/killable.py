@@ -5,10 +5,11 @@ The product has no such switches; they are put in from here.
 
 import os
 import signal
+import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,13 @@ def die() -> None:
 
 
 def main(
-    arguments: list[str], environment: dict[str, str], log: Path, place: str | None, armed: Path, folder: Path | None
+    arguments: list[str],
+    environment: dict[str, str],
+    log: Path,
+    place: str | None,
+    armed: Path,
+    folder: Path | None,
+    inherited: Sequence[socket.socket] = (),
 ) -> None:
     """Run `duckycart <arguments>` with its output in `log`; at `place`, once `armed` exists, die as by kill -9."""
     with log.open("ab") as file:
@@ -36,6 +43,8 @@ def main(
         os.chdir(folder)
     if place is not None:
         PLACES[place](armed.exists)
+    for listening in inherited:
+        arguments += ["--fd", str(listening.detach())]
     sys.argv = ["duckycart", *arguments]
     cli.main()
 

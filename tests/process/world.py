@@ -18,6 +18,7 @@ from sqlalchemy import insert
 from duckycart.api.tokens import AccessToken, Tokens
 from duckycart.clock import SystemClock
 from duckycart.payments.sandbox import Sandbox
+from duckycart.server import listener
 from duckycart.store.engine import Transaction
 from duckycart.store.keys import read_or_make_signing_keys
 from duckycart.store.sqlite import engine_for, transact
@@ -44,12 +45,20 @@ class Served:
         self.url = f"http://127.0.0.1:{self.port}"
         self.http = httpx2.AsyncClient(base_url=self.url, timeout=PATIENCE, trust_env=False)
         self.process: Any = None
+        self.held: socket.socket | None = None  # the listening socket, where this outlives the processes
+
+    def hold(self) -> None:
+        """Open the socket that every process is handed from now on, as systemd does."""
+        self.held = listener(("127.0.0.1", self.port))
 
     def run(self, *arguments: str, place: str | None = None, folder: Path | None = None, **environment: str) -> None:
         """Start the process, in `folder`, and leave it to itself."""
         self.armed.unlink(missing_ok=True)
+        handed = [self.held] if self.held is not None and arguments[0] == "serve" else []
         self.process = _processes.Process(
-            target=killable.main, args=(list(arguments), environment, self.log, place, self.armed, folder), daemon=True
+            target=killable.main,
+            args=(list(arguments), environment, self.log, place, self.armed, folder, handed),
+            daemon=True,
         )
         self.process.start()
 
@@ -159,6 +168,8 @@ def serving(folder: Path) -> Iterator[Served]:
         if served.process is not None:
             served.process.kill()
             served.process.join()
+        if served.held is not None:
+            served.held.close()
 
 
 def told(cart: RawCart) -> list[str]:

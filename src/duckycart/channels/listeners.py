@@ -9,7 +9,6 @@ import structlog
 from duckycart.channels.listener import End, Listener
 from duckycart.channels.topic import Topic
 from duckycart.clock import Clock
-from duckycart.errors import Unavailable
 from duckycart.lifecycle.news import News, NewsKind, missed_news, starts_of_sessions
 from duckycart.lifecycle.screens import changed_screens
 from duckycart.nodes.bus import Bus
@@ -39,15 +38,17 @@ class Channels:
 
     @contextmanager
     def listening(self, name: Name, key: str | None = None) -> Iterator[Listener]:
-        """One more listener, for the time of the block. Raises Unavailable when the server stops.
+        """One more listener, for the time of the block.
 
-        Enter it before reading the present state, and say `opened` then: what happens after that is heard.
+        Enter it before reading the present state, and say `opened` then: what happens after that is heard. While the
+        server stops it hears the present and its end: fielded screens, and browsers with a stream, come back after what
+        had opened, and never after a refusal (F69).
         """
-        if self._stopping:
-            raise Unavailable("stopping", "The server is stopping.", retry_after=2)
         topic = self._topics.setdefault(name, Topic())
         listener = Listener(self._clock.monotonic(), key)
         topic.listeners.add(listener)
+        if self._stopping:
+            listener.finish(End.STOPPING)
         try:
             yield listener
         finally:
