@@ -11,11 +11,12 @@ import structlog
 from structlog.dev import plain_traceback
 
 from duckycart.store import postgres as store_on_postgres
+from duckycart.store import threads
 from duckycart.store.migrate import migrate_sqlite
 from tests.nats import NatsServer, nats_server
 from tests.postgres import Postgres, some_postgres
 from tests.process.world import Served, serving
-from tests.world import Shop, open_shop
+from tests.world import PATIENCE, Shop, open_shop
 
 # structlog's own defaults, but for tracebacks: it would draw those for seconds.
 structlog.configure(
@@ -33,6 +34,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that is slow fails no test; what the deadline promises has tests of its own. Not in other processes."""
+    monkeypatch.setattr(threads, "ANSWER_SECONDS", PATIENCE)
 
 
 @pytest.fixture(scope="session")

@@ -124,6 +124,21 @@ class OwnPostgres(Postgres):
             else:
                 return
 
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Every process of it stands still until the end of the block. The kernel goes on taking what is sent to it."""
+        assert self._process is not None
+        pid = self._process.pid
+        os.kill(pid, signal.SIGSTOP)  # first, so that no more are made
+        children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        try:
+            for child in children:
+                os.kill(child, signal.SIGSTOP)
+            yield
+        finally:
+            for one in (*children, pid):
+                os.kill(one, signal.SIGCONT)
+
     def stop(self, how: int = signal.SIGINT) -> None:
         """By default "fast": sessions are ended. SIGQUIT is the crash that leaves nothing behind."""
         if self._process is not None:

@@ -11,7 +11,7 @@ from websockets.server import ServerProtocol
 from duckycart.hardware import socket
 from duckycart.hardware.link import Link
 from duckycart.hardware.socket import HardwareSocket
-from duckycart.store import threads
+from duckycart.store import queue
 from tests.hardware.helpers import cut_all, raw, refused
 from tests.world import Shop, until
 
@@ -98,7 +98,7 @@ async def test_f06_refused_carts_leave_nothing(shop: Shop) -> None:
 
 
 async def test_f06_claims_the_database_does_not_take_leave_nothing(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(threads, "WAITING", 0)
+    monkeypatch.setattr(queue, "WAITING", 0)
     for _ in range(3):
         assert await refused(shop) == (503, "2")
     monkeypatch.undo()

@@ -104,7 +104,7 @@ def _before_commit(armed: Armed) -> None:
         if armed():
             driver.set_trace_callback(watch)
             members += 1
-            while members + len(store._hurry) < MEMBERS and threading.main_thread().is_alive():
+            while members + len(store._writes) < MEMBERS and threading.main_thread().is_alive():
                 time.sleep(0.001)
         run_member(store, connection, driver, job)
 

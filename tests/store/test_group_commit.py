@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from duckycart.errors import NotFound, Unavailable
-from duckycart.store import sqlite, threads
+from duckycart.store import queue, sqlite
 from duckycart.store.engine import Transaction
 from duckycart.store.sqlite import SqliteStore, driver_of
 from tests.store.world import Effects, Gate, note, notes
@@ -174,7 +174,7 @@ async def test_a_group_that_has_taken_its_time_commits_without_waiting_for_more(
 
 
 async def test_too_much_to_do_is_said_at_once(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(threads, "WAITING", 2)
+    monkeypatch.setattr(queue, "WAITING", 2)
     started, gate = threading.Event(), Gate()
 
     def occupy(tx: Transaction) -> None:

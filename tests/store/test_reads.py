@@ -9,9 +9,10 @@ import pytest
 from sqlalchemy import Connection
 
 from duckycart.errors import NotFound, Unavailable
-from duckycart.store import threads
+from duckycart.store import queue
 from duckycart.store.engine import Store, Transaction
 from duckycart.store.sqlite import SqliteStore, driver_of, engine_for, transact
+from duckycart.store.threads import ThreadedStore
 from tests.store.world import note, notes, open_store
 from tests.world import PATIENCE, FakeClock
 
@@ -58,15 +59,24 @@ async def test_an_error_in_a_read_reaches_its_caller_and_the_next_read_sees_the_
 
 
 async def test_too_many_reads_are_refused_at_once(either: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(threads, "WAITING", 2)
-    go_on = threading.Event()
-    reading = [asyncio.create_task(either.read(lambda _: go_on.wait(PATIENCE))) for _ in range(2)]
-    await asyncio.sleep(0)  # both are asked for
+    assert isinstance(either, ThreadedStore)
+    go_on, begun = threading.Event(), threading.Semaphore(0)
+
+    def hang(_: Connection) -> bool:
+        begun.release()
+        return go_on.wait(PATIENCE)
+
+    reading = [asyncio.create_task(either.read(hang)) for _ in either._readers]
+    for _ in reading:
+        await asyncio.to_thread(begun.acquire)
+    monkeypatch.setattr(queue, "WAITING", 2)
+    reading += [asyncio.create_task(either.read(hang)) for _ in range(2)]
+    await asyncio.sleep(0)  # both wait
     with pytest.raises(Unavailable) as refusal:
         await either.read(notes)
     assert (refusal.value.code, refusal.value.retry_after) == ("overloaded", 2)
     go_on.set()
-    assert await asyncio.gather(*reading) == [True, True]
+    assert all(await asyncio.gather(*reading))
     assert await either.read(notes) == []
 
 

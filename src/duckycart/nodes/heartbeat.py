@@ -25,6 +25,7 @@ BEAT_SECONDS: Final = 2.0
 DEAD_SECONDS: Final = 8.0  # of a row that stands still; a pause of the whole process can last seconds
 GAP_SECONDS: Final = 2 * BEAT_SECONDS  # between two looks: after a longer one what was seen before it proves nothing
 SLICE: Final = 1000  # carts that one statement releases
+RELEASE_SECONDS: Final = 60.0  # for those of a whole node, a statement for each slice
 
 _BEAT: Final = (
     update(nodes)
@@ -113,7 +114,7 @@ class Heartbeat:
         """Before the first cart connects."""
         _, others = await self._beat(0)
         self._silent(others)
-        await self._store.write(release_orphans)
+        await self._store.write(release_orphans, within=RELEASE_SECONDS)
 
     def knows(self, node: str) -> bool:
         """Whether this was a living node of the same database, when this one last looked."""
@@ -128,7 +129,10 @@ class Heartbeat:
         if not there:
             log.warning("this node was given up and lives", links=held)
         for node, beats in self._silent(others):
-            carts_gone = await self._store.write(lambda tx, node=node, beats=beats: give_up(tx, node, beats))  # type: ignore[misc]
+            carts_gone = await self._store.write(
+                lambda tx, node=node, beats=beats: give_up(tx, node, beats),  # type: ignore[misc]
+                within=RELEASE_SECONDS,
+            )
             self._seen.pop(node, None)  # its beats begin anew, should it live
             if carts_gone is not None:
                 log.warning("node given up, it gave no sign of life", silent=node, carts=carts_gone)
@@ -145,7 +149,10 @@ class Heartbeat:
         self._ending = True
         if self._beating is not None:
             await asyncio.wait([self._beating])
-        await self._store.write(lambda tx: leave(tx, self._node))
+        try:
+            await self._store.write(lambda tx: leave(tx, self._node))
+        except DuckyCartError as error:
+            log.warning("left without a word, the others will give this node up", reason=error.code)
 
     async def _beat(self, links: int) -> tuple[bool, dict[str, int]]:
         # Cancelling the caller, a timer, does not cancel the beat. So `end` must be able to wait for it.

@@ -38,7 +38,7 @@ def _copy(source: Path, target: URL, progress: Progress) -> dict[str, int]:
     here, there = sqlite.engine_for(source), postgres.engine_for(target)
     try:
         with here.connect() as reading, there.begin() as writing:
-            writing.execute(text("SET LOCAL statement_timeout = 0"))
+            postgres.take_time(writing)
             reading.connection.cursor().execute("BEGIN")  # one state, whatever the administration does meanwhile
             for table in metadata.sorted_tables:
                 if _count(writing, table):

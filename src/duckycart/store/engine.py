@@ -36,21 +36,26 @@ class Store(Protocol):
 
     clock: "SteadyClock"  # the steady hand of it may be read once a first transaction was run
 
-    def write(self, work: Callable[[Transaction], T], *, hurry: bool = True) -> Awaitable[T]:
+    def write(
+        self, work: Callable[[Transaction], T], *, hurry: bool = True, within: float | None = None
+    ) -> Awaitable[T]:
         """Run `work` as one transaction; awaiting gives its result once that is durable.
 
         It is handed over at once, in the order of the calls, whether somebody awaits it or not. `hurry` puts it before
         all that is not (shoppers before claims and receipts). Cancelling the caller does not cancel the work.
 
         Raises whatever `work` raised, after the commit of what it may have looked at; Unavailable when the database
-        did not do it (full, locked, gone), and then nothing of it happened.
+        did not do it (full, locked, gone), and then nothing of it happened. Whatever the database does, and if it
+        stands still, the answer comes `within` so many seconds (ANSWER_SECONDS): work that waits then, or is not
+        at its COMMIT yet, is never done; of one that is, nobody knows, and the code is `outcome_unknown`.
         """
 
     async def read(self, look: Callable[[Connection], T]) -> T:
-        """Run `look` on one consistent snapshot, in a thread, without waiting for writers."""
+        """Run `look` on one consistent snapshot, in a thread, without waiting for writers. Raises Unavailable when the
+        database cannot be read, or did not answer in ANSWER_SECONDS."""
 
     async def close(self) -> None:
-        """Finish what was handed over, then let go of the database."""
+        """Finish what was handed over, then let go of the database; of one that stands still after CLOSE_SECONDS."""
 
 
 class DatabaseInUse(Conflict):
@@ -64,13 +69,16 @@ EffectsHandler = Callable[[list[object]], None]
 
 
 class Job:
-    """One function on its way through a writer, with what became of it."""
+    """One function on its way through a writer's or a reader's thread, with what became of it."""
 
-    __slots__ = ("answer", "effects", "error", "result", "work")
+    __slots__ = ("answer", "committing", "done", "effects", "error", "given_up", "result", "work")
 
-    def __init__(self, work: Callable[[Transaction], Any], answer: Callable[["Job"], None]) -> None:
-        self.work = work
+    def __init__(self, work: Callable[[Any], Any], answer: Callable[["Job"], None]) -> None:
+        self.work = work  # of a Transaction; what only looks, of a Connection
         self.answer = answer  # called in the event loop, once, after the commit
+        self.given_up = False  # its caller waits no longer. This and the next are the queue's (`Queue.give_up`)
+        self.committing = False  # its COMMIT was begun: from here on it may be kept
+        self.done = False  # its answer is on the way to the event loop
         self.result: Any = None
         self.error: BaseException | None = None
         self.effects: list[object] = []
@@ -91,6 +99,18 @@ def database_failed(error: BaseException) -> DuckyCartError:
     """What a caller is told when the database did not do it. Never the SQL, never its parameters."""
     failure = Unavailable(
         "database_unavailable", "The database could not do this now; nothing was changed.", retry_after=1
+    )
+    failure.__cause__ = error
+    return failure
+
+
+def outcome_unknown(error: BaseException | None = None) -> DuckyCartError:
+    """The database went away, or fell silent, during COMMIT. What was committed is delivered by the sweeps; a caller
+    may repeat."""
+    failure = Unavailable(
+        "outcome_unknown",
+        "The database went away while it committed; look at the present state, or repeat.",
+        retry_after=1,
     )
     failure.__cause__ = error
     return failure

@@ -133,7 +133,7 @@ def upgrade_postgres(url: URL) -> tuple[str | None, str]:
     try:
         with engine.begin() as connection:
             # A migration may wait for a server's transactions, and they for it, longer than a request may.
-            connection.execute(text("SET LOCAL statement_timeout = 0"))
+            postgres.take_time(connection)
             connection.execute(text("SET LOCAL lock_timeout = '60s'"))
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATING})
             present, newest = _revisions(connection, name_of(url))

@@ -3,23 +3,32 @@
 Every job is a transaction of its own in one of `WRITERS` threads, each with a connection of its own; PostgreSQL itself
 lets concurrent commits share a flush. The UPDATE of a cart's row is the lock (READ COMMITTED), and what it protects is
 read in later statements. A transaction that meets a deadlock, or a connection that died while it was idle, is run
-again.
+again. Whatever the database does, no thread waits longer than SILENT_SECONDS for one answer of it.
 """
 
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 import psycopg
 import structlog
-from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, text
+from psycopg.abc import RV, PQGen
+from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from duckycart.clock import MachineClock
-from duckycart.errors import DuckyCartError, Unavailable
-from duckycart.store.engine import DatabaseInUse, EffectsHandler, Job, Transaction, database_failed, violated
+from duckycart.store.engine import (
+    DatabaseInUse,
+    EffectsHandler,
+    Job,
+    Transaction,
+    database_failed,
+    outcome_unknown,
+    violated,
+)
 from duckycart.store.steady import SteadyClock
-from duckycart.store.threads import ThreadedStore
+from duckycart.store.threads import Silent, ThreadedStore
 
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -36,6 +45,8 @@ _OTHERS_ALONE: Final = (
 WRITERS: Final = 8  # one process saturates a CPU before these wait for the disk
 READERS: Final = 4
 TRIES: Final = 4  # of a transaction that others got in the way of
+SILENT_SECONDS: Final = 4.0  # without an answer to one statement: then the connection is given up
+PATIENT_SECONDS: Final = 3600.0  # the same for what may take long, a migration or the copy of a whole shop
 
 # What is worth another try: both ways in which others were quicker, and a deadlock.
 _OTHERS_FIRST: Final = (
@@ -44,7 +55,8 @@ _OTHERS_FIRST: Final = (
     psycopg.errors.SerializationFailure,
 )
 
-# So that a database that is gone is noticed in seconds, whether it says so or not. Milliseconds but for the first.
+# So that a database that is gone is noticed in seconds, whether it says so or not. Milliseconds but for the first. One
+# that lives gives up a statement before we give up the connection.
 _CONNECT: Final[dict[str, Any]] = {
     "connect_timeout": 3,
     "application_name": "duckycart",
@@ -52,24 +64,67 @@ _CONNECT: Final[dict[str, Any]] = {
     "keepalives_interval": 2,
     "keepalives_count": 3,
     "tcp_user_timeout": 6000,
-    "options": "-c lock_timeout=5000 -c statement_timeout=10000 -c idle_in_transaction_session_timeout=15000",
+    "options": "-c lock_timeout=3000 -c statement_timeout=3500 -c idle_in_transaction_session_timeout=15000",
 }
+
+
+class _Bounded(psycopg.Connection[Any]):
+    """A connection that is given up when one answer takes longer than `patience`.
+
+    What the server, or the kernel, promises to end does not end when the server itself is stopped: its machine goes on
+    acknowledging what is sent to it.
+    """
+
+    patience = SILENT_SECONDS
+
+    def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
+        patience = self.patience if timeout is None else timeout
+        until = time.monotonic() + patience
+        try:
+            return super().wait(gen, interval, patience)
+        except psycopg.OperationalError as error:
+            if time.monotonic() < until:
+                raise
+            self.pgconn.finish()  # its answer may still come, and must not be taken for that of the next statement
+            raise psycopg.OperationalError(f"no answer for {patience:g} s") from error
 
 
 def engine_for(url: URL) -> Engine:
     """An engine whose connections are made anew each time: who uses one keeps it."""
-    return create_engine(
+    engine = create_engine(
         url,
         poolclass=NullPool,
         hide_parameters=True,  # errors reach the log; what shoppers sent must not
         connect_args={**_CONNECT, **url.query},
     )
 
+    @event.listens_for(engine, "do_connect")
+    def _connect(_dialect: object, _record: object, arguments: Any, options: Any) -> Any:
+        return _Bounded.connect(*arguments, **options)
+
+    return engine
+
+
+def take_time(connection: Connection) -> None:
+    """This transaction's statements may take PATIENT_SECONDS each, and no request waits for them."""
+    connection.execute(text("SET LOCAL statement_timeout = 0"))
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, _Bounded)
+    driver.patience = PATIENT_SECONDS
+
 
 def transact(engine: Engine, clock: MachineClock, work: Callable[[Transaction], T]) -> T:
-    """One transaction by itself, for the administration from the shell."""
-    with engine.begin() as connection:
-        return work(Transaction(connection, clock.now(), SteadyClock(clock).read(connection)))
+    """One transaction by itself, for the administration from the shell. Raises Unavailable, `outcome_unknown`, when the
+    connection was lost while it committed."""
+    with engine.connect() as connection, connection.begin() as transaction:
+        result = work(Transaction(connection, clock.now(), SteadyClock(clock).read(connection)))
+        try:
+            transaction.commit()
+        except DBAPIError as error:
+            if _lost(error):
+                raise outcome_unknown(error) from error
+            raise
+        return result
 
 
 class Tenancy:
@@ -133,8 +188,8 @@ class PostgresStore(ThreadedStore):
                 if getattr(self._local, "connection", None) is not None:
                     raise database_failed(error) from error
                 if not kept:
-                    log.error("database unavailable", reads=self._reading, reason=type(error.orig).__name__)
-                    self._fail_reads()
+                    log.error("database unavailable", reads=len(self._reads), reason=type(error.orig).__name__)
+                    self._fail_reads(error)
                     raise database_failed(error) from error
                 # It may have died while it was idle: once more, with a new one.
 
@@ -147,7 +202,7 @@ class PostgresStore(ThreadedStore):
 
     def _work(self) -> None:
         connection: Connection | None = None
-        while (job := self._next(wait=True)) is not None:
+        while (job := self._writes.next(wait=True)) is not None:
             connection, failed = self._do(job, connection)
             try:
                 self._hand_back([job, *failed])
@@ -161,19 +216,21 @@ class PostgresStore(ThreadedStore):
         failed together with this one."""
         for tries in range(1, TRIES + 1):
             fresh = connection is None
-            committing = False
             try:
+                if not self._writes.begin(job):
+                    raise Silent("given up between two tries")
                 connection = connection or self._engine.connect()
                 with connection.begin():
                     job.run(connection, self.clock)
-                    committing = True
+                    if not self._writes.begin_commit([job]):
+                        raise Silent("given up before its commit")
             except DBAPIError as error:
                 lost = connection is None or _lost(error)
                 if lost:
                     _close(connection)
                     connection = None
-                if lost and committing:
-                    job.fail(_outcome_unknown(error))
+                if lost and job.committing:
+                    job.fail(outcome_unknown(error))
                 elif lost and fresh:
                     return None, self._fail_all(job, error)
                 elif tries < TRIES and (lost or isinstance(error.orig, _OTHERS_FIRST)):
@@ -187,7 +244,7 @@ class PostgresStore(ThreadedStore):
 
     def _fail_all(self, job: Job, error: DBAPIError) -> list[Job]:
         """The database is not there. All who waited fail now: each waiting in turn would be answered a minute late."""
-        waiting = self._all_waiting()
+        waiting = self._writes.take_all()
         log.error("database unavailable", waiting=len(waiting), reason=type(error.orig).__name__)
         for one in (job, *waiting):
             one.fail(database_failed(error))
@@ -203,14 +260,3 @@ def _close(connection: Connection | None) -> None:
     if connection is not None:
         with suppress(DBAPIError):
             connection.close()
-
-
-def _outcome_unknown(error: DBAPIError) -> DuckyCartError:
-    """The connection was lost during COMMIT. What was committed is delivered by the sweeps; a caller may repeat."""
-    failure = Unavailable(
-        "outcome_unknown",
-        "The database went away while it committed; look at the present state, or repeat.",
-        retry_after=1,
-    )
-    failure.__cause__ = error
-    return failure

@@ -22,7 +22,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from duckycart.clock import MachineClock
 from duckycart.store.engine import DatabaseInUse, EffectsHandler, Job, Transaction, database_failed, violated
 from duckycart.store.steady import SteadyClock
-from duckycart.store.threads import ThreadedStore
+from duckycart.store.threads import Silent, ThreadedStore
 
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -30,7 +30,7 @@ log = structlog.get_logger()
 GROUP: Final = 64
 GROUP_SECONDS: Final = 0.010
 READERS: Final = 2
-BUSY_SECONDS: Final = 5.0  # how long the server waits for the administration's short transactions
+BUSY_SECONDS: Final = 3.0  # how long the server waits for the administration's short transactions
 PATIENT_SECONDS: Final = 30.0  # how long the administration waits for the server
 
 
@@ -144,7 +144,7 @@ class SqliteStore(ThreadedStore):
 
     def _work(self) -> None:
         with self._writing as connection:
-            while (first := self._next(wait=True)) is not None:
+            while (first := self._writes.next(wait=True)) is not None:
                 members = self._write_group(connection, first)
                 try:
                     self._hand_back(members)
@@ -165,7 +165,9 @@ class SqliteStore(ThreadedStore):
                 if not driver.in_transaction:
                     raise sqlite3.OperationalError("the transaction is gone")
                 full = len(members) == GROUP or time.monotonic() > until
-                job = None if full else self._next(wait=False)
+                job = None if full else self._writes.next(wait=False)
+            if not self._writes.begin_commit(members):
+                raise Silent("a member was given up before the commit")
             driver.execute("COMMIT")
         except Exception as error:
             if driver.in_transaction:
@@ -182,7 +184,7 @@ class SqliteStore(ThreadedStore):
         try:
             driver.execute("BEGIN IMMEDIATE")
         except sqlite3.Error:
-            members += [first, *self._all_waiting()]
+            members += [first, *self._writes.take_all()]
             raise
 
     def _run_member(self, connection: Connection, driver: sqlite3.Connection, job: Job) -> None:

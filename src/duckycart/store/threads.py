@@ -1,25 +1,29 @@
-"""What both stores share: jobs that wait in two queues, threads that write them, readers beside these."""
+"""What both stores share: jobs that wait in queues, threads that do them, and a deadline for each answer."""
 
 import asyncio
 import threading
+import time
 from abc import ABC, abstractmethod
-from collections import deque
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Final, TypeVar
+from collections.abc import Callable, Iterable
+from typing import Any, Final, TypeVar
 
 import structlog
 from sqlalchemy import Connection, Engine
 
 from duckycart.clock import MachineClock
-from duckycart.errors import DuckyCartError, Unavailable
-from duckycart.store.engine import EffectsHandler, Job, Transaction, database_failed
+from duckycart.store.engine import EffectsHandler, Job, Transaction, database_failed, outcome_unknown
+from duckycart.store.queue import Queue
 from duckycart.store.steady import SteadyClock
 
 T = TypeVar("T")
 log = structlog.get_logger()
 
-WAITING: Final = 20_000  # jobs, and as many reads; beyond it the answer is 503 at once instead of late
+ANSWER_SECONDS: Final = 4.0  # until a caller is told, whatever the database does: a request promises 5
+CLOSE_SECONDS: Final = 10.0  # for the threads at the end; one whose disk hangs never comes back
+
+
+class Silent(Exception):
+    """The database did not answer in time; it may still be at it."""
 
 
 class ThreadedStore(ABC):
@@ -32,88 +36,105 @@ class ThreadedStore(ABC):
         self.clock = SteadyClock(clock)
         self._on_effects = on_effects
         self._engine = engine
-        self._hurry: deque[Job] = deque()
-        self._later: deque[Job] = deque()
-        self._changed = threading.Condition()
-        self._closing = False
+        self._writes = Queue()
+        self._reads = Queue()
         self._local = threading.local()  # each reader thread's own connection
-        self._readers = ThreadPoolExecutor(readers, thread_name_prefix="reader")
         self._reader_connections: set[Connection] = set()
-        self._reads = 0  # asked for ever; so each has a number
-        self._reading = 0  # waiting, or in a reader's thread
-        self._failed_reads = 0  # up to which number
+        # Daemons: one that a disk holds must not hold the end of the process.
         self._writers = [
             threading.Thread(target=self._work, name=f"writer-{number}", daemon=True) for number in range(writers)
+        ]
+        self._readers = [
+            threading.Thread(target=self._look, name=f"reader-{number}", daemon=True) for number in range(readers)
         ]
 
     def _start(self) -> None:
         """For the end of a subclass's own beginning."""
-        for writer in self._writers:
-            writer.start()
+        for thread in (*self._writers, *self._readers):
+            thread.start()
 
-    def write(self, work: Callable[[Transaction], T], *, hurry: bool = True) -> asyncio.Future[T]:
+    def write(
+        self, work: Callable[[Transaction], T], *, hurry: bool = True, within: float | None = None
+    ) -> asyncio.Future[T]:
+        return self._ask(self._writes, work, hurry=hurry, within=within)
+
+    async def read(self, look: Callable[[Connection], T]) -> T:
+        return await self._ask(self._reads, look)
+
+    def _ask(
+        self, queue: Queue, work: Callable[[Any], T], *, hurry: bool = True, within: float | None = None
+    ) -> asyncio.Future[T]:
         future: asyncio.Future[T] = self._loop.create_future()
 
         def answer(job: Job) -> None:
-            if future.cancelled():
+            deadline.cancel()
+            if future.done():  # cancelled, or told at the deadline
                 return
             if job.error is None:
                 future.set_result(job.result)
             else:
                 future.set_exception(job.error)
 
-        with self._changed:
-            if self._closing:
-                future.set_exception(Unavailable("stopping", "The server is stopping.", retry_after=2))
-            elif len(self._hurry) + len(self._later) >= WAITING:
-                future.set_exception(_overloaded())
-            else:
-                (self._hurry if hurry else self._later).append(Job(work, answer))
-                self._changed.notify()
+        def give_up() -> None:
+            if job.done:
+                return
+            silent = Silent(f"no answer for {seconds} s")
+            kept_nothing = queue.give_up(job)
+            if not future.done():
+                future.set_exception(database_failed(silent) if kept_nothing else outcome_unknown(silent))
+
+        job = Job(work, answer)
+        refused = queue.put(job, hurry=hurry)
+        if refused is not None:
+            future.set_exception(refused)
+        else:
+            seconds = ANSWER_SECONDS if within is None else within
+            deadline = self._loop.call_later(seconds, give_up)
         return future
 
-    async def read(self, look: Callable[[Connection], T]) -> T:
-        if self._closing:
-            raise Unavailable("stopping", "The server is stopping.", retry_after=2)
-        if self._reading >= WAITING:
-            raise _overloaded()
-        self._reads += 1
-        self._reading += 1
-        try:
-            return await self._loop.run_in_executor(self._readers, self._read_in_turn, look, self._reads)
-        finally:
-            self._reading -= 1
-
     async def close(self) -> None:
-        with self._changed:
-            self._closing = True
-            self._changed.notify_all()
-        for writer in self._writers:
-            await self._loop.run_in_executor(None, writer.join)
+        threads = (*self._writers, *self._readers)
+        self._writes.close()
+        self._reads.close()
+        await self._loop.run_in_executor(None, _join, threads)
         await asyncio.sleep(0)  # the last answers are in the loop's queue before this
-        self._readers.shutdown()
+        hanging = [thread.name for thread in threads if thread.is_alive()]
+        if hanging:
+            log.error("the database stands still, left as it is", threads=hanging)
+            return
         for connection in self._reader_connections:
             connection.close()
         self._engine.dispose()
 
     # In the threads
 
-    def _read_in_turn(self, look: Callable[[Connection], T], number: int) -> T:
-        if number <= self._failed_reads:
-            raise database_failed(ConnectionError("found gone by another read, while this one waited"))
-        return self._read(look)
+    @abstractmethod
+    def _work(self) -> None:
+        """A writer's thread: each of `_writes` until there is none, and `_hand_back` what came of it."""
 
-    def _fail_reads(self) -> None:
-        """The database is not there. All reads that wait fail now: each waiting in turn would be answered late."""
-        self._failed_reads = self._reads
+    def _look(self) -> None:
+        """A reader's thread."""
+        while (job := self._reads.next(wait=True)) is not None:
+            try:
+                job.result = self._read(job.work)
+            except BaseException as error:
+                job.fail(error)
+            try:
+                self._hand_back([job])
+            except RuntimeError:
+                return
+            del job  # not to be held while this thread waits for the next
 
     @abstractmethod
     def _read(self, look: Callable[[Connection], T]) -> T:
         """What `read` does, in a reader's thread."""
 
-    @abstractmethod
-    def _work(self) -> None:
-        """A writer's thread: `_next` until there is none, and `_hand_back` what came of it."""
+    def _fail_reads(self, error: BaseException) -> None:
+        """The database is not there. All reads that wait fail now: each waiting in turn would be answered late."""
+        waiting = self._reads.take_all()
+        for job in waiting:
+            job.fail(database_failed(error))
+        self._hand_back(waiting)
 
     def _reader_connection(self) -> Connection:
         """This reader thread's own, for as long as it works."""
@@ -127,28 +148,10 @@ class ThreadedStore(ABC):
     def _open_reader(self) -> Connection:
         """A connection that can only read."""
 
-    def _next(self, *, wait: bool) -> Job | None:
-        """The next job; None when there is none, with `wait` only at the end of the store."""
-        with self._changed:
-            while True:
-                if self._hurry:
-                    return self._hurry.popleft()
-                if self._later:
-                    return self._later.popleft()
-                if not wait or self._closing:
-                    return None
-                self._changed.wait()
-
-    def _all_waiting(self) -> list[Job]:
-        """Every job that waits; none waits any more."""
-        with self._changed:
-            waiting = [*self._hurry, *self._later]
-            self._hurry.clear()
-            self._later.clear()
-        return waiting
-
     def _hand_back(self, jobs: list[Job]) -> None:
         """Their callers may know now. Raises RuntimeError when the loop is gone, and nobody is left to be told."""
+        for job in jobs:
+            job.done = True
         self._loop.call_soon_threadsafe(self._deliver, jobs)
 
     # Back in the event loop
@@ -164,5 +167,7 @@ class ThreadedStore(ABC):
             job.error = None  # its traceback holds the job, and with it whatever the work was about
 
 
-def _overloaded() -> DuckyCartError:
-    return Unavailable("overloaded", "The server has too much to do; try again shortly.", retry_after=2)
+def _join(threads: Iterable[threading.Thread]) -> None:
+    until = time.monotonic() + CLOSE_SECONDS
+    for thread in threads:
+        thread.join(max(0.0, until - time.monotonic()))

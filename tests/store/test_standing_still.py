@@ -1,0 +1,306 @@
+"""A database that stands still: every caller is told in time, what was called off never happens, and all goes on."""
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from pathlib import Path
+
+import pytest
+from sqlalchemy import URL, Connection, event
+
+from duckycart.errors import DuckyCartError, Unavailable
+from duckycart.store import postgres, sqlite, threads
+from duckycart.store.database import open_database
+from duckycart.store.engine import Store, Transaction
+from duckycart.store.postgres import PostgresStore, Tenancy
+from duckycart.store.sqlite import SqliteStore, driver_of
+from duckycart.store.threads import ThreadedStore
+from tests.postgres import OwnPostgres, own_postgres
+from tests.store.world import Effects, note, notes, open_store
+from tests.world import PATIENCE, FakeClock, until
+
+GONE, UNKNOWN = "database_unavailable", "outcome_unknown"
+
+
+@pytest.fixture(scope="module")
+def freezable() -> Iterator[OwnPostgres]:
+    with own_postgres() as postgres, postgres.with_template():
+        yield postgres
+
+
+@pytest.fixture
+def url(freezable: OwnPostgres) -> Iterator[URL]:
+    with freezable.migrated() as url:
+        yield url
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The deadline itself, for tests that wait until it passes."""
+    monkeypatch.setattr(threads, "ANSWER_SECONDS", 0.3)
+    monkeypatch.setattr(postgres._Bounded, "patience", 0.3)
+
+
+@asynccontextmanager
+async def on_postgres(url: URL, effects: Effects) -> AsyncIterator[PostgresStore]:
+    store = PostgresStore(url, FakeClock(), effects)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+async def warm(store: ThreadedStore) -> None:
+    """Every thread has a connection that worked."""
+    writers, readers = threading.Barrier(len(store._writers)), threading.Barrier(len(store._readers))
+    await asyncio.gather(
+        *(store.write(lambda _: writers.wait(PATIENCE)) for _ in store._writers),
+        *(store.read(lambda _: readers.wait(PATIENCE)) for _ in store._readers),
+    )
+
+
+async def codes(*answers: object) -> set[str]:
+    """The codes with which all of these are refused."""
+    results = await asyncio.gather(*answers, return_exceptions=True)  # type: ignore[call-overload]
+    assert all(isinstance(result, Unavailable) for result in results), results
+    return {result.code for result in results}
+
+
+async def resumed(store: Store) -> None:
+    """Until the store takes what it is given."""
+
+    async def takes() -> bool:
+        try:
+            await store.write(lambda tx: None)
+            await store.read(notes)
+        except DuckyCartError:
+            return False
+        return True
+
+    await until(takes)
+
+
+async def test_f48_while_postgres_is_frozen_everybody_is_told_and_afterwards_all_goes_on(
+    freezable: OwnPostgres, url: URL, effects: Effects
+) -> None:
+    """The connections are warm, and far more ask than there are threads."""
+    async with on_postgres(url, effects) as store:
+        await warm(store)
+        await store.write(note("before"))
+        with freezable.frozen():
+            writes = [store.write(note(f"lost {number}")) for number in range(50)]
+            reads = [store.read(notes) for _ in range(50)]
+            assert await codes(*writes, *reads) == {GONE}
+            assert await codes(store.write(note("lost too")), store.read(notes)) == {GONE}
+        await resumed(store)
+        assert await store.write(note("after")) == "after"
+        assert await store.read(notes) == effects == ["before", "after"]
+
+
+async def test_f48_one_connection_whose_packets_are_swallowed_is_given_up(url: URL, effects: Effects) -> None:
+    """A network that forgets connections: neither end hears that the other is gone."""
+    async with AsyncExitStack() as stack:
+        relay = await stack.enter_async_context(Relay.to(url))
+        store = await stack.enter_async_context(on_postgres(relay.url, effects))
+        await store.write(note("before"))
+        relay.swallow()
+        assert await codes(*(store.write(note("lost")) for _ in range(20)), store.read(notes)) == {GONE}
+        relay.forward()
+        await resumed(store)
+        await store.write(note("after"))
+        assert await store.read(notes) == effects == ["before", "after"]
+
+
+async def test_f48_of_a_commit_that_is_not_answered_nobody_knows(
+    freezable: OwnPostgres, url: URL, effects: Effects
+) -> None:
+    began: list[bool] = []
+    with ExitStack() as frozen:
+
+        def freeze(_: Connection) -> None:
+            if not began:
+                began.append(True)
+                frozen.enter_context(freezable.frozen())
+
+        async with on_postgres(url, effects) as store:
+            await warm(store)
+            event.listen(store._engine, "commit", freeze)
+            assert await codes(store.write(note("nobody knows"))) == {UNKNOWN}
+            frozen.close()
+            await resumed(store)
+            await until(lambda: told(store, ["nobody knows"]))  # the sweeps find such
+
+
+async def told(store: Store, wanted: list[str]) -> bool:
+    return await store.read(notes) == wanted
+
+
+def test_f48_what_begins_with_a_frozen_database_ends_with_a_sentence(freezable: OwnPostgres, url: URL) -> None:
+    tenancy = Tenancy(url, alone=True)
+    with freezable.frozen():
+        with pytest.raises(Unavailable, match="cannot be used: "):
+            open_database(url.render_as_string(hide_password=False))
+        with pytest.raises(Exception, match=r"no answer for 0\.3 s"):
+            tenancy.hold()
+    tenancy.hold()
+    tenancy.release()
+
+
+# On either store
+
+
+@asynccontextmanager
+async def held(store: ThreadedStore, hurry: bool = True) -> AsyncIterator[list["asyncio.Future[object]"]]:
+    """Every writer is in the middle of something until the end of the block; gives what they are to answer."""
+    go_on, held = threading.Event(), threading.Semaphore(0)
+
+    def hang(tx: Transaction) -> None:
+        note("in the middle")(tx)
+        held.release()
+        assert go_on.wait(PATIENCE)
+
+    hanging = [store.write(hang, within=PATIENCE) for _ in store._writers]
+    for _ in hanging:
+        await asyncio.to_thread(held.acquire)
+    try:
+        yield hanging  # type: ignore[misc]
+    finally:
+        go_on.set()
+
+
+async def test_f48_what_waits_behind_others_for_too_long_is_never_done(either: Store) -> None:
+    assert isinstance(either, ThreadedStore)
+    async with held(either) as hanging:
+        waiting = [either.write(note("waited"), hurry=hurry) for hurry in (True, False) * 10]
+        assert await codes(*waiting) == {GONE}
+        assert len(either._writes) == 0, "what is called off takes no room"
+    await asyncio.gather(*hanging)
+    await either.write(note("after"))
+    assert set(await either.read(notes)) == {"in the middle", "after"}
+
+
+async def test_f48_what_is_called_off_before_its_commit_is_not_kept(either: Store) -> None:
+    go_on = threading.Event()
+
+    def slow(tx: Transaction) -> None:
+        note("called off")(tx)
+        assert go_on.wait(PATIENCE)
+
+    assert await codes(either.write(slow)) == {GONE}
+    go_on.set()
+    await resumed(either)
+    assert await either.read(notes) == []
+
+
+async def test_f48_a_read_that_hangs_is_told_and_the_next_one_succeeds(either: Store) -> None:
+    go_on = threading.Event()
+    assert isinstance(either, ThreadedStore)
+    hanging = [either.read(lambda _: go_on.wait(PATIENCE)) for _ in either._readers]
+    assert await codes(*hanging, either.read(notes)) == {GONE}
+    go_on.set()
+    await resumed(either)
+
+
+# SQLite
+
+
+async def test_f48_a_file_that_others_lock_for_long_is_not_waited_for(
+    template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, effects: Effects
+) -> None:
+    monkeypatch.setattr(sqlite, "BUSY_SECONDS", PATIENCE)  # as a disk that hangs: the thread stays in it
+    path = tmp_path / "store.db"
+    async with open_store(template, path, effects) as store:
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        assert await codes(*(store.write(note("lost")) for _ in range(10))) == {GONE}
+        assert await store.read(notes) == []
+        other.execute("COMMIT")
+        other.close()
+        await resumed(store)
+        await store.write(note("after"))
+        assert await store.read(notes) == effects == ["after"]
+
+
+@asynccontextmanager
+async def hanging_commits(store: SqliteStore) -> AsyncIterator[None]:
+    """The disk holds each COMMIT until the end of the block."""
+    armed, go_on = threading.Event(), threading.Event()
+
+    def look(statement: str) -> None:
+        if armed.is_set() and statement == "COMMIT":
+            assert go_on.wait(PATIENCE)
+
+    await store.write(lambda tx: driver_of(tx.connection).set_trace_callback(look))
+    armed.set()
+    try:
+        yield
+    finally:
+        go_on.set()
+
+
+async def test_f48_of_a_commit_that_the_disk_holds_nobody_knows(store: SqliteStore, effects: Effects) -> None:
+    async with hanging_commits(store):
+        assert await codes(store.write(note("held"))) == {UNKNOWN}
+        assert await codes(store.write(note("behind it"))) == {GONE}
+        assert effects == []
+    await until(lambda: effects == ["held"])  # late, but no less committed
+    assert await store.read(notes) == ["held"]
+
+
+async def test_f48_a_disk_that_never_answers_does_not_hold_the_end(
+    template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threads, "CLOSE_SECONDS", 0.1)
+    async with open_store(template, tmp_path / "store.db") as store:
+        async with hanging_commits(store):
+            assert await codes(store.write(note("held"))) == {UNKNOWN}
+            await store.close()
+            assert store._writers[0].is_alive()
+        store._writers[0].join()
+
+
+class Relay:
+    """Stands between a store and its database, and passes on what each says until it is told to swallow it."""
+
+    def __init__(self, url: URL) -> None:
+        self.url = url
+        self._target = url.host, url.port
+        self._forwarding = asyncio.Event()
+        self._passing: set[asyncio.Task[None]] = set()
+        self._swallowed: list[asyncio.StreamWriter] = []
+
+    @classmethod
+    @asynccontextmanager
+    async def to(cls, url: URL) -> AsyncIterator["Relay"]:
+        relay = cls(url)
+        relay.forward()
+        async with await asyncio.start_server(relay._connected, "127.0.0.1", 0) as server:
+            relay.url = url.set(host="127.0.0.1", port=server.sockets[0].getsockname()[1])
+            yield relay
+            server.close()
+            for task in relay._passing:
+                task.cancel()
+            await asyncio.gather(*relay._passing, return_exceptions=True)
+
+    def swallow(self) -> None:
+        """From now on; connections of now never pass anything on again."""
+        self._forwarding.clear()
+        for task in self._passing:
+            task.cancel()
+
+    def forward(self) -> None:
+        self._forwarding.set()
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await self._forwarding.wait()
+        there_reader, there_writer = await asyncio.open_connection(*self._target)
+        for a, b in ((reader, there_writer), (there_reader, writer)):
+            task = asyncio.create_task(self._pass_on(a, b))
+            self._passing.add(task)
+
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            writer.write(data)
+        writer.close()
