@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from duckycart.hardware.ending import Ended
 from tests.world import PATIENCE, Shop, until
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
@@ -46,7 +47,7 @@ async def test_ten_lines_of_python_are_a_cart(shop: Shop) -> None:
         assert await _prints_a_qr(shop, process) == "generate_qr None"
         connection = shop.house.dispatch.links.current(1)
         assert connection is not None
-        connection.close(1012, "the server restarts")
+        connection.close(Ended.SERVER_STOPPED)
         await until(lambda: shop.house.dispatch.links.current(1) not in (None, connection))
         assert await _prints_a_qr(shop, process) == "generate_qr None"
 

@@ -6,13 +6,14 @@ from duckycart.admin import carts
 from duckycart.admin.fleet import hash_of
 from duckycart.clock import SystemClock
 from duckycart.hardware.catchup import Claim, Filled, changed_hands, claim_many
+from duckycart.hardware.ending import Refused
 from duckycart.store.sqlite import engine_for, transact
 from tests.admin.conftest import Shell
 
 KEY = "k" * 32
 
 
-def connect(shell: Shell, cart_id: int, key: str) -> Filled | None:
+def connect(shell: Shell, cart_id: int, key: str) -> Filled | Refused:
     """The cart claims its row with this key, as the server does it."""
     engine = engine_for(shell.database)
     claim = Claim(cart_id, hash_of(key), None)
@@ -54,7 +55,7 @@ def test_a_range_makes_a_fleet_with_a_key_each(shell: Shell) -> None:
 
 def test_a_given_key_is_taken(shell: Shell) -> None:
     shell.run("carts", "add", "7", "--key", KEY)
-    assert connect(shell, 7, KEY) is not None
+    assert isinstance(connect(shell, 7, KEY), Filled)
 
 
 def test_ids_that_are_there_add_nothing_at_all(shell: Shell) -> None:
@@ -104,8 +105,8 @@ def test_rotating_voids_the_old_key_and_withdraws_its_link(shell: Shell) -> None
     rotated = shell.json("carts", "rotate-key", "7")
     with engine_for(shell.database).connect() as connection:
         assert changed_hands(connection, 1) == [(7, 2, None)]  # what makes the sweep close the link of epoch 1
-    assert connect(shell, 7, added["key"]) is None
-    assert connect(shell, 7, rotated["key"]) is not None
+    assert isinstance(connect(shell, 7, added["key"]), Refused)
+    assert isinstance(connect(shell, 7, rotated["key"]), Filled)
 
 
 def test_disabling_withdraws_the_link_and_lets_nobody_in(shell: Shell) -> None:
@@ -114,9 +115,9 @@ def test_disabling_withdraws_the_link_and_lets_nobody_in(shell: Shell) -> None:
     assert shell.json("carts", "disable", "7") == {"id": 7, "disabled": True}
     with engine_for(shell.database).connect() as connection:
         assert changed_hands(connection, 1) == [(7, 2, None)]
-    assert connect(shell, 7, added["key"]) is None
+    assert isinstance(connect(shell, 7, added["key"]), Refused)
     assert shell.json("carts", "enable", "7") == {"id": 7, "disabled": False}
-    assert connect(shell, 7, added["key"]) is not None
+    assert isinstance(connect(shell, 7, added["key"]), Filled)
 
 
 def test_disabling_leaves_the_session_alone(shell: Shell) -> None:

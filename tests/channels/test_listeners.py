@@ -3,12 +3,14 @@
 import asyncio
 from unittest import mock
 
+from structlog.testing import capture_logs
+
 from duckycart.channels.listener import MAX_WAITING, End, Listener
 from duckycart.channels.listeners import HEARTBEAT_SECONDS
 from duckycart.lifecycle.news import News, NewsKind
 from duckycart.store.threads import ThreadedStore
 from tests.api.doors import Session
-from tests.channels.world import deaf, end, listeners, message, screen, stream
+from tests.channels.world import deaf, end, listeners, message, refusal, screen, stream
 from tests.world import BREAD, MILK, RawCart, Shop, until
 
 UPDATED = message("cart-updated")
@@ -139,3 +141,30 @@ async def test_the_socket_that_opens_in_the_moment_of_the_end_hears_it_once(shop
         await shop.house.channels.sweep()
         assert await it.hears() == UPDATED
         assert await it.code() == 1000
+
+
+async def test_f71_why_a_screen_hears_no_more_is_in_the_log(shop: Shop, session: Session) -> None:
+    shopper, session_id = session.shopper, session.id
+    with capture_logs() as logged:
+        async with screen(shop, session_id, shopper) as one:
+            await one.hears()
+            await one.connection.close(4000)
+        await listeners(shop, 0)
+        async with stream(shop, f"/customer-session/{session_id}/events", shopper) as other:
+            await other.event()
+        await listeners(shop, 0)
+        async with screen(shop, session_id, shopper) as last:
+            await last.hears()
+            await end(shop, session_id, shopper)
+            shop.clock.move(61)
+            shop.house.channels.tick()
+            assert await last.code() == 1000
+        await listeners(shop, 0)
+        assert (await refusal(shop, session_id, shopper))[0] == 403
+    said = [line for line in logged if line["event"] == "screen disconnected"]
+    assert [(line["session"], line["reason"], line["close_code"], line["seconds"]) for line in said] == [
+        (session_id, "screen_left", 4000, 0),
+        (session_id, "screen_left", None, 0),
+        (session_id, "session_over", None, 61),
+    ]
+    assert [line["reason"] for line in logged if line["event"] == "screen refused"] == ["session_over"]

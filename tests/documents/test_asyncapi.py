@@ -5,15 +5,13 @@ import json
 import re
 from asyncio.subprocess import PIPE
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 from jsonschema import ValidationError
 
-import duckycart.hardware
 from duckycart.channels import socket
-from duckycart.hardware import link
+from duckycart.hardware import ending
 from duckycart.lifecycle.news import NewsKind
 from duckycart.wire import CommandType
 from tests.channels.world import post, screen, stream, warn
@@ -63,14 +61,9 @@ def table(document: dict[str, Any], channel: str, title: str) -> set[int]:
 
 async def test_it_names_every_close_code_and_every_refusal_of_a_cart(shop: Shop) -> None:
     document = await served(shop)
-    ours = {code for code in vars(link).values() if type(code) is int and 1000 <= code < 5000}
-    assert {link.DEAD, link.TAKEN_OVER} <= ours
+    ours = {code for code, _ in ending.CLOSES.values()}
     assert table(document, "hardware", "closed with") - BY_LIBRARIES == ours
-    package = Path(duckycart.hardware.__file__).parent
-    statuses = {
-        int(status) for path in package.glob("*.py") for status in re.findall(r"Refusal\((\d+)", path.read_text())
-    }
-    assert table(document, "hardware", "refused in the handshake with") == statuses
+    assert table(document, "hardware", "refused in the handshake with") == {why.status for why in ending.Refused}
 
 
 async def test_it_names_every_close_code_of_a_session(shop: Shop) -> None:

@@ -150,7 +150,8 @@ def no_screen_is_stuck(floor: Floor, records: Records) -> None:
 
 def nobody_alive_was_taken_for_dead(floor: Floor, logs: list[Any]) -> None:
     """Only half-open links are closed for want of a pong. Carts are refused by the brake alone, and nothing failed."""
-    dead = Counter(line["cart"] for line in logs if line["event"] == "link closed" and line["code"] == 4408)
+    ends = [line for line in logs if line["event"] == "cart disconnected"]
+    dead = Counter(line["cart"] for line in ends if line["reason"] == "no_pong")
     for cart in floor.carts:
         frozen = floor.network.frozen[cart.address]
         assert dead[cart.id] <= frozen, f"cart {cart.id}: {dead[cart.id]} links taken for dead, {frozen} were"

@@ -11,6 +11,7 @@ from sqlalchemy import make_url
 from duckycart.errors import Unavailable
 from duckycart.hardware import catchup, claims, dispatch
 from duckycart.hardware.catchup import Claim
+from duckycart.hardware.ending import Refused
 from duckycart.hardware.link import Link
 from duckycart.hardware.links import Connection, Links
 from duckycart.store.engine import Transaction
@@ -66,7 +67,7 @@ async def test_f01_whether_a_claim_is_wanted_is_asked_under_the_cart_s_lock(post
     async with open_shop(postgres_database) as shop:
         await shop.furnish()
         claim = Claim(1, None, None, wanted)
-        assert await shop.house.store.write(lambda tx: catchup.claim_many(tx, [claim], "a node")) == [None]
+        assert await shop.house.store.write(lambda tx: catchup.claim_many(tx, [claim], "a node")) == [Refused.CART_LEFT]
         row = await shop.cart_row()
         assert (row.link_epoch, row.link_node) == (0, None)
     assert asked
@@ -118,7 +119,7 @@ async def test_a_claim_that_came_too_late_is_released_by_its_epoch(shop: Shop, m
     def claim_many(tx: Transaction, *rest: Any) -> object:
         nonlocal made
         filled = really(tx, *rest)
-        made += len([one for one in filled if one is not None])
+        made += len([one for one in filled if isinstance(one, catchup.Filled)])
         asyncio.run_coroutine_threadsafe(until(lambda: not shop.house.dispatch.handshaking), loop).result(20)
         return filled
 

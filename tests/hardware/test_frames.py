@@ -11,6 +11,7 @@ from websockets.frames import Frame, Opcode
 
 from duckycart.guards.frames import FLOOD_FRAMES
 from duckycart.hardware import socket as hardware_socket
+from duckycart.hardware.ending import CLOSES, Ended
 from duckycart.hardware.socket import MAX_EARLY, MAX_UNREAD, HardwareSocket
 from tests.hardware.helpers import GENERATE_QR, connect, heard, raw, refused, status, writer_blocked
 from tests.world import RawCart, Shop, until
@@ -189,9 +190,9 @@ async def test_a_cart_that_never_answers_our_close_is_cut(shop: Shop, monkeypatc
     cart = await raw(shop, answers=False)
     connection = shop.house.dispatch.links.current(1)
     assert connection is not None
-    connection.close(1008, "for the test")
+    connection.close(Ended.WITHDRAWN)
     await cart.gone()
-    assert cart.closed == (1008, "for the test")
+    assert cart.closed == CLOSES[Ended.WITHDRAWN]
     await shop.offline()
 
 

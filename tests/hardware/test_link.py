@@ -2,11 +2,10 @@
 
 import pytest
 
+from duckycart.hardware.ending import Ended
 from duckycart.hardware.link import (
-    DEAD,
     PONG_SECONDS,
     SILENCE_SECONDS,
-    TAKEN_OVER,
     Close,
     Link,
     NeedRows,
@@ -144,21 +143,21 @@ def test_f05_20_s_without_a_pong_end_the_link_and_nothing_is_sent_again_before()
     send(link, 1)
     for second in range(20):
         assert link.tick(START + second) == []
-    assert link.tick(START + PONG_SECONDS) == [Close(DEAD, "no pong")]
+    assert link.tick(START + PONG_SECONDS) == [Close(Ended.NO_PONG)]
 
 
 def test_the_deadline_belongs_to_the_oldest_unanswered_ping() -> None:
     link = link_at()
     send(link, 1)
     send(link, 2, now=START + 19)
-    assert link.tick(START + 20) == [Close(DEAD, "no pong")]
+    assert link.tick(START + 20) == [Close(Ended.NO_PONG)]
 
 
 def test_frames_that_are_no_pong_do_not_move_the_deadline() -> None:
     link = link_at()
     send(link, 1)
     link.heard(START + 19)
-    assert link.tick(START + 20) == [Close(DEAD, "no pong")]
+    assert link.tick(START + 20) == [Close(Ended.NO_PONG)]
 
 
 def test_any_valid_pong_clears_the_deadline() -> None:
@@ -167,7 +166,7 @@ def test_any_valid_pong_clears_the_deadline() -> None:
     send(link, 2, now=START + 5)
     link.pong(b"1", START + 19)
     assert link.tick(START + 38) == []
-    assert link.tick(START + 39) == [Close(DEAD, "no pong")]
+    assert link.tick(START + 39) == [Close(Ended.NO_PONG)]
 
 
 def test_f27_a_cart_that_blocks_for_10_s_is_not_dead() -> None:
@@ -183,8 +182,8 @@ def test_f27_a_cart_that_blocks_for_10_s_is_not_dead() -> None:
 
 def test_nothing_is_sent_after_the_close() -> None:
     link = link_at()
-    assert link.close(TAKEN_OVER, "newer") == [Close(TAKEN_OVER, "newer")]
-    assert link.close(DEAD, "again") == []
+    assert link.close(Ended.TAKEN_OVER) == [Close(Ended.TAKEN_OVER)]
+    assert link.close(Ended.NO_PONG) == []
     assert link.offer(1, QR, START) == []
     assert link.behind(9) == []
     assert link.fill((Send(1, QR),), 1, START) == []
@@ -196,7 +195,7 @@ def test_nothing_is_sent_after_the_close() -> None:
 def test_f30_a_pong_that_comes_after_the_close_is_a_receipt_all_the_same() -> None:
     link = link_at()
     sent = send(link, 1)
-    link.close(TAKEN_OVER, "newer")
+    link.close(Ended.TAKEN_OVER)
     assert link.pong(b"1", START) == [Read(tuple(sent))]
 
 

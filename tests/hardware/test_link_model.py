@@ -4,7 +4,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from duckycart.hardware.link import TAKEN_OVER, Close, Link, NeedRows, Outputs, Ping, Read, Send
+from duckycart.hardware.ending import Ended
+from duckycart.hardware.link import Close, Link, NeedRows, Outputs, Ping, Read, Send
 from duckycart.wire import Command, CommandType
 
 
@@ -111,7 +112,7 @@ class LinkMachine(RuleBasedStateMachine):
     @rule(really=st.integers(0, 9))
     def close(self, really: int) -> None:
         if really == 0:
-            self.take(self.link.close(TAKEN_OVER, ""))
+            self.take(self.link.close(Ended.TAKEN_OVER))
 
     @invariant()
     def in_order_and_never_twice(self) -> None:

@@ -14,6 +14,7 @@ from duckycart.hardware.catchup import (
     release_all,
     release_many,
 )
+from duckycart.hardware.ending import Refused
 from duckycart.hardware.link import Send
 from duckycart.lifecycle.carts import lock_cart, queue_command
 from duckycart.store.engine import Transaction
@@ -25,11 +26,11 @@ from tests.world import Shop
 QR = Command(CommandType.GENERATE_QR, None)
 
 
-async def claimed(shop: Shop, node: str = "here", boot: str | None = None) -> Filled | None:
+async def claimed(shop: Shop, node: str = "here", boot: str | None = None) -> Filled | Refused:
     return (await claimed_many(shop, Claim(1, None, boot), node=node))[0]
 
 
-async def claimed_many(shop: Shop, *claims: Claim, node: str = "here") -> list[Filled | None]:
+async def claimed_many(shop: Shop, *claims: Claim, node: str = "here") -> list[Filled | Refused]:
     return await shop.house.store.write(lambda tx: claim_many(tx, claims, node))
 
 
@@ -54,10 +55,13 @@ async def test_a_claim_raises_the_epoch_and_names_the_node(shop: Shop) -> None:
 
 async def test_a_claim_without_the_right_changes_nothing(shop: Shop) -> None:
     before = await shop.cart_row()
-    assert await claimed_many(shop, Claim(1, b"wrong", "b"), Claim(99, None, None)) == [None, None]
+    assert await claimed_many(shop, Claim(1, b"wrong", "b"), Claim(99, None, None)) == [
+        Refused.WRONG_KEY,
+        Refused.UNKNOWN_CART,
+    ]
     assert await shop.cart_row() == before
     await rotate_key(shop, "another", disabled=True)
-    assert await claimed(shop) is None
+    assert await claimed(shop) is Refused.DISABLED
 
 
 async def test_f31_what_a_claim_hands_out_is_attempted_in_its_own_transaction(shop: Shop) -> None:
@@ -77,7 +81,7 @@ async def test_f29_what_a_claim_drops_is_superseded(shop: Shop) -> None:
 
 async def test_a_boot_id_counts_when_it_changes(shop: Shop) -> None:
     generations = [await claimed(shop, boot=boot) for boot in (None, "one", "one", None, "two", "one")]
-    assert [filled.generation for filled in generations if filled] == [0, 1, 1, 1, 2, 3]
+    assert [filled.generation for filled in generations if isinstance(filled, Filled)] == [0, 1, 1, 1, 2, 3]
 
 
 async def test_fill_reads_what_comes_after_for_the_owner_alone(shop: Shop) -> None:
@@ -151,4 +155,4 @@ async def test_f34_the_lock_is_taken_before_the_rows_are_read(shop: Shop) -> Non
             del tx.connection.execute
 
     await shop.house.store.write(watched)
-    assert order == ["SELECT", "UPDATE", "SELECT"]
+    assert order == ["SELECT", "UPDATE", "SELECT", "INSERT"]

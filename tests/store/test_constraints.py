@@ -16,6 +16,7 @@ from duckycart.store.tables import (
     basket_lines,
     carts,
     commands,
+    connections,
     fraud_warnings,
     idempotency_keys,
     metadata,
@@ -23,6 +24,7 @@ from duckycart.store.tables import (
     payments,
     products,
     provider_events,
+    refusals,
     session_locations,
     sessions,
     signing_keys,
@@ -42,6 +44,8 @@ ROWS: dict[Table, dict[str, Any]] = {
                "version": 1},
     commands: {"cart_id": 1, "seq": 1, "type": "session_started", "session_id": 1, "attempted": False,
                "boot_generation": 0, "queued_at": 0},
+    connections: {"cart_id": 1, "place": 1, "epoch": 1, "node": "a/1", "since": 0},
+    refusals: {"cart_id": 1, "reason": "wrong_key", "times": 1, "last_at": 0},
     products: {"id": 1, "barcode": "1", "barcode_number": "1", "description": "", "description_ar": "",
                "product_size": "", "unit_price": 0},
     basket_lines: {"session_id": 1, "product_id": 1, "quantity": 1, "unit_price": 0, "saved_weight": 0, "added_at": 0},
@@ -124,6 +128,10 @@ REFUSED = [
         (steady_clock, "a second row", {"id": 2}),
         (signing_keys, "the same key id twice", {}),
         (nodes, "the same node twice", {}),
+        (connections, "two in one place", {"epoch": 21}),
+        (connections, "an unknown cart's", {"cart_id": 404}),
+        (refusals, "one reason twice", {}),
+        (refusals, "an unknown cart's", {"cart_id": 404}),
     ]
 ]  # fmt: skip
 

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import URL, Connection, event, make_url, text
 
 from duckycart.errors import Conflict, DuckyCartError, Unavailable
-from duckycart.hardware.catchup import Claim, claim_many
+from duckycart.hardware.catchup import Claim, Filled, claim_many
 from duckycart.lifecycle.carts import lock_cart, queue_command
 from duckycart.store.database import open_database
 from duckycart.store.engine import DatabaseInUse, Transaction
@@ -89,8 +89,8 @@ async def test_f34_what_a_claim_reads_is_newer_than_the_lock_it_waited_for(store
     gate.open.set()
     await committing
     other, filled = await claiming
-    assert filled is not None
-    assert other is not None
+    assert isinstance(filled, Filled)
+    assert isinstance(other, Filled)
     assert other.rows == ()
     assert [row.seq for row in filled.rows] == [1]
 

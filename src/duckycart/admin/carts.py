@@ -7,6 +7,7 @@ from typing import Annotated, Final
 import typer
 
 from duckycart.admin.shell import DEFAULT_DATABASE, DatabaseOption, JsonOption, Shell, quoted, table
+from duckycart.clock import SystemClock
 from duckycart.errors import BadRequest
 
 KEY_BYTES: Final = 32  # 256 random bits
@@ -81,6 +82,23 @@ def list_(database: DatabaseOption = DEFAULT_DATABASE, as_json: JsonOption = Fal
             for cart in listed
         ]
         shell.answer({"carts": listed}, table(("CART", "STATE", "SESSION", "CONNECTED TO", "SINCE"), *rows))
+
+
+@app.command()
+def show(cart: CartArgument, database: DatabaseOption = DEFAULT_DATABASE, as_json: JsonOption = False) -> None:
+    """Show one cart: what it does, what it has yet to hear, how its last connections ended, for what it was refused.
+
+    Look here when a cart does not hear, or comes and goes. Changes nothing.
+
+    Example: duckycart carts show 7
+    """
+    from duckycart.admin.cart import describe, show_cart
+
+    with Shell(database, as_json) as shell:
+        cart_id = _id(cart)
+        with shell.open().connect() as connection:
+            shown = show_cart(connection, cart_id, SystemClock().now())
+        shell.answer(shown, describe(shown))
 
 
 @app.command("rotate-key")

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any, Final
 
-from sqlalchemy import Connection, case, func, insert, select, update
+from sqlalchemy import Connection, Row, case, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from duckycart.clock import iso
@@ -88,14 +88,23 @@ def list_carts(connection: Connection) -> list[dict[str, Any]]:
     `node` is the server that holds the cart's link, null while it is offline; `link_changed_at` null until its first
     connection; `session_id` null while it is available.
     """
-    return [
-        {
-            **row._mapping,
-            "link_changed_at": iso(row.link_changed_at) if row.link_changed_at else None,
-            "created_at": iso(row.created_at),
-        }
-        for row in connection.execute(_LISTED)
-    ]
+    return [_ready(row) for row in connection.execute(_LISTED)]
+
+
+def one_cart(connection: Connection, cart_id: int) -> dict[str, Any]:
+    """The same of one. Raises NotFound."""
+    row = connection.execute(_LISTED.where(carts.c.id == cart_id)).one_or_none()
+    if row is None:
+        raise no_cart(cart_id)
+    return _ready(row)
+
+
+def _ready(row: Row[*tuple[Any, ...]]) -> dict[str, Any]:
+    return {
+        **row._mapping,
+        "link_changed_at": iso(row.link_changed_at) if row.link_changed_at else None,
+        "created_at": iso(row.created_at),
+    }
 
 
 def _withdraw(tx: Transaction, cart_id: int, changes: dict[str, Any]) -> None:
@@ -112,7 +121,11 @@ def _withdraw(tx: Transaction, cart_id: int, changes: dict[str, Any]) -> None:
 
 def _change(tx: Transaction, cart_id: int, changes: dict[str, Any]) -> None:
     if tx.connection.execute(update(carts).where(carts.c.id == cart_id).values(**changes)).rowcount == 0:
-        raise NotFound("unknown_cart", f"There is no cart {cart_id}; `duckycart carts list` shows all.")
+        raise no_cart(cart_id)
+
+
+def no_cart(cart_id: int) -> NotFound:
+    return NotFound("unknown_cart", f"There is no cart {cart_id}; `duckycart carts list` shows all.")
 
 
 def _key_taken() -> Conflict:

@@ -15,7 +15,8 @@ from duckycart import wire
 from duckycart.api.who import HouseOf
 from duckycart.channels.listeners import HEARTBEAT_SECONDS
 from duckycart.channels.messages import MESSAGES, SessionStarted, example
-from duckycart.hardware.link import DEAD, PONG_SECONDS, RESTART, SILENCE_SECONDS, TAKEN_OVER, WITHDRAWN_OR_FLOOD
+from duckycart.hardware.ending import DEAD, RESTART, TAKEN_OVER, WITHDRAWN_OR_FLOOD
+from duckycart.hardware.link import PONG_SECONDS, SILENCE_SECONDS
 from duckycart.hardware.socket import MAX_FRAME
 from duckycart.lifecycle.news import GRACE_SECONDS, NewsKind
 from duckycart.wire import Command, CommandType

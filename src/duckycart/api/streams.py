@@ -4,6 +4,7 @@ import re
 from contextlib import suppress
 from typing import Any, Final
 
+import structlog
 from fastapi import APIRouter, Request, Response
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
@@ -29,6 +30,7 @@ from duckycart.errors import DuckyCartError, Gone, NotFound
 from duckycart.lifecycle.news import News, NewsKind, present_news, start_of_session
 from duckycart.lifecycle.who import ByCartScreen, Who
 
+log = structlog.get_logger()
 router = APIRouter(tags=["screens"])
 
 _SESSION_ID: Final = re.compile(r"[1-9][0-9]{0,8}")
@@ -95,6 +97,7 @@ async def session_socket(websocket: WebSocket, session_id: str) -> None:
             await _serve(websocket, session_id)
         except DuckyCartError as error:
             status = 403 if isinstance(error, NotFound | Gone) else error.status
+            log.info("screen refused", session=session_id[:20], reason=error.code, status=status)
             retry = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
             await websocket.send_denial_response(problem(status, error.code, error.detail, headers=retry))
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
-from enum import Enum, auto
+from enum import StrEnum
 from typing import Final
 
 from duckycart.lifecycle.news import GRACE_SECONDS, News
@@ -11,26 +11,39 @@ from duckycart.lifecycle.news import GRACE_SECONDS, News
 MAX_WAITING: Final = 64  # pieces of news that one listener has not read; a whole session is about as many
 
 
-class End(Enum):
-    """Why a listener hears no more."""
+class End(StrEnum):
+    """Why a listener hears no more; the log has the word."""
 
-    OVER = auto()  # the session is, and its grace too
-    WITHDRAWN = auto()  # the key that opened it is void
-    GONE = auto()  # it went away
-    TOO_SLOW = auto()  # it does not read
-    STOPPING = auto()  # the server stops
+    OVER = "session_over"  # its grace too
+    WITHDRAWN = "withdrawn"  # the key that opened it is void
+    GONE = "screen_left"  # it closed, or its connection broke
+    TOO_SLOW = "did_not_read"
+    STOPPING = "server_stopped"
 
 
 class Listener:
     """One open socket or stream."""
 
-    __slots__ = ("_changed", "_saying", "_waiting", "closes_at", "end", "heard_at", "key", "told")
+    __slots__ = (
+        "_changed",
+        "_saying",
+        "_waiting",
+        "close_code",
+        "closes_at",
+        "end",
+        "heard_at",
+        "key",
+        "since",
+        "told",
+    )
 
     def __init__(self, now: float, key: str | None = None) -> None:
         self._waiting: deque[News | None] = deque()  # None is a heartbeat
         self._changed = asyncio.Event()
         self._saying: asyncio.Timeout | None = None  # around a message that is being written
         self.end: End | None = None  # None while it listens
+        self.close_code: int | None = None  # of a socket, when it was the screen that closed it
+        self.since: float | None = None  # when it was told what there is, None before (monotonic)
         self.key = key  # of a cart's screen: which key opened it; else None
         self.told = -1  # its topic's: up to which version it knows everything
         self.heard_at = now  # when something was last put in its way (monotonic)

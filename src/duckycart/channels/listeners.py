@@ -52,12 +52,14 @@ class Channels:
         try:
             yield listener
         finally:
+            self._say_left(name, listener)
             topic.listeners.discard(listener)  # this very one (F19)
             if not topic.listeners:
                 del self._topics[name]
 
     def opened(self, name: Name, listener: Listener, present: News | None) -> None:
         """It was told this when it came, None for nothing."""
+        listener.since = self._clock.monotonic()
         self._topics[name].opened(listener, present)
 
     def tell(self, news: News) -> None:
@@ -113,6 +115,17 @@ class Channels:
                 if listener.key not in (None, key):
                     listener.finish(End.WITHDRAWN)
         self._since = started
+
+    def _say_left(self, name: Name, listener: Listener) -> None:
+        """The line of the log that says why it hears no more. One that was refused never heard anything."""
+        if listener.since is not None:
+            log.info(
+                "screen disconnected",
+                **{name[0]: name[1]},
+                reason=str(listener.end or End.GONE),
+                close_code=listener.close_code,
+                seconds=round(self._clock.monotonic() - listener.since, 3),
+            )
 
     def stop(self) -> None:
         """The server stops: nobody is to wait for a listener."""

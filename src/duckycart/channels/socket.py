@@ -24,6 +24,7 @@ async def serve_socket(websocket: WebSocket, listener: Listener, first: News) ->
     try:
         await say(first)
         end = End.OVER if first.final else await listener.listen(say)
+        listener.finish(end)
         if end in _CODES:
             await websocket.close(_CODES[end])
     finally:
@@ -32,6 +33,7 @@ async def serve_socket(websocket: WebSocket, listener: Listener, first: News) ->
 
 async def _until_gone(websocket: WebSocket, listener: Listener) -> None:
     """What a screen sends is nobody's business."""
-    while (await websocket.receive())["type"] != "websocket.disconnect":
+    while (message := await websocket.receive())["type"] != "websocket.disconnect":
         pass
+    listener.close_code = message.get("code")
     listener.finish(End.GONE)

@@ -66,7 +66,8 @@ class EventStream(Response):
             await say(first)  # at once, and be it a heartbeat: the client sees that it is heard
             end = End.OVER if first is not None and first.final else await listener.listen(say)
         except DuckyCartError:
-            end = End.OVER
+            end = End.WITHDRAWN
+        listener.finish(end)
         if end in (End.OVER, End.WITHDRAWN, End.STOPPING):
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 

@@ -52,7 +52,8 @@ class Transcript:
             if (words := _WORDS.get(event["what"])) is not None:
                 self.say("server", words + _session(event))
         elif what in ("cart connected", "cart disconnected", "cart refused"):
-            self.say("server", f"{what}: cart {event.get('cart')}")
+            why = f", {event['reason']}" if "reason" in event else ""
+            self.say("server", f"{what}: cart {event.get('cart')}{why}")
         elif event.get("level") in ("warning", "error", "critical"):
             if event["level"] != "warning":
                 self.errors.append(what)

@@ -40,6 +40,11 @@ class InTurns:
         """Whether what comes next must not be parsed yet. Asked before each piece."""
         return False
 
+    def _failed(self) -> None:
+        """An error of ours ends this connection, and no other."""
+        if (transport := self._open_transport()) is not None:
+            transport.abort()
+
     # What it gets
 
     def _came(self, data: bytes) -> None:
@@ -72,8 +77,7 @@ class InTurns:
         except Exception:
             log.exception("connection failed")
             self._stop()
-            if (transport := self._open_transport()) is not None:
-                transport.abort()
+            self._failed()
 
     def _parse_some(self) -> None:
         most = self._at + TURN_BYTES

@@ -8,6 +8,8 @@ from typing import Final
 
 import structlog
 
+from duckycart.hardware.ending import Refused
+
 log = structlog.get_logger()
 
 WINDOW_SECONDS: Final = 10.0
@@ -16,13 +18,14 @@ INSIDE: Final = 256  # handshakes under way: two batches of claims at the store,
 
 
 class Refusal(Exception):
-    """The handshake is answered with this status instead of 101. Never after the upgrade (F08)."""
+    """The handshake is answered with the status of `why` instead of 101. Never after the upgrade (F08)."""
 
-    def __init__(self, status: int, reason: str, retry_after: int | None = None) -> None:
-        super().__init__(reason)
-        self.status = status
-        self.reason = reason
+    def __init__(self, why: Refused, sentence: str | None = None, retry_after: int | None = None) -> None:
+        """`sentence` says more than `why` does by itself."""
+        self.why = why
+        self.sentence = sentence or why.sentence
         self.retry_after = retry_after  # seconds
+        super().__init__(self.sentence)
 
 
 @dataclass(slots=True)

@@ -11,6 +11,8 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, bindparam, exists, func, literal, select, update
 
+from duckycart.hardware import connections
+from duckycart.hardware.ending import Refused
 from duckycart.hardware.link import Send
 from duckycart.lifecycle.carts import CART_COLUMNS, CHANGED_NOW, Cart, changed_now, lock_cart
 from duckycart.lifecycle.effects import Superseded
@@ -27,6 +29,7 @@ class Claim:
     key_hash: bytes | None  # None: no key is asked for
     boot_id: str | None  # None: the cart says nothing of its boot
     wanted: Callable[[], bool] = lambda: True  # still; asked in the writer's thread
+    address: str | None = None  # where it comes from, for the records
 
 
 Owner = tuple[int, int, str | None]  # a cart, its epoch, and which node holds its link
@@ -157,9 +160,9 @@ _TAKE_BACK: Final = (
 )  # fmt: skip
 
 
-def claim_many(tx: Transaction, claims: Sequence[Claim], node: str) -> list[Filled | None]:
-    """The newest connection owns the cart: for each claim what to send on it, or None if it may not have the cart, or
-    does not want it any more.
+def claim_many(tx: Transaction, claims: Sequence[Claim], node: str) -> list[Filled | Refused]:
+    """The newest connection owns the cart: for each claim what to send on it, or why it may not have the cart; that is
+    CART_LEFT if it does not want it any more.
 
     At most one claim of each cart. One statement takes all the locks; what to catch up is read in a later one, so it
     sees what the lock waited for (F34). A connection that ended during that wait must not have the cart either: the
@@ -168,11 +171,14 @@ def claim_many(tx: Transaction, claims: Sequence[Claim], node: str) -> list[Fill
     rows = {row.id: row for row in tx.connection.execute(_LOCK_MANY, {"carts": [claim.cart_id for claim in claims]})}
     claimed: dict[int, Cart] = {}
     reboots: dict[int, str] = {}
+    refused: dict[int, Refused] = {}
     for claim in claims:
         row = rows.get(claim.cart_id)
-        if row is None or row.disabled or not claim.wanted():
+        if row is None:
+            refused[claim.cart_id] = Refused.UNKNOWN_CART
             continue
-        if claim.key_hash is not None and not compare_digest(claim.key_hash, row.key_hash):
+        if (why := _refuses(row, claim)) is not None:
+            refused[claim.cart_id] = why
             continue
         cart = Cart(*row[: len(CART_COLUMNS)])
         if claim.boot_id is not None and claim.boot_id != row.boot_id:
@@ -187,10 +193,22 @@ def claim_many(tx: Transaction, claims: Sequence[Claim], node: str) -> list[Fill
         tx.connection.execute(_REBOOT, [{"cart": cart_id, "boot": boot_id} for cart_id, boot_id in reboots.items()])
         _forget(tx, list(reboots))
     filled = _hand_out(tx, claimed.values(), 0)
+    connections.began(tx, claimed.values(), {claim.cart_id: claim.address for claim in claims})
     return [
-        replace(filled[claim.cart_id], previous_node=rows[claim.cart_id].link_node) if claim.cart_id in filled else None
+        replace(filled[claim.cart_id], previous_node=rows[claim.cart_id].link_node)
+        if claim.cart_id in filled
+        else refused[claim.cart_id]
         for claim in claims
     ]
+
+
+def _refuses(row: Row[*tuple[Any, ...]], claim: Claim) -> Refused | None:
+    """Why this claim may not have the cart, whose row is locked; None if it may."""
+    if claim.key_hash is not None and not compare_digest(claim.key_hash, row.key_hash):
+        return Refused.WRONG_KEY
+    if row.disabled:
+        return Refused.DISABLED
+    return None if claim.wanted() else Refused.CART_LEFT
 
 
 def _forget(tx: Transaction, rebooted: list[int]) -> None:

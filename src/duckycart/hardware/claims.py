@@ -14,8 +14,10 @@ from typing import Any, Final, Generic, TypeVar
 import structlog
 
 from duckycart.errors import DuckyCartError
+from duckycart.hardware import connections
 from duckycart.hardware.admission import A_TURN
 from duckycart.hardware.catchup import Claim, Filled, claim_many, release_many
+from duckycart.hardware.ending import Ended, Ending, Refused
 from duckycart.hardware.links import Connection
 from duckycart.store.engine import Store, Transaction
 
@@ -110,30 +112,41 @@ class Batches(Generic[Item, Result]):
                 del asking.done  # a failure's traceback holds the batch, so the batch must not hold the failure
 
 
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """A link that is over."""
+
+    cart_id: int
+    epoch: int
+    ending: Ending | None  # None: nobody here knows how
+
+
 class Claims:
     """Which connection owns a cart, as the database has it: claims it for one, and releases it when that is gone."""
 
     def __init__(self, store: Store, node: str, spawn: Spawn) -> None:
         self._spawn = spawn
-        self._claims = Batches[Claim, Filled | None](
+        self._claims = Batches[Claim, Filled | Refused](
             store, spawn, CLAIMING, lambda tx, claims: claim_many(tx, claims, node)
         )
-        self._releases = Batches[tuple[int, int], None](store, spawn, RELEASING, _release)
-        self._unreleased: set[tuple[int, int]] = set()  # (cart, epoch) that the database could not release yet
+        self._releases = Batches[Gone, None](store, spawn, RELEASING, _release)
+        self._unreleased: dict[tuple[int, int], Gone] = {}  # by (cart, epoch): what the database could not release yet
 
     def __len__(self) -> int:
         """How many claims and releases are not settled yet."""
         return len(self._claims) + len(self._releases) + len(self._unreleased)
 
-    async def claim(self, connection: Connection, key_hash: bytes | None, boot_id: str | None) -> Filled | None:
-        """The cart is this connection's; None if it may not have it, or was gone before its turn came. Raises
-        DuckyCartError when the database did not do it.
+    async def claim(
+        self, connection: Connection, key_hash: bytes | None, boot_id: str | None, address: str | None
+    ) -> Filled | Refused:
+        """The cart is this connection's; else why it may not have it, CART_LEFT if it was gone before its turn came.
+        Raises DuckyCartError when the database did not do it.
 
         Giving up does not undo a claim that was made: it is then released by its epoch.
         """
         cart_id = connection.link.cart_id
         given_up = False
-        wanted = Claim(cart_id, key_hash, boot_id, lambda: not (given_up or connection.gone))
+        wanted = Claim(cart_id, key_hash, boot_id, lambda: not (given_up or connection.gone), address)
         done = self._claims.ask(cart_id, wanted)
         try:
             return await asyncio.shield(done)
@@ -144,33 +157,35 @@ class Claims:
         finally:
             del done  # likewise
 
-    async def _release_late(self, cart_id: int, done: "asyncio.Future[Filled | None]") -> None:
+    async def _release_late(self, cart_id: int, done: "asyncio.Future[Filled | Refused]") -> None:
         try:
             filled = await done
         except DuckyCartError:
             return  # it never happened
-        if filled is not None:
-            await self._release(cart_id, filled.epoch)
+        if isinstance(filled, Filled):
+            await self._release(Gone(cart_id, filled.epoch, Ending(Ended.NEVER_OPENED)))
 
-    def release(self, cart_id: int, epoch: int) -> None:
-        """The link of this epoch is gone."""
-        self._spawn(self._release(cart_id, epoch))
+    def release(self, cart_id: int, epoch: int, ending: Ending | None = None) -> None:
+        """The link of this epoch is gone; without `ending` nobody here knows how."""
+        self._spawn(self._release(Gone(cart_id, epoch, ending)))
 
-    async def _release(self, cart_id: int, epoch: int) -> None:
+    async def _release(self, gone: Gone) -> None:
         try:
-            await self._releases.ask(cart_id, (cart_id, epoch))
+            await self._releases.ask(gone.cart_id, gone)
         except DuckyCartError as error:
             if error.code != "stopping":  # the next start releases every link
-                log.error("link not released, trying again", cart=cart_id, epoch=epoch, reason=error.code)
-                self._unreleased.add((cart_id, epoch))
+                log.error("link not released, trying again", cart=gone.cart_id, epoch=gone.epoch, reason=error.code)
+                key = gone.cart_id, gone.epoch
+                self._unreleased[key] = gone if gone.ending is not None else self._unreleased.get(key, gone)
 
     def release_again(self) -> None:
         """What the database could not do when the connection was lost, or the cart would count as online for ever."""
-        unreleased, self._unreleased = self._unreleased, set()
-        for cart_id, epoch in unreleased:
-            self.release(cart_id, epoch)
+        unreleased, self._unreleased = self._unreleased, {}
+        for gone in unreleased.values():
+            self._spawn(self._release(gone))
 
 
-def _release(tx: Transaction, links: list[tuple[int, int]]) -> list[None]:
-    release_many(tx, links)
+def _release(tx: Transaction, links: list[Gone]) -> list[None]:
+    release_many(tx, [(gone.cart_id, gone.epoch) for gone in links])
+    connections.ended(tx, [(gone.cart_id, gone.epoch, gone.ending) for gone in links if gone.ending is not None])
     return [None] * len(links)

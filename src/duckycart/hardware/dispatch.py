@@ -14,8 +14,10 @@ from duckycart.errors import DuckyCartError
 from duckycart.hardware.admission import Brake, Refusal, Turnstile
 from duckycart.hardware.catchup import Filled, fill
 from duckycart.hardware.claims import Claims
+from duckycart.hardware.connections import Refusals
+from duckycart.hardware.ending import Ended, Ending, Refused
 from duckycart.hardware.lately import Lately
-from duckycart.hardware.link import SILENCE_SECONDS, TAKEN_OVER, Link, Send
+from duckycart.hardware.link import SILENCE_SECONDS, Link, Send
 from duckycart.hardware.links import Connection, Links
 from duckycart.hardware.receipts import Receipts, log_command
 from duckycart.lifecycle.effects import Queued, Received
@@ -30,8 +32,6 @@ CLAIM_SECONDS: Final = 6.0  # with PROBE_SECONDS before it: client libraries giv
 PROBE_SECONDS: Final = 3.0  # for an incumbent to show that it lives, before a newcomer past the brake is refused
 
 LOOK_SECONDS: Final = 0.5  # between two looks at the row of a command that somebody waits for
-
-_WENT_AWAY: Final = "The cart went away."
 
 _STATE: Final = select(command_rows.c.state).where(
     command_rows.c.cart_id == bindparam("cart"), command_rows.c.seq == bindparam("of_seq")
@@ -55,6 +55,7 @@ class Dispatch:
         self.turnstile = Turnstile(handshakes, lambda: self.handshaking)
         self._tasks: set[asyncio.Task[None]] = set()
         self.claims = Claims(store, node, self._spawn)
+        self.refusals = Refusals(store)
         self._waiters: defaultdict[tuple[int, int], set[asyncio.Future[None]]] = defaultdict(set)
         self._probes: dict[Link, set[asyncio.Future[None]]] = {}  # of pings that are not answered yet
         self._unfilled: dict[Connection, int] = {}  # the seq up to which rows could not be read
@@ -73,17 +74,19 @@ class Dispatch:
 
     # A cart connects
 
-    async def connect(self, connection: Connection, key_hash: bytes | None, boot_id: str | None) -> Filled:
+    async def connect(
+        self, connection: Connection, key_hash: bytes | None, boot_id: str | None, address: str | None = None
+    ) -> Filled:
         """Claim the cart for this connection. Returns what it must send first; raises Refusal.
 
         When this returns the connection is the cart's current one, and an older one here is closing.
         """
         if self.draining:
-            raise Refusal(503, "The server is stopping.", retry_after=2)
+            raise Refusal(Refused.STOPPING, retry_after=2)
         self.handshaking += 1
         try:
             await self._pass_brake(connection.link.cart_id)
-            return await self._claim(connection, key_hash, boot_id)
+            return await self._claim(connection, key_hash, boot_id, address)
         finally:
             self.handshaking -= 1
             self.turnstile.go_on()
@@ -95,7 +98,7 @@ class Dispatch:
         incumbent = self.links.current(cart_id)
         if incumbent is not None and not await self._answers(incumbent):
             return  # it is dead: the newcomer wins
-        raise Refusal(429, "This cart connects too often; do two carts use one key?", retry_after=retry_after)
+        raise Refusal(Refused.TOO_OFTEN, retry_after=retry_after)
 
     async def _answers(self, incumbent: Connection) -> bool:
         link = incumbent.link
@@ -116,23 +119,23 @@ class Dispatch:
             if not waiting:
                 self._probes.pop(link, None)
 
-    async def _claim(self, connection: Connection, key_hash: bytes | None, boot_id: str | None) -> Filled:
+    async def _claim(
+        self, connection: Connection, key_hash: bytes | None, boot_id: str | None, address: str | None
+    ) -> Filled:
         link = connection.link
         self.links.claiming(connection)
         try:
             async with asyncio.timeout(CLAIM_SECONDS):
                 await self.receipts.written(link.cart_id)  # what the old link heard must not be sent again by this one
-                filled = await self.claims.claim(connection, key_hash, boot_id)
+                filled = await self.claims.claim(connection, key_hash, boot_id, address)
         except (TimeoutError, asyncio.CancelledError, DuckyCartError) as error:
             self.links.unclaim(connection)
             if isinstance(error, asyncio.CancelledError) and not connection.gone:
                 raise
-            raise Refusal(503, "The server cannot take the cart now; come back shortly.", retry_after=2) from error
-        if filled is None:
+            raise Refusal(Refused.NOT_CLAIMED, retry_after=2) from error
+        if isinstance(filled, Refused):
             self.links.unclaim(connection)
-            if connection.gone:
-                raise Refusal(503, _WENT_AWAY)
-            raise Refusal(403, "Unknown or disabled cart, or wrong key.")
+            raise Refusal(filled)
         link.claimed(filled.epoch, filled.generation)
         self._lately.tell(link)
         if has := self._lately.among(link, filled.rows):  # whoever heard of it may have died before writing it
@@ -141,14 +144,14 @@ class Dispatch:
             self._bus.tell(filled.previous_node, TakenOver(link.cart_id, filled.epoch))
         if connection.gone:
             self.links.unclaim(connection)
-            self.release(link)
-            raise Refusal(503, _WENT_AWAY)
+            self.release(link, Ending(Ended.NEVER_OPENED))
+            raise Refusal(Refused.CART_LEFT)
         self.brake.accepted(link.cart_id)
         loser = self.links.take(connection)
         if loser is connection:
-            raise Refusal(503, "A newer connection of this cart was quicker.", retry_after=1)
+            raise Refusal(Refused.OVERTAKEN, retry_after=1)
         if loser is not None:
-            loser.close(TAKEN_OVER, "a newer connection of this cart took over")
+            loser.close(Ended.TAKEN_OVER)
         self.links.watch(connection, self.monotonic())
         return filled
 
@@ -171,7 +174,7 @@ class Dispatch:
         """Another node claimed the cart. A link of a later claim stays."""
         connection = self.links.current(message.cart_id)
         if connection is not None and connection.link.epoch < message.epoch:
-            connection.close(TAKEN_OVER, "a newer connection of this cart took over")
+            connection.close(Ended.TAKEN_OVER)
 
     def need_rows(self, connection: Connection, after_seq: int) -> None:
         """The link has a gap, or the sweep found it behind: read what it lacks."""
@@ -189,7 +192,7 @@ class Dispatch:
             log.warning("gap not filled, the sweep tries again", cart=link.cart_id, reason=error.code)
             return
         if filled is None:
-            connection.close(TAKEN_OVER, "a newer connection of this cart took over")
+            connection.close(Ended.TAKEN_OVER)
         else:
             connection.fill(filled.rows, filled.through)
 
@@ -231,15 +234,15 @@ class Dispatch:
 
     # A cart is gone
 
-    def lost(self, connection: Connection) -> None:
+    def lost(self, connection: Connection, ending: Ending) -> None:
         """The socket is closed, whoever closed it."""
         self.links.remove(connection)
         if connection.link.epoch:
-            self.release(connection.link)
+            self.release(connection.link, ending)
 
-    def release(self, link: Link) -> None:
+    def release(self, link: Link, ending: Ending) -> None:
         self.receipts.flush()
-        self.claims.release(link.cart_id, link.epoch)
+        self.claims.release(link.cart_id, link.epoch, ending)
 
     # What became of a command
 
@@ -295,6 +298,7 @@ class Dispatch:
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)  # `_ended` has logged them
         await self.receipts.finish()
+        await self.refusals.write()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)

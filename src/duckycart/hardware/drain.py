@@ -10,7 +10,7 @@ from sqlalchemy import Connection, select
 
 from duckycart.errors import DuckyCartError
 from duckycart.hardware.dispatch import Dispatch
-from duckycart.hardware.link import RESTART
+from duckycart.hardware.ending import Ended
 from duckycart.store.engine import Store
 from duckycart.store.tables import carts
 
@@ -52,7 +52,7 @@ async def drain(dispatch: Dispatch, store: Store, per_second: int, hurried: Call
             if connection is None:
                 continue
             if dispatch.receipts.has_all(connection.link) or loop.time() > patient_until:
-                connection.close(RESTART, "the server restarts")
+                connection.close(Ended.DRAINED)
             else:
                 waiting.append(cart_id)
         if loop.time() - said_at >= PROGRESS_SECONDS:

@@ -9,15 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from duckycart.hardware.ending import CLOSES, Ended
 from duckycart.wire import Command
 
 SILENCE_SECONDS: Final = 15.0  # after this long without a frame from the cart, a heartbeat
 PONG_SECONDS: Final = 20.0  # for the oldest unanswered ping: fielded carts block for up to 10 s (F27)
-
-DEAD: Final = 4408
-TAKEN_OVER: Final = 4409
-WITHDRAWN_OR_FLOOD: Final = 1008
-RESTART: Final = 1012
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +45,16 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    code: int
-    reason: str
+    why: Ended
+
+    @property
+    def code(self) -> int:
+        return CLOSES[self.why][0]
+
+    @property
+    def reason(self) -> str:
+        """As the close frame has it."""
+        return CLOSES[self.why][1]
 
 
 Output = Send | Ping | NeedRows | Read | Close
@@ -72,6 +76,8 @@ class Link:
         "_silence",
         "_unread",
         "cart_id",
+        "commands_read",
+        "commands_sent",
         "epoch",
         "generation",
         "last_seq",
@@ -82,6 +88,8 @@ class Link:
         self.epoch = 0  # set by the claim
         self.generation = 0  # of the cart's boot, set by the claim
         self.last_seq = 0  # everything up to it was sent here, or needs no sending
+        self.commands_sent = 0
+        self.commands_read = 0
         self._holding = True  # waiting for rows: for the claim's, or for those of a gap
         self._highest = 0  # offered while holding
         self._asked = 0  # what it was when the rows were last asked for
@@ -151,6 +159,7 @@ class Link:
     def _send(self, send: Send, now: float) -> Outputs:
         self.last_seq = send.seq
         self._unread += (send,)
+        self.commands_sent += 1
         return [send, self._ping(now)]
 
     def _ping(self, now: float) -> Ping:
@@ -182,6 +191,7 @@ class Link:
         if not read:
             return []
         self._unread = self._unread[len(read) :]
+        self.commands_read += len(read)
         return [Read(read)]
 
     def awaits(self, payload: bytes) -> bool:
@@ -198,15 +208,15 @@ class Link:
         if self._closed or now < self.deadline:
             return []
         if self._pinged:
-            return self.close(DEAD, "no pong")
+            return self.close(Ended.NO_PONG)
         return [self._ping(now)]
 
-    def close(self, code: int, reason: str) -> Outputs:
-        """This side ends it. Nothing is sent afterwards."""
+    def close(self, why: Ended) -> Outputs:
+        """This side ends it, for one of the reasons that have a close code. Nothing is sent afterwards."""
         if self._closed:
             return []
         self._closed = True
-        return [Close(code, reason)]
+        return [Close(why)]
 
     def lost(self) -> None:
         """The connection is gone."""

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Protocol
 
+from duckycart.hardware.ending import Ended
 from duckycart.hardware.link import Link, Send
 from duckycart.wire import Command
 
@@ -27,7 +28,7 @@ class Connection(Protocol):
 
     def tick(self) -> None: ...
 
-    def close(self, code: int, reason: str) -> None: ...
+    def close(self, why: Ended) -> None: ...
 
 
 class Links:

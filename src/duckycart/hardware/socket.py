@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import parse_qs, urlsplit
 
 import structlog
-from websockets.exceptions import ProtocolError
+from websockets.exceptions import PayloadTooBig, ProtocolError
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
 from websockets.protocol import SEND_EOF, Protocol, Side, State
@@ -21,21 +21,12 @@ from websockets.server import ServerProtocol
 
 from duckycart.addresses import Client, client_of, within
 from duckycart.channels.screen_socket import ScreenSocket
-from duckycart.guards.frames import FLOOD, FrameGuard
+from duckycart.guards.frames import FrameGuard
 from duckycart.guards.turns import InTurns
 from duckycart.handshake import origin_form
 from duckycart.hardware.admission import Refusal
-from duckycart.hardware.link import (
-    RESTART,
-    WITHDRAWN_OR_FLOOD,
-    Close,
-    Link,
-    NeedRows,
-    Outputs,
-    Ping,
-    Read,
-    Send,
-)
+from duckycart.hardware.ending import Ended, Ending, Refused
+from duckycart.hardware.link import Close, Link, NeedRows, Outputs, Ping, Read, Send
 from duckycart.settings import Settings
 from duckycart.wire import Command, encode
 
@@ -49,10 +40,16 @@ log = structlog.get_logger()
 
 PATH: Final = b"/ws/hardware"
 MAX_FRAME: Final = 4096  # bytes; carts owe nothing but pongs (125 at most)
+MAX_ADDRESS: Final = 45  # characters that are kept of where a cart comes from: an IPv6 address, at the most
 MAX_EARLY: Final = 4096  # bytes before the handshake is answered
 MAX_UNREAD: Final = 16_384  # bytes our kernel cannot pass on; 200 commands, so the reader is dead (F24)
 CLOSE_SECONDS: Final = 3.0  # for the cart to answer our close frame, or to read our refusal
 
+# Ends that somebody should look at.
+_TROUBLE: Final = frozenset(
+    {Ended.PROTOCOL_ERROR, Ended.FRAME_TOO_BIG, Ended.FLOOD, Ended.DID_NOT_READ, Ended.NO_PONG, Ended.WITHDRAWN,
+     Ended.ERROR}
+)  # fmt: skip
 _CART_ID: Final = re.compile(r"/ws/hardware/([1-9][0-9]{0,8})")
 _BOOT_ID: Final = re.compile(r"[\x21-\x7e]{1,64}")
 _quiet: Final = logging.getLogger("duckycart.websockets")  # the library's own lines: URLs with keys, once per frame
@@ -65,8 +62,10 @@ class HardwareSocket(InTurns, asyncio.Protocol):
         "_abort_timer",
         "_dispatch",
         "_early",
+        "_ended",
         "_guard",
         "_loop",
+        "_opened_at",
         "_protocol",
         "_server_state",
         "_settings",
@@ -91,6 +90,8 @@ class HardwareSocket(InTurns, asyncio.Protocol):
         self._early: bytearray | None = None  # what arrived while the claim runs; None at other times
         self._task: asyncio.Task[None] | None = None  # the handshake
         self._abort_timer: asyncio.TimerHandle | None = None
+        self._opened_at: float | None = None  # None until the handshake was answered with 101 (monotonic)
+        self._ended: Ended | Refused | None = None  # the first cause of its end, None while there is none
         self.bucket = -1
 
     @property
@@ -110,23 +111,25 @@ class HardwareSocket(InTurns, asyncio.Protocol):
         elif self._early is not None:
             self._early += data
             if len(self._early) > MAX_EARLY:
-                self._abort("too much data before the handshake")
+                self._abort(Refused.TOO_EARLY)
         else:
             self._came(data)
 
     def eof_received(self) -> None:
+        self._ends(Ended.CART_LEFT)
         self._abort_after()  # the transport closes itself now, but only once its buffer is read
 
     def pause_writing(self) -> None:
-        self._abort("the cart does not read")
+        self._abort(Ended.DID_NOT_READ)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._server_state.connections.discard(self)
         self._transport = None
         self._stop()
-        if self._protocol is not None:
-            self._protocol.parser.close()  # a generator that holds the protocol that holds it
-            self._protocol = None
+        self._ends(Ended.CART_LEFT if exc is None else Ended.BROKEN)
+        protocol, self._protocol = self._protocol, None
+        if protocol is not None:
+            protocol.parser.close()  # a generator that holds the protocol that holds it
         if self._abort_timer is not None:
             self._abort_timer.cancel()
             self._abort_timer = None
@@ -134,16 +137,17 @@ class HardwareSocket(InTurns, asyncio.Protocol):
             self._task.cancel()
         if hasattr(self, "link"):
             self.link.lost()
-            if self.link.epoch:
-                log.info("cart disconnected", cart=self.link.cart_id, epoch=self.link.epoch)
-            self._dispatch.lost(self)
+            ending = self._ending(protocol)
+            if self._opened_at is not None:
+                self._say_ended(ending, protocol)
+            self._dispatch.lost(self, ending)
 
     def shutdown(self) -> None:
         """uvicorn stops: the cart is to come back when the server does."""
         if hasattr(self, "link") and self.link.epoch:
-            self.close(RESTART, "the server restarts")
+            self.close(Ended.SERVER_STOPPED)
         else:
-            self._abort("server stops during the handshake")
+            self._abort(Refused.STOPPING)
 
     # The handshake
 
@@ -158,12 +162,15 @@ class HardwareSocket(InTurns, asyncio.Protocol):
         opening.receive_data(data)
         events = opening.events_received()
         if not events:
-            self._finish_refusal()  # the library has answered a malformed request
+            # The library has answered a malformed request.
+            log.info("cart refused", reason=str(Refused.BAD_HANDSHAKE), status=400, address=str(self._peer()))
+            self._ends(Refused.BAD_HANDSHAKE)
+            self._finish_refusal()
             return
         request = cast(Request, events[0])
         response = opening.accept(request)
         if response.status_code != 101:
-            self._refuse(opening, response, request)
+            self._refuse(opening, response, request, Refused.BAD_HANDSHAKE)
             return
         self._early = bytearray()
         self._task = self._loop.create_task(self._handshake(opening, request, response))
@@ -179,32 +186,40 @@ class HardwareSocket(InTurns, asyncio.Protocol):
         inner.data_received(data)
 
     async def _handshake(self, opening: ServerProtocol, request: Request, response: Response) -> None:
+        cart_id: int | None = None
+        client = self._client(request)
         try:
-            cart_id, key_hash, boot_id = self._read_request(request)
+            cart_id = _cart_id(request)
+            key_hash, boot_id = self._read_request(request, client)
             self.link = Link(cart_id, self._dispatch.monotonic(), self._dispatch.silence())
-            filled = await self._dispatch.connect(self, key_hash, boot_id)
+            filled = await self._dispatch.connect(self, key_hash, boot_id, client.name[:MAX_ADDRESS])
         except Refusal as refusal:
-            if not self.gone:
-                rejection = opening.reject(refusal.status, refusal.reason + "\n")
-                if refusal.retry_after is not None:
-                    rejection.headers["Retry-After"] = str(refusal.retry_after)
-                self._refuse(opening, rejection, request)
+            if cart_id is not None:
+                self._dispatch.refusals.add(cart_id, refusal.why, client.name[:MAX_ADDRESS])
+            rejection = opening.reject(refusal.why.status, refusal.sentence + "\n")
+            if refusal.retry_after is not None:
+                rejection.headers["Retry-After"] = str(refusal.retry_after)
+            self._refuse(opening, rejection, request, refusal.why)
             return
+        except asyncio.CancelledError:  # the connection is lost
+            self._say_refused(request, client, Refused.CART_LEFT, None)
+            raise
         except Exception:
             log.exception("handshake failed")
-            self._abort("an error in the handshake")
+            self._abort(Refused.ERROR)
             return
         finally:
             self._task = None
         if self.gone:
             self.link.lost()
             return
+        self._opened_at = self._dispatch.monotonic()
         log.info(
             "cart connected",
             cart=cart_id,
             epoch=filled.epoch,
             boot=filled.generation,
-            address=self._client(request).name,
+            address=client.name,
             catch_up=[row.seq for row in filled.rows],
         )
         assert self._transport is not None
@@ -220,40 +235,52 @@ class HardwareSocket(InTurns, asyncio.Protocol):
         if early:
             self._came(bytes(early))
 
-    def _read_request(self, request: Request) -> tuple[int, bytes | None, str | None]:
-        """Cart id, SHA-256 of its key (None where none is needed), boot id. Raises Refusal."""
-        url = urlsplit(request.path)
-        if (match := _CART_ID.fullmatch(url.path)) is None:
-            raise Refusal(400, "The cart id must be an integer from 1 to 999999999: /ws/hardware/<cart id>")
+    def _read_request(self, request: Request, client: Client) -> tuple[bytes | None, str | None]:
+        """SHA-256 of the cart's key (None where none is needed), boot id. Raises Refusal."""
         try:
-            query = parse_qs(url.query, max_num_fields=10)
+            query = parse_qs(urlsplit(request.path).query, max_num_fields=10)
         except ValueError:
-            raise Refusal(400, "Too many fields in the query string.") from None
+            raise Refusal(Refused.BAD_REQUEST, "Too many fields in the query string.") from None
         boot_id = _header(request, "Cart-Boot-Id") or query.get("boot", [None])[0]
         if boot_id is not None and _BOOT_ID.fullmatch(boot_id) is None:
-            raise Refusal(400, "Cart-Boot-Id must be 1 to 64 visible ASCII characters.")
+            raise Refusal(Refused.BAD_REQUEST, "Cart-Boot-Id must be 1 to 64 visible ASCII characters.")
         key = _header(request, "X-API-Key") or _bearer(_header(request, "Authorization"))
         key = key or query.get("key", [None])[0]
         if key is not None:
-            return int(match[1]), sha256(key.encode()).digest(), boot_id
-        if within(self._client(request).address, self._settings.keyless_carts):
-            return int(match[1]), None, boot_id
-        raise Refusal(401, "The cart's key is missing: send it as X-API-Key, as Authorization: Bearer, or as ?key=.")
+            return sha256(key.encode()).digest(), boot_id
+        if within(client.address, self._settings.keyless_carts):
+            return None, boot_id
+        raise Refusal(Refused.NO_KEY)
 
     def _client(self, request: Request) -> Client:
-        peer = self._transport.get_extra_info("peername") if self._transport is not None else None
-        return client_of(peer[0] if peer else None, request.headers.get_all, self._settings.trusted_proxies)
+        return client_of(self._peer(), request.headers.get_all, self._settings.trusted_proxies)
 
-    def _refuse(self, opening: ServerProtocol, response: Response, request: Request) -> None:
+    def _peer(self) -> str | None:
+        peer = self._transport.get_extra_info("peername") if self._transport is not None else None
+        return peer[0] if peer else None
+
+    def _refuse(self, opening: ServerProtocol, response: Response, request: Request, why: Refused) -> None:
+        """With this answer, unless nobody is there any more to hear it."""
+        client = self._client(request)
+        if self.gone:
+            self._say_refused(request, client, Refused.CART_LEFT, None)
+            return
+        self._say_refused(request, client, why, response)
+        self._ends(why)
+        opening.send_response(response)
+        self._finish_refusal()
+
+    def _say_refused(self, request: Request, client: Client, why: Refused, answer: Response | None) -> None:
+        if answer is None and isinstance(self._ended, Refused):
+            return  # it was said when it was cut off
         log.info(
             "cart refused",
             path=urlsplit(request.path).path[:100],
-            status=response.status_code,
-            reason=(response.body or b"").decode(errors="replace").strip()[:200],
-            address=self._client(request).name,
+            reason=str(why),
+            status=None if answer is None else answer.status_code,
+            detail="" if answer is None else (answer.body or b"").decode(errors="replace").strip()[:200],
+            address=client.name,
         )
-        opening.send_response(response)
-        self._finish_refusal()
 
     def _finish_refusal(self) -> None:
         self._early = None
@@ -283,6 +310,9 @@ class HardwareSocket(InTurns, asyncio.Protocol):
         self._flush()
         return end
 
+    def _failed(self) -> None:
+        self._abort(Ended.ERROR)
+
     def _ponged(self, payload: bytes, now: float) -> None:
         if not self.link.awaits(payload):
             self._count(now)
@@ -292,12 +322,19 @@ class HardwareSocket(InTurns, asyncio.Protocol):
     def _count(self, now: float) -> None:
         if self._guard.one_more(now):
             return
-        self._do(self.link.close(WITHDRAWN_OR_FLOOD, FLOOD))
+        self._do(self.link.close(Ended.FLOOD))
         self._stop()
         if self._transport is not None:
             self._transport.pause_reading()  # it goes on sending, and nobody parses that
 
     def _peer_closes(self, protocol: Protocol) -> None:
+        match protocol.parser_exc:
+            case PayloadTooBig():
+                self._ends(Ended.FRAME_TOO_BIG)
+            case ProtocolError() | UnicodeDecodeError():
+                self._ends(Ended.PROTOCOL_ERROR)
+            case _ if protocol.close_rcvd is not None:
+                self._ends(Ended.CART_CLOSED)
         if isinstance(protocol.parser_exc, ProtocolError | UnicodeDecodeError) or protocol.close_sent is not None:
             self.link.lost()
         self._abort_after()
@@ -317,8 +354,8 @@ class HardwareSocket(InTurns, asyncio.Protocol):
     def tick(self) -> None:
         self._act(self.link.tick(self._dispatch.monotonic()))
 
-    def close(self, code: int, reason: str) -> None:
-        self._act(self.link.close(code, reason))
+    def close(self, why: Ended) -> None:
+        self._act(self.link.close(why))
 
     def _act(self, outputs: Outputs) -> None:
         """Do what the link says. An error ends this connection only: whoever calls has others to serve as well."""
@@ -327,7 +364,7 @@ class HardwareSocket(InTurns, asyncio.Protocol):
             self._flush()
         except Exception:
             log.exception("connection failed", cart=self.link.cart_id)
-            self._abort("an error")
+            self._abort(Ended.ERROR)
 
     def _do(self, outputs: Outputs) -> None:
         protocol = self._protocol
@@ -344,11 +381,10 @@ class HardwareSocket(InTurns, asyncio.Protocol):
                     self._dispatch.read(self.link, sent)
                 case NeedRows(after_seq):
                     self._dispatch.need_rows(self, after_seq)
-                case Close(code, reason):
-                    say = log.info if code == RESTART else log.warning
-                    say("link closed", cart=self.link.cart_id, epoch=self.link.epoch, code=code, reason=reason)
+                case Close(why):
+                    self._ends(why)
                     if not protocol.close_expected():
-                        protocol.send_close(code, reason)
+                        protocol.send_close(output.code, output.reason)
                     self._abort_after()
 
     def _flush(self) -> None:
@@ -368,14 +404,54 @@ class HardwareSocket(InTurns, asyncio.Protocol):
         if self._abort_timer is None and self._transport is not None:
             self._abort_timer = self._loop.call_later(CLOSE_SECONDS, self._transport.abort)
 
-    def _abort(self, reason: str) -> None:
+    def _abort(self, why: Ended | Refused) -> None:
+        self._ends(why)
         cart_id = None
         if hasattr(self, "link"):
             self.link.lost()
             cart_id = self.link.cart_id
-        log.warning("connection aborted", cart=cart_id, reason=reason)
+        if isinstance(why, Refused):
+            log.warning("cart refused", cart=cart_id, reason=str(why), status=None)
         if self._transport is not None:
             self._transport.abort()
+
+    # Its end
+
+    def _ends(self, why: Ended | Refused) -> None:
+        if self._ended is None:
+            self._ended = why
+
+    def _ending(self, protocol: Protocol | None) -> Ending:
+        """What is known of it now that it is over."""
+        if self._opened_at is None or not isinstance(self._ended, Ended):
+            return Ending(Ended.NEVER_OPENED)
+        close = None
+        if protocol is not None:
+            first = protocol.close_rcvd if protocol.close_rcvd_then_sent else protocol.close_sent
+            close = first or protocol.close_rcvd
+        return Ending(
+            self._ended,
+            None if close is None else int(close.code),
+            round((self._dispatch.monotonic() - self._opened_at) * 1000),
+            self.link.commands_sent,
+            self.link.commands_read,
+        )
+
+    def _say_ended(self, ending: Ending, protocol: Protocol | None) -> None:
+        sent, received = (None, None) if protocol is None else (protocol.close_sent, protocol.close_rcvd)
+        say = log.warning if ending.reason in _TROUBLE else log.info
+        say(
+            "cart disconnected",
+            cart=self.link.cart_id,
+            epoch=self.link.epoch,
+            reason=str(ending.reason),
+            ended_by=ending.reason.by,
+            code_sent=None if sent is None else int(sent.code),
+            code_received=None if received is None else int(received.code),
+            seconds=ending.milliseconds / 1000,
+            commands_sent=ending.sent,
+            commands_received=ending.received,
+        )
 
 
 def is_ours(request: bytes) -> bool:
@@ -385,10 +461,19 @@ def is_ours(request: bytes) -> bool:
     return path == PATH or path.startswith(PATH + b"/")
 
 
+def _cart_id(request: Request) -> int:
+    """Raises Refusal."""
+    match = _CART_ID.fullmatch(urlsplit(request.path).path)
+    if match is None:
+        sentence = "The cart id must be an integer from 1 to 999999999: /ws/hardware/<cart id>"
+        raise Refusal(Refused.BAD_REQUEST, sentence)
+    return int(match[1])
+
+
 def _header(request: Request, name: str) -> str | None:
     values = request.headers.get_all(name)
     if len(values) > 1:
-        raise Refusal(400, f"{name} may be given only once.")
+        raise Refusal(Refused.BAD_REQUEST, f"{name} may be given only once.")
     return values[0] if values else None
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from duckycart.errors import DuckyCartError
 from duckycart.hardware.catchup import Owner, behind, changed_hands, held_by, owners_of, take_back
 from duckycart.hardware.dispatch import Dispatch
-from duckycart.hardware.link import TAKEN_OVER, WITHDRAWN_OR_FLOOD
+from duckycart.hardware.ending import Ended
 from duckycart.store.engine import Store
 
 log = structlog.get_logger()
@@ -48,6 +48,7 @@ class Sweep:
                 connection.behind(seq)
         self._dispatch.fill_again()
         self._dispatch.claims.release_again()
+        await self._dispatch.refusals.write()
 
     async def _next_slices(self) -> list[Owner]:
         """Some of all, in turn, so that nothing depends on clocks that agree, or on a moment that was missed."""
@@ -70,10 +71,7 @@ class Sweep:
         for cart_id, epoch, node in owners:
             connection = self._dispatch.links.current(cart_id)
             if connection is not None and connection.link.epoch < epoch:
-                if node is None:
-                    connection.close(WITHDRAWN_OR_FLOOD, "the cart's key was changed or the cart disabled")
-                else:
-                    connection.close(TAKEN_OVER, "a newer connection of this cart took over")
+                connection.close(Ended.WITHDRAWN if node is None else Ended.TAKEN_OVER)
             elif connection is not None and connection.link.epoch == epoch and node is None:
                 given_up[cart_id] = epoch
             here = connection is not None and connection.link.epoch >= epoch

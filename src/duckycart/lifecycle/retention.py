@@ -19,9 +19,11 @@ from duckycart.store.tables import (
     basket_lines,
     carts,
     commands,
+    connections,
     fraud_warnings,
     idempotency_keys,
     provider_events,
+    refusals,
     session_locations,
     sessions,
     users,
@@ -38,7 +40,7 @@ class Forgotten:
     sessions: int = 0
     guests: int = 0
     commands: int = 0
-    others: int = 0  # alarms, webhooks, kept results
+    others: int = 0  # alarms, webhooks, kept results, connections
 
     def __add__(self, other: "Forgotten") -> "Forgotten":
         return Forgotten(
@@ -81,7 +83,10 @@ def forget_sessions(tx: Transaction, before: int) -> Forgotten:
 
 
 def forget_the_rest(tx: Transaction, before: int) -> Forgotten:
-    """What belongs to no session and is older: guests, QR commands that were settled, alarms, webhooks."""
+    """What belongs to no session and is older: guests, settled QR commands, alarms, webhooks, connections, refusals.
+
+    A connection whose end nobody wrote stays: it may last, and there are never more than the last few of each cart.
+    """
     used = exists().where(sessions.c.user_id == users.c.id)
     may_join = exists().where(
         carts.c.id == users.c.guest_cart_id,
@@ -99,6 +104,8 @@ def forget_the_rest(tx: Transaction, before: int) -> Forgotten:
         (alarms, alarms.c.at < before),
         (provider_events, provider_events.c.received_at < before),
         (idempotency_keys, idempotency_keys.c.created_at < tx.steady - IN_USE_SECONDS * 1000),
+        (connections, connections.c.until < before),
+        (refusals, refusals.c.last_at < before),
     ):
         others += tx.connection.execute(delete(table).where(old)).rowcount
     return Forgotten(

@@ -106,6 +106,38 @@ nodes = Table(
     Column("clock_ahead", BigInteger),  # by how many ms that clock was ahead of the database's, None when not known
 )
 
+CONNECTIONS_KEPT: Final = 20  # of each cart, its last
+
+connections = Table(
+    # A cart's last connections, for operators: written with the claim and the release. No decision rests on it.
+    "connections",
+    metadata,
+    Column("cart_id", Integer, ForeignKey("carts.id"), nullable=False),
+    Column("place", Integer, nullable=False),  # epoch modulo CONNECTIONS_KEPT: the newest replaces the oldest
+    Column("epoch", Integer, nullable=False),  # the cart's link_epoch with this connection
+    Column("node", String(80), nullable=False),
+    Column("address", String(45)),
+    Column("since", BigInteger, nullable=False),
+    Column("until", BigInteger),  # None while it lasts, and for ever where nobody could write the end
+    Column("reason", String(20)),  # a word of hardware/ending.py, None as long as `until` is
+    Column("close_code", Integer),  # of the close frame of whoever closed first
+    Column("commands_sent", Integer),
+    Column("commands_received", Integer),
+    PrimaryKeyConstraint("cart_id", "place"),
+)
+
+refusals = Table(
+    # For what a cart was not let in, how often and when last: one row for each reason.
+    "refusals",
+    metadata,
+    Column("cart_id", Integer, ForeignKey("carts.id"), nullable=False),
+    Column("reason", String(20), nullable=False),  # a word of hardware/ending.py
+    Column("times", BigInteger, nullable=False),
+    Column("last_at", BigInteger, nullable=False),
+    Column("address", String(45)),  # of the last one
+    PrimaryKeyConstraint("cart_id", "reason"),
+)
+
 commands = Table(
     # What a cart was told. Written in the transaction that changes the state it speaks of.
     "commands",

@@ -1,0 +1,216 @@
+"""The last connections of each cart, and what it was refused for: a cart that flaps is seen at a glance."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy.dialects.postgresql import insert  # SQLite's "ON CONFLICT" is word for word the same
+
+from duckycart.errors import DuckyCartError
+from duckycart.hardware.ending import Ended, Ending, Refused
+from duckycart.lifecycle.carts import Cart
+from duckycart.store.engine import Store, Transaction
+from duckycart.store.tables import CONNECTIONS_KEPT, carts, connections, refusals
+
+log = structlog.get_logger()
+
+REFUSALS_WAITING: Final = 1000  # (cart, reason) counted between two writes; more are in the log only
+
+# What an operator can mend. What the server itself was short of is in its log, and not the cart's.
+_OF_THE_CART: Final = frozenset(
+    {Refused.BAD_REQUEST, Refused.NO_KEY, Refused.DISABLED, Refused.WRONG_KEY, Refused.TOO_OFTEN}
+)
+
+_new = insert(connections)
+# One row per connection in a ring: the newest takes the place of the oldest, so a cart that flaps for a year has no
+# more of them than any other. RETURNING makes one statement of a whole batch.
+_BEGAN: Final = _new.on_conflict_do_update(
+    index_elements=[connections.c.cart_id, connections.c.place],
+    set_={column.name: getattr(_new.excluded, column.name) for column in connections.columns if not column.primary_key},
+).returning(connections.c.cart_id)
+_ENDED: Final = (
+    update(connections)
+    .where(
+        connections.c.cart_id == bindparam("cart"),
+        connections.c.place == bindparam("at_place"),
+        connections.c.epoch == bindparam("of_epoch"),  # its place may be another's by now
+    )
+    .values(
+        # Not the clock, which may have been corrected, or the database away: how long it lasted was measured.
+        until=connections.c.since + bindparam("milliseconds"),
+        reason=bindparam("why"),
+        close_code=bindparam("code"),
+        commands_sent=bindparam("sent"),
+        commands_received=bindparam("received"),
+    )
+)
+_said = insert(refusals)
+_REFUSED: Final = _said.from_select(
+    ["cart_id", "reason", "times", "last_at", "address"],
+    select(
+        carts.c.id,
+        bindparam("why", type_=refusals.c.reason.type),
+        bindparam("count", type_=refusals.c.times.type),
+        bindparam("at", type_=refusals.c.last_at.type),
+        bindparam("address", type_=refusals.c.address.type),
+    ).where(carts.c.id == bindparam("cart")),
+).on_conflict_do_update(
+    index_elements=[refusals.c.cart_id, refusals.c.reason],
+    set_={
+        "times": refusals.c.times + _said.excluded.times,
+        "last_at": _said.excluded.last_at,
+        "address": _said.excluded.address,
+    },
+)
+
+
+def began(tx: Transaction, claimed: Iterable[Cart], addresses: Mapping[int, str | None]) -> None:
+    """These carts, locked, have each a new connection, from these addresses."""
+    rows = [
+        {
+            "cart_id": cart.id,
+            "place": cart.link_epoch % CONNECTIONS_KEPT,
+            "epoch": cart.link_epoch,
+            "node": cart.link_node,
+            "address": addresses.get(cart.id),
+            "since": tx.now,
+        }
+        for cart in sorted(claimed, key=lambda cart: cart.id)
+    ]
+    if rows:
+        tx.connection.execute(_BEGAN, rows).close()
+
+
+def ended(tx: Transaction, endings: Iterable[tuple[int, int, Ending]]) -> None:
+    """The connections of these (cart, epoch) are over. After the carts' own locks, where both are taken."""
+    rows = [
+        {
+            "cart": cart_id,
+            "at_place": epoch % CONNECTIONS_KEPT,
+            "of_epoch": epoch,
+            "milliseconds": ending.milliseconds,
+            "why": ending.reason.value,
+            "code": ending.code,
+            "sent": ending.sent,
+            "received": ending.received,
+        }
+        for cart_id, epoch, ending in sorted(endings, key=lambda one: one[:2])
+    ]
+    if rows:
+        tx.connection.execute(_ENDED, rows)
+
+
+@dataclass(frozen=True, slots=True)
+class PastConnection:
+    """One connection as its row has it; `until` and `reason` are None while it lasts."""
+
+    epoch: int
+    node: str
+    address: str | None
+    since: int
+    until: int | None
+    reason: Ended | None
+    close_code: int | None
+    commands_sent: int | None
+    commands_received: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class PastRefusal:
+    """How often a cart was not let in for this reason, and when and from where for the last time."""
+
+    reason: Refused
+    times: int
+    last_at: int
+    address: str | None
+
+
+def last_connections(connection: Connection, cart_id: int) -> list[PastConnection]:
+    """The newest first, CONNECTIONS_KEPT at the most.
+
+    Who is killed writes no end. So a row without one is that of a connection which lasts only if the cart's row still
+    names it; else its reason is NODE_GONE, and its end, at the latest, the beginning of the next or the moment in which
+    the cart was released.
+    """
+    cart = connection.execute(
+        select(carts.c.link_epoch, carts.c.link_node, carts.c.link_changed_at).where(carts.c.id == cart_id)
+    ).one_or_none()
+    rows = connection.execute(
+        select(connections).where(connections.c.cart_id == cart_id).order_by(connections.c.epoch.desc())
+    ).all()
+    found: list[PastConnection] = []
+    next_since = None if cart is None or cart.link_node is not None else cart.link_changed_at
+    for row in rows:
+        until, reason = row.until, row.reason
+        lasts = cart is not None and cart.link_node is not None and cart.link_epoch == row.epoch
+        if reason is None and not lasts:
+            until, reason = max(row.since, next_since or row.since), Ended.NODE_GONE
+        found.append(
+            PastConnection(
+                row.epoch,
+                row.node,
+                row.address,
+                row.since,
+                until,
+                None if reason is None else Ended(reason),
+                row.close_code,
+                row.commands_sent,
+                row.commands_received,
+            )
+        )
+        next_since = row.since
+    return found
+
+
+def past_refusals(connection: Connection, cart_id: int) -> list[PastRefusal]:
+    """The latest first."""
+    rows = connection.execute(
+        select(refusals.c.reason, refusals.c.times, refusals.c.last_at, refusals.c.address)
+        .where(refusals.c.cart_id == cart_id)
+        .order_by(refusals.c.last_at.desc(), refusals.c.reason)
+    ).all()
+    return [PastRefusal(Refused(reason), times, last_at, address) for reason, times, last_at, address in rows]
+
+
+class Refusals:
+    """Counts whom this node refuses; the sweep writes it. A cart is refused hundreds of times a second if it likes, so
+    not each is worth a transaction."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._times: Counter[tuple[int, Refused]] = Counter()
+        self._address: dict[tuple[int, Refused], str | None] = {}  # of the last one
+
+    def __len__(self) -> int:
+        return len(self._times)
+
+    def add(self, cart_id: int, why: Refused, address: str | None) -> None:
+        """Remember it, if it is the cart's own matter and there is room."""
+        key = cart_id, why
+        if why in _OF_THE_CART and (key in self._times or len(self._times) < REFUSALS_WAITING):
+            self._times[key] += 1
+            self._address[key] = address
+
+    async def write(self) -> None:
+        """Into the rows of carts that there are. What the database refuses is forgotten: the log has it."""
+        if not self._times:
+            return
+        times, self._times = self._times, Counter()
+        address, self._address = self._address, {}
+
+        def count(tx: Transaction) -> None:
+            tx.connection.execute(
+                _REFUSED,
+                [
+                    {"cart": key[0], "why": key[1].value, "count": times[key], "at": tx.now, "address": address[key]}
+                    for key in sorted(times)
+                ],
+            )
+
+        try:
+            await self._store.write(count, hurry=False)
+        except DuckyCartError as error:
+            log.warning("refusals not counted", count=sum(times.values()), reason=error.code)
