@@ -40,7 +40,7 @@ async def test_f06_nothing_is_left_of_those_who_went_away(shop: Shop, session: S
         cut.cut()
         await listeners(shop, 0)
     assert shop.house.channels._topics == {}
-    assert shop.server.server_state.tasks == set()
+    await until(lambda: not shop.server.server_state.tasks)
 
 
 async def test_f14_listeners_hold_no_database_connection(shop: Shop, session: Session) -> None:

@@ -377,11 +377,6 @@ async def has_a_bad_id(shop: Shop) -> None:
     assert (await refused(shop, "/ws/hardware/x"))[0] == 400
 
 
-async def is_no_handshake(shop: Shop) -> None:
-    answer = await shop.http.get("/ws/hardware/1", headers={"Connection": "Upgrade", "Upgrade": "websocket"})
-    assert answer.status_code == 400
-
-
 async def comes_too_often(shop: Shop) -> None:
     for _ in range(5):
         await raw(shop)
@@ -406,7 +401,6 @@ async def is_overtaken(shop: Shop) -> None:
         (is_disabled, Refused.DISABLED, True),
         (has_a_bad_boot_id, Refused.BAD_REQUEST, True),
         (has_a_bad_id, Refused.BAD_REQUEST, False),
-        (is_no_handshake, Refused.BAD_HANDSHAKE, False),
         (comes_too_often, Refused.TOO_OFTEN, True),
         (is_overtaken, Refused.OVERTAKEN, False),
     ],
@@ -420,6 +414,12 @@ async def test_f71_each_refusal_has_its_reason_in_the_log_and_those_of_a_cart_s_
     await shop.sweep()
     found = await shop.house.store.read(lambda connection: past_refusals(connection, 1))
     assert [(one.reason, one.times, one.address) for one in found] == ([(why, 1, "127.0.0.1")] if kept else [])
+
+
+async def test_f71_what_is_no_handshake_is_refused_with_a_reason_too(shop: Shop, logged: Logged) -> None:
+    answer = await shop.http.get("/ws/hardware/1", headers={"Connection": "Upgrade", "Upgrade": "websocket"})
+    (line,) = of(logged, "socket refused")
+    assert (line["status"], line["reason"]) == (answer.status_code, "bad_handshake")
 
 
 async def test_f71_refusals_are_counted_in_one_row_for_each_reason(shop: Shop) -> None:

@@ -25,7 +25,7 @@ async def no_handshake(request: Request, path: str) -> Response:
     answer = problem(wrong.status, wrong.code, wrong.detail, headers=wrong.headers)
     if "upgrade" in request.headers:
         where = {"path": scope["path"][:100], "address": address(request)}
-        log.info("socket refused", status=wrong.status, reason=wrong.detail, **where)
+        log.info("socket refused", status=wrong.status, reason=wrong.code, detail=wrong.detail, **where)
         # Whatever it sends next may be meant for a socket.
         answer.headers["Connection"] = ", ".join(filter(None, [answer.headers.get("Connection"), "close"]))
     return answer
