@@ -24,6 +24,7 @@ from duckycart.api.tokens import AccessToken
 from duckycart.app import ProviderFactory, build_app, sandbox
 from duckycart.house import House
 from duckycart.settings import Settings
+from duckycart.store.currency import fix_currency
 from duckycart.store.database import open_database
 from duckycart.store.engine import Transaction
 from duckycart.store.tables import alarms, carts, commands, payments, products, sessions, users
@@ -150,6 +151,7 @@ class Shop:
 
     async def add_product(self, barcode: int, name: str, price: int, weight: int | None = None) -> None:
         def add(tx: Transaction) -> None:
+            fix_currency(tx, self.house.settings.wanted_currency)
             tx.connection.execute(
                 insert(products).values(
                     barcode=str(barcode),

@@ -53,6 +53,7 @@ from duckycart.payments.checkout import Checkout
 from duckycart.payments.provider import Provider
 from duckycart.payments.sandbox import Sandbox
 from duckycart.settings import Settings
+from duckycart.store.currency import KnownCurrency, settle_currency
 from duckycart.store.database import Database
 from duckycart.store.engine import Store
 from duckycart.store.keys import read_or_make_signing_keys
@@ -153,15 +154,23 @@ async def open_house(
             stack.push_async_callback(heartbeat.end)
             await heartbeat.begin()
         stack.push_async_callback(dispatch.finish)
+        prices = KnownCurrency(store, await store.write(lambda tx: settle_currency(tx, settings.wanted_currency)))
         passwords = Passwords()
         stack.callback(passwords.close)
         newest_key = list(keys.values())[-1]
-        checkout = Checkout(store, settings.rules, provider(settings, newest_key, clock), settings.provider_seconds)
+        checkout = Checkout(
+            store,
+            settings.rules,
+            provider(settings, newest_key, clock),
+            settings.provider_seconds,
+            settings.url,
+        )
         house = House(
             settings=settings,
             rules=settings.rules,
             clock=clock,
             store=store,
+            prices=prices,
             dispatch=dispatch,
             channels=channels,
             checkout=checkout,

@@ -115,7 +115,7 @@ def serve(
         if file is not None and not file.is_file():
             _stop(f"{file} is not there or not a file.")
     try:
-        opened = open_database(settings.database, alone=not settings.bus)
+        opened = open_database(settings.database, alone=not settings.bus, currency=settings.wanted_currency)
     except DuckyCartError as error:
         _stop(str(error))
     except OSError as error:

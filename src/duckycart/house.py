@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from duckycart.currency import Currency
 from duckycart.lifecycle.rules import Rules
 from duckycart.settings import Settings
 from duckycart.store.engine import Store
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from duckycart.hardware.dispatch import Dispatch
     from duckycart.passwords import Passwords
     from duckycart.payments.checkout import Checkout
+    from duckycart.store.currency import KnownCurrency
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,7 @@ class House:
     rules: Rules
     clock: SteadyClock
     store: Store
+    prices: "KnownCurrency"
     dispatch: "Dispatch"
     channels: "Channels"
     checkout: "Checkout"
@@ -32,3 +35,8 @@ class House:
     scans: "RateLimit"
     addresses: "RateLimit"
     legacy_screens: "RateLimit"
+
+    @property
+    def currency(self) -> Currency:
+        """What all prices of this shop are in."""
+        return self.prices.now

@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from duckycart.currency import Currency, currency_of
+from duckycart.errors import BadRequest
 from duckycart.lifecycle.rules import Rules
 
 Network = IPv4Network | IPv6Network
@@ -65,8 +67,8 @@ class Settings(BaseSettings):
     cors_origins: Words = ()  # of screens' pages; `*` for any
 
     # The shop
-    currency: str = Field("EGP", pattern=r"^[A-Z]{3}$")
-    currency_digits: int = Field(2, ge=0, le=3)  # minor units per major unit, as a power of ten
+    currency: str | None = None  # ISO 4217; the database's own, or EGP for a new one
+    currency_digits: int | None = None  # follow from the currency; who gives them is told when they are others
     offline_carts: OfflineCarts = OfflineCarts.REFUSE  # whether a cart away for over 60 s may start a session
     qr_seconds: int = Field(300, ge=10, le=86_400)  # long enough to find the app, short enough to be on the screen
     idle_seconds: int = Field(900, ge=60)  # a shopper who walked off
@@ -103,6 +105,25 @@ class Settings(BaseSettings):
                 raise ValueError("name NATS servers, like nats://HOST:4222,nats://HOST2:4222 or tls://HOST:4222")
         return self
 
+    @model_validator(mode="after")
+    def _currency_is_one(self) -> Self:
+        try:
+            currency = self.wanted_currency
+        except BadRequest as error:
+            raise ValueError(error.detail) from error
+        if self.currency_digits is not None and (currency is None or currency.digits != self.currency_digits):
+            raise ValueError(
+                "the decimals follow from the currency (ISO 4217): leave DUCKYCART_CURRENCY_DIGITS out, and name the "
+                "currency with DUCKYCART_CURRENCY"
+                + ("" if currency is None else f"; {currency.code} has {currency.digits}")
+            )
+        return self
+
+    @property
+    def wanted_currency(self) -> Currency | None:
+        """The one that was named here; None agrees with whatever the database has."""
+        return None if self.currency is None else currency_of(self.currency)
+
     @property
     def url(self) -> str:
         """Where phones and screens find this server, without a slash at the end."""
@@ -115,7 +136,7 @@ class Settings(BaseSettings):
     def rules(self) -> Rules:
         """What of these the transitions need."""
         return Rules(
-            currency=self.currency,
+            currency=self.wanted_currency,
             qr_seconds=self.qr_seconds,
             refuse_offline=self.offline_carts is OfflineCarts.REFUSE,
             idle_seconds=self.idle_seconds,

@@ -223,22 +223,31 @@ def test_a_file_without_products_imports_none(shell: Shell, csv_file: Csv) -> No
 
 
 @pytest.mark.parametrize(
-    ("digits", "price", "minor"),
-    [("0", "12", 12), ("2", "0.1", 10), ("2", "0", 0), ("3", "1.005", 1005), ("3", "999999999.999", 999_999_999_999)],
+    ("currency", "price", "minor"),
+    [
+        ("JPY", "12", 12),
+        ("EGP", "0.1", 10),
+        ("EGP", "0", 0),
+        ("KWD", "1.005", 1005),
+        ("BHD", "999999999.999", 999_999_999_999),
+        ("UYW", "999999999.9999", 9_999_999_999_999),
+    ],
 )
-def test_prices_become_minor_units_exactly(shell: Shell, csv_file: Csv, digits: str, price: str, minor: int) -> None:
-    shell.run("products", "import", csv_file(f"622,Bread,,,{price},,"), DUCKYCART_CURRENCY_DIGITS=digits)
+def test_f52_prices_become_minor_units_exactly(
+    shell: Shell, csv_file: Csv, currency: str, price: str, minor: int
+) -> None:
+    shell.run("products", "import", csv_file(f"622,Bread,,,{price},,"), DUCKYCART_CURRENCY=currency)
     assert imported(shell)[0]["unit_price"] == minor
 
 
-def test_a_currency_without_decimals(shell: Shell, csv_file: Csv) -> None:
-    found = wrong(shell, csv_file("622,Bread,,,12.5,,"), DUCKYCART_CURRENCY_DIGITS="0")
+def test_f52_a_currency_without_decimals(shell: Shell, csv_file: Csv) -> None:
+    found = wrong(shell, csv_file("622,Bread,,,12.5,,"), DUCKYCART_CURRENCY="JPY")
     assert "more than 0 decimals" in found[2]
 
 
 def test_a_wrong_setting_is_named(shell: Shell, csv_file: Csv) -> None:
-    said = shell.fails("products", "import", csv_file(MILK), DUCKYCART_CURRENCY_DIGITS="two")
-    assert said == "A setting in the environment has a wrong value: DUCKYCART_CURRENCY_DIGITS.\n"
+    said = shell.fails("products", "import", csv_file(MILK), DUCKYCART_PORT="eight")
+    assert said == "A setting in the environment has a wrong value: DUCKYCART_PORT.\n"
 
 
 def test_a_file_that_is_not_there_or_none(shell: Shell) -> None:

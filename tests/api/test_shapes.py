@@ -18,6 +18,7 @@ MILK_VIEW = {
     "product_size": "",
     "unit_price": 12.5,
     "currency": "EGP",
+    "currency_digits": 2,
     "barcode": MILK,
     "image_url": None,
 }
@@ -189,6 +190,7 @@ async def test_a_payment(shop: Shop, session: Session) -> None:
         "payment_url": payment["payment_url"],
         "amount": 12.5,
         "currency": "EGP",
+        "currency_digits": 2,
         "status": "open",
     }
     assert await get(shop, url, session.shopper) == {

@@ -1,11 +1,17 @@
 """F20: a webhook is believed for its signature alone; without it nothing changes."""
 
 import asyncio
+import json
 
+import httpx2
 import pytest
+from sqlalchemy import select
 from structlog.testing import capture_logs
 
+from duckycart.store.tables import provider_events
 from tests.api.doors import Session, contents, refused, sandbox
+from tests.conftest import OpenShop
+from tests.payments.acquirer import Acquirer
 from tests.world import Shop, until
 
 URL = "/payment/webhook/sandbox"
@@ -89,3 +95,71 @@ async def test_a_provider_that_is_not_in_use_is_404(shop: Shop, session: Session
     for provider in ("stripe", "SANDBOX", "%00", "x" * 1000):
         answer = await shop.http.post(f"/payment/webhook/{provider}", content=body, headers={SIGNATURE: signature})
         refused(answer, 404, provider)
+
+
+ABSURD = [
+    '"amount": 1000000000000000000000000000000', '"amount": 9223372036854775808', '"amount": -1', '"amount": 0',
+    '"amount": 12.5', '"amount": 1e400', '"amount": true', '"amount": "1250"', '"amount": [1250]', '"amount": {}',
+    '"currency": "egp"', '"currency": "EGPX"', '"currency": 1', '"currency": "\\ud800GP"', '"currency": "E\\u0000P"',
+    '"payment": 7', '"payment": ["x"]', '"payment": ""', '"payment": "\\ud800"', '"payment": "a\\u0000"',
+    f'"payment": "{"x" * 121}"',
+]  # fmt: skip
+NOT_TO_BE_READ: dict[str, bytes] = {
+    "a key twice": b'{"id": "e", "type": "payment.succeeded", "amount": 1, "amount": 2}',
+    "NaN": b'{"id": "e", "type": "payment.succeeded", "amount": NaN}',
+    "nested for ever": b'{"id": "e", "type": "payment.succeeded", "amount": ' + b"[" * 30_000 + b"]" * 30_000 + b"}",
+    "only nested": b"[" * 60_000,
+    "a number without end": b'{"id": "e", "type": "payment.succeeded", "amount": ' + b"9" * 5000 + b"}",
+    "UTF-16": '{"id": "e", "type": "payment.succeeded"}'.encode("utf-16-le"),
+    "NUL": b'{"id": "e", "type": "payment.succeeded"}\x00',
+    "NUL in a text": b'{"id": "e\x00", "type": "payment.succeeded"}',
+    "Latin-1": b'{"id": "e", "type": "payment.succeeded", "note": "\xe9"}',
+    "a huge id": b'{"id": "' + b"e" * 121 + b'", "type": "payment.succeeded"}',
+    "an id that is no text": b'{"id": {"e": 1}, "type": "payment.succeeded"}',
+    "an id with a surrogate": b'{"id": "\\ud800", "type": "payment.succeeded"}',
+    "an id with NUL": b'{"id": "\\u0000", "type": "payment.succeeded"}',
+}  # fmt: skip
+
+
+async def _signed(shop: Shop, body: bytes) -> httpx2.Response:
+    return await shop.http.post(URL, content=body, headers={SIGNATURE: sandbox(shop).sign(body)})
+
+
+async def test_f54_a_signed_webhook_that_makes_no_sense_is_400_recorded_and_told_once(
+    shop: Shop, session: Session
+) -> None:
+    _, body = await paid_event(shop, session)
+    good = json.loads(body)
+    with capture_logs() as logs:
+        for number, absurd in enumerate(ABSURD):
+            name = json.loads(f"{{{absurd}}}").popitem()[0]
+            rest = {**good, "id": f"evt-{number}"}
+            del rest[name]
+            text = (json.dumps(rest)[:-1] + f", {absurd}}}").encode()
+            for _ in range(2):
+                assert refused(await _signed(shop, text), 400, absurd)["code"] == "bad_webhook"
+            (event,) = await shop.rows(select(provider_events).where(provider_events.c.event_id == f"evt-{number}"))
+            assert (event.outcome, event.body) == ("absurd", text.decode())
+            assert await shop.alarm_kinds() == ["absurd_webhook"] * (number + 1)
+    assert [line for line in logs if line["log_level"] == "error"] == []
+    (payment,) = await shop.payment_rows(session.id)
+    assert payment.state == "open"
+    assert (await _signed(shop, json.dumps({**good, "id": "evt-0"}).encode())).json() == {"outcome": "settled"}
+
+
+@pytest.mark.parametrize("case", NOT_TO_BE_READ)
+async def test_f54_a_signed_webhook_that_cannot_be_read_is_400_and_changes_nothing(shop: Shop, case: str) -> None:
+    before = await contents(shop)
+    with capture_logs() as logs:
+        problem = refused(await _signed(shop, NOT_TO_BE_READ[case]), 400, case)
+    assert problem["code"] == "bad_webhook"
+    assert [line for line in logs if line["log_level"] == "error"] == []
+    assert await contents(shop) == before
+
+
+async def test_f54_what_another_provider_signs_is_judged_too(opening: OpenShop) -> None:
+    acquirer = Acquirer()
+    async with opening(provider=acquirer) as shop:
+        for said in ({"amount": 10**30}, {"amount": -1}, {"amount": 0}, {"amount": 1, "currency": "euro"}):
+            refused(await acquirer.say(shop, "succeeded", ref="acq-1", **said), 400, said)
+        assert await shop.alarm_kinds() == ["absurd_webhook"] * 4

@@ -27,6 +27,7 @@ from duckycart.store.tables import (
     refusals,
     session_locations,
     sessions,
+    shop_currency,
     signing_keys,
     steady_clock,
     users,
@@ -36,6 +37,7 @@ from duckycart.store.tables import (
 ROWS: dict[Table, dict[str, Any]] = {
     steady_clock: {"id": 1, "ms": 0, "boot_ms": 0},
     signing_keys: {"kid": "k1", "secret": b"s", "created_at": 0},
+    shop_currency: {"id": 1, "code": "EGP", "digits": 2},
     nodes: {"id": "a/1", "beats": 0, "links": 0, "started_at": 0, "seen_at": 0},
     carts: {"id": 1, "key_hash": b"1", "created_at": 0},
     users: {"id": 1, "email": "a@b.c", "username": "a", "full_name": "", "is_active": True, "is_operator": False,
@@ -116,7 +118,7 @@ REFUSED = [
         (payments, "two open payments of a session", {"id": 2, "token": "t2", "provider_ref": "r2"}),
         (payments, "one creating beside an open one",
          {"id": 2, "token": "t2", "provider_ref": None, "state": "creating"}),
-        (payments, "nothing to pay", {"id": 2, "token": "t2", "provider_ref": "r2", "state": "paid", "amount": 0}),
+        (payments, "less than nothing", {"id": 2, "token": "t2", "provider_ref": "r2", "state": "paid", "amount": -1}),
         (payments, "an unknown state", {"id": 2, "token": "t2", "provider_ref": "r2", "state": "maybe"}),
         (payments, "another's token", {"id": 2, "provider_ref": "r2", "state": "paid"}),
         (payments, "another's reference", {"id": 2, "token": "t2", "state": "paid"}),
@@ -132,6 +134,7 @@ REFUSED = [
         (connections, "an unknown cart's", {"cart_id": 404}),
         (refusals, "one reason twice", {}),
         (refusals, "an unknown cart's", {"cart_id": 404}),
+        (shop_currency, "a second currency", {"id": 2}),
     ]
 ]  # fmt: skip
 

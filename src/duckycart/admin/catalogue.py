@@ -19,7 +19,9 @@ from sqlalchemy import Engine, String, event, text
 
 from duckycart.admin.shell import BadLines, quoted
 from duckycart.clock import SystemClock
+from duckycart.currency import Currency
 from duckycart.lifecycle.basket import MAX_WEIGHT
+from duckycart.store.currency import fix_currency
 from duckycart.store.database import transact
 from duckycart.store.engine import Transaction
 from duckycart.store.tables import products
@@ -271,14 +273,15 @@ _BRING_IN: Final = text("""
 """)
 
 
-def bring_in(engine: Engine, incoming: Sequence[Product]) -> Count:
+def bring_in(engine: Engine, incoming: Sequence[Product], currency: Currency) -> Count:
     """Write all of them in one transaction: new ones are added, those with a barcode that is there are updated.
 
-    Raises BadLines where a product of the database has the same barcode but for leading zeros; nothing is written then.
+    Raises BadLines where a product of the database has the same barcode but for leading zeros, WrongCurrency where the
+    database has another currency by now than the prices were read in; nothing is written then.
     """
 
     if engine.dialect.name == "postgresql":
-        return transact(engine, SystemClock(), lambda tx: _stage_and_write(tx, incoming))
+        return transact(engine, SystemClock(), lambda tx: _stage_and_write(tx, incoming, currency))
 
     @event.listens_for(engine, "connect")
     def _stage(connection: sqlite3.Connection, _: object) -> None:
@@ -289,18 +292,19 @@ def bring_in(engine: Engine, incoming: Sequence[Product]) -> Count:
         connection.executemany(_STAGE_ROW, (row._asdict() for row in incoming))
         connection.execute("COMMIT")
 
-    return transact(engine, SystemClock(), lambda tx: _write(tx, len(incoming)))
+    return transact(engine, SystemClock(), lambda tx: _write(tx, len(incoming), currency))
 
 
-def _stage_and_write(tx: Transaction, incoming: Sequence[Product]) -> Count:
+def _stage_and_write(tx: Transaction, incoming: Sequence[Product], currency: Currency) -> Count:
     # All in one transaction: on PostgreSQL it holds up nobody before it writes.
     tx.connection.execute(text(_STAGE.rstrip() + " ON COMMIT DROP"))
     if incoming:
         tx.connection.execute(text(_STAGE_ROW), [row._asdict() for row in incoming])
-    return _write(tx, len(incoming))
+    return _write(tx, len(incoming), currency)
 
 
-def _write(tx: Transaction, incoming: int) -> Count:
+def _write(tx: Transaction, incoming: int, currency: Currency) -> Count:
+    fix_currency(tx, currency)
     faults = _Faults()
     for line, barcode, present in tx.connection.execute(_CLASHES):
         faults.add(line, f"barcode {barcode} is, leading zeros aside, that of the product {present}")

@@ -9,13 +9,13 @@ from typing import Annotated
 
 import typer
 
-from duckycart.admin.shell import DEFAULT_DATABASE, DatabaseOption, JsonOption, Shell
+from duckycart.admin.shell import DEFAULT_DATABASE, DatabaseOption, JsonOption, Shell, currency_wanted
 from duckycart.clock import SystemClock
 from duckycart.errors import BadRequest, Conflict, Unavailable
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Care for the database: upgrade, check, back up, copy, prune.",
+    help="Care for the database: upgrade, check, back up, copy, prune, its currency.",
 )
 
 
@@ -50,13 +50,58 @@ def check(database: DatabaseOption = DEFAULT_DATABASE, as_json: JsonOption = Fal
 
     Example: duckycart db check --database postgresql+psycopg://duckycart@db/duckycart
     """
+    from duckycart.store.currency import agreed, read_currency
+    from duckycart.store.database import engine_for
     from duckycart.store.migrate import check_postgres, check_sqlite, name_of
 
     with Shell(database, as_json) as shell:
         place = shell.place()
         name = str(place) if isinstance(place, Path) else name_of(place)
         schema = check_sqlite(place) if isinstance(place, Path) else check_postgres(place)
-        shell.answer({"database": name, "schema": schema}, f"{name} has schema {schema}, that of this version.")
+        with engine_for(place).connect() as connection:
+            currency = read_currency(connection)
+        if currency is not None:
+            agreed(currency, currency_wanted())
+        shell.answer(
+            {"database": name, "schema": schema, "currency": currency and currency.code},
+            f"{name} has schema {schema}, that of this version"
+            f"{'' if currency is None else f', and prices in {currency.code}'}.",
+        )
+
+
+@app.command("currency")
+def currency_(
+    code: Annotated[
+        str | None, typer.Argument(metavar="[CODE]", help="Another one, by its ISO 4217 code.", show_default=False)
+    ] = None,
+    database: DatabaseOption = DEFAULT_DATABASE,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what the prices of the database are in, or change it. The server must be stopped for a change.
+
+    A database has one currency, from its first product or session on. It can
+    be changed as long as nobody has shopped: a price of 12.50 stays 12.50.
+
+    Example: duckycart db currency JPY
+    """
+    from duckycart.currency import currency_of
+    from duckycart.store.currency import change_currency, read_currency
+    from duckycart.store.database import alone_with
+
+    with Shell(database, as_json) as shell:
+        if code is None:
+            with shell.open().connect() as connection:
+                present = read_currency(connection)
+        else:
+            present = currency_of(code.upper())
+            with alone_with(shell.place()):
+                shell.write(lambda tx: change_currency(tx, present))
+        shell.answer(
+            {"currency": present and present.code, "digits": present and present.digits},
+            "No currency yet: the first product or session decides."
+            if present is None
+            else f"Prices are in {present.code}, with {present.digits} decimals.",
+        )
 
 
 @app.command()

@@ -2,12 +2,16 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from duckycart.admin.shell import DEFAULT_DATABASE, DatabaseOption, JsonOption, Shell
-from duckycart.errors import BadRequest
+from duckycart.admin.shell import DEFAULT_DATABASE, DatabaseOption, JsonOption, Shell, currency_wanted
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from duckycart.currency import Currency
 
 app = typer.Typer(no_args_is_help=True, help="Bring in the shop's products.")
 
@@ -30,7 +34,8 @@ def import_(
     description_ar, product_size, unit_price, weight_grams, image_url.
     The last two, description_ar and product_size may be empty in a line.
 
-    unit_price is written like 12.50, without thousands separators.
+    unit_price is written like 12.50, without thousands separators, in the
+    database's currency. A new database takes DUCKYCART_CURRENCY, or EGP.
     weight_grams is a whole number. barcode is digits; leading zeros do not
     tell two products apart, since carts lose them.
 
@@ -41,31 +46,30 @@ def import_(
     """
     with Shell(database, as_json) as shell:
         from duckycart.admin.catalogue import bring_in, read_products
+        from duckycart.currency import DEFAULT, currency_of
 
-        digits = _currency_digits()
-        shell.place(create=True)
+        wanted = currency_wanted()
+        place = shell.place(create=True)
+        present = None if isinstance(place, Path) and not place.exists() else _currency_of(shell.open(), wanted)
+        currency = present or wanted or currency_of(DEFAULT)
         with open(file, "rb") as lines:
-            products = read_products(lines, digits, _progress)
-        count = bring_in(shell.open(create=True), products)
+            products = read_products(lines, currency.digits, _progress)
+        count = bring_in(shell.open(create=True), products, currency)
+        if present is None:
+            shell.hint(f"The prices of this database are in {currency.code} from now on.")
         shell.answer(
             {"added": count.added, "updated": count.updated, "unchanged": count.unchanged},
             f"{count.added} added, {count.updated} updated, {count.unchanged} unchanged.",
         )
 
 
-def _currency_digits() -> int:
-    from pydantic import ValidationError
+def _currency_of(engine: "Engine", wanted: "Currency | None") -> "Currency | None":
+    """The database's, None when it has none yet. Raises WrongCurrency."""
+    from duckycart.store.currency import agreed, read_currency
 
-    from duckycart.settings import Settings
-
-    from_environment: dict[str, Any] = {}
-    try:
-        return Settings(**from_environment).currency_digits
-    except ValidationError as error:
-        names = ", ".join(
-            sorted({f"DUCKYCART_{str(part['loc'][0]).upper()}" for part in error.errors() if part["loc"]})
-        )
-        raise BadRequest("bad_setting", f"A setting in the environment has a wrong value: {names}.") from None
+    with engine.connect() as connection:
+        present = read_currency(connection)
+    return None if present is None else agreed(present, wanted)
 
 
 def _progress(lines: int) -> None:

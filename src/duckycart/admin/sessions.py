@@ -45,11 +45,9 @@ def end(
     from duckycart.lifecycle.rules import Rules
     from duckycart.lifecycle.sessions import force_end
     from duckycart.lifecycle.who import ByOperator
-    from duckycart.settings import Settings
 
     with Shell(database, as_json) as shell:
-        rules: Rules = Settings().rules
-        ended = shell.write(lambda tx: force_end(tx, ByOperator(None), session, rules))
+        ended = shell.write(lambda tx: force_end(tx, ByOperator(None), session, Rules()))
         shell.answer(
             {"session_id": session, "cart_id": ended.cart_id, "seq": ended.seq},
             f"Session {session} is over; cart {ended.cart_id} is told within seconds, or when it is back.",

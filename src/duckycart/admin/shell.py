@@ -16,6 +16,7 @@ from duckycart.errors import BadRequest, DuckyCartError, NotFound, Unavailable
 if TYPE_CHECKING:
     from sqlalchemy import URL, Engine
 
+    from duckycart.currency import Currency
     from duckycart.store.engine import Transaction
 
 T = TypeVar("T")
@@ -131,6 +132,24 @@ class Shell:
             if failure.more:
                 typer.echo(f"… and {failure.more} more", err=True)
         typer.echo(failure.detail, err=True)
+
+
+def currency_wanted() -> "Currency | None":
+    """What DUCKYCART_CURRENCY says in this environment. Raises BadRequest, which names the settings that are wrong."""
+    from pydantic import ValidationError
+
+    from duckycart.settings import Settings
+
+    try:
+        return Settings().wanted_currency
+    except ValidationError as error:
+        wrong = [
+            f"DUCKYCART_{str(part['loc'][0]).upper()}" if part["loc"] else str(part["ctx"]["error"])
+            for part in error.errors()
+        ]
+        raise BadRequest(
+            "bad_setting", f"A setting in the environment has a wrong value: {', '.join(sorted(set(wrong)))}."
+        ) from None
 
 
 def table(*rows: Iterable[object]) -> str:

@@ -18,7 +18,7 @@ from duckycart.api.refusals import (
     refused,
     refuses,
 )
-from duckycart.api.views import Answer, LineView, ProductView, line_view, major, product_view
+from duckycart.api.views import Answer, LineView, ProductView, line_view, product_view
 from duckycart.api.who import MAX_ID, Anyone, HouseOf, Id, TheCart
 from duckycart.api.writes import write
 from duckycart.lifecycle.basket import (
@@ -111,6 +111,6 @@ async def basket(house: HouseOf, caller: Anyone, session_id: Id) -> Basket:
     lines = await house.store.read(lambda connection: read_basket(connection, caller, session_id))
     return Basket.model_construct(
         items=[line_view(house, line) for line in lines],
-        total_price=major(house, sum(line.quantity * line.unit_price for line in lines)),
+        total_price=house.currency.major(sum(line.quantity * line.unit_price for line in lines)),
         item_count=sum(line.quantity for line in lines),
     )

@@ -18,6 +18,7 @@ from duckycart.api.refusals import (
     CARTS_ONLY,
     KEY_REUSED,
     NO_CREDENTIAL,
+    NOT_STORABLE,
     REFUSALS,
     SCREEN_KEY_WITHDRAWN,
     SHOPPERS_ONLY,
@@ -177,6 +178,7 @@ _SAMPLES: Final[Json] = {
     "carts_connected": 20,
     "created_at": "2026-09-21T14:13:20.000Z",
     "currency": "EGP",
+    "currency_digits": 2,
     "description": "Milk",
     "description_ar": "حليب",
     "email": "mona@example.com",
@@ -288,7 +290,7 @@ def _problems(operation: Json, route: APIRoute) -> list[Json]:
     if _names(operation, "Idempotency-Key"):
         errors += [BAD_KEY, KEY_REUSED]
     if route.dependant.dependencies:
-        errors += UNAVAILABLE  # it asks the house, so the database
+        errors += [*UNAVAILABLE, NOT_STORABLE]  # it asks the house, so the database
     if route.body_field is not None:
         problems.append(problem_content(*BAD_BODY))
     if "application/json" in operation.get("requestBody", {}).get("content", {}) and route.body_field is not None:

@@ -1,4 +1,7 @@
-"""The sandbox's hosted page: Pay, Decline. Its buttons send the signed webhook that a real provider would send."""
+"""The sandbox's hosted page: Pay, Decline. Its buttons send the signed webhook that a real provider would send.
+
+Whoever the provider is, the page of a payment of nothing is here too: it says that all is done.
+"""
 
 import re
 from html import escape
@@ -7,10 +10,9 @@ from typing import Final
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
-from duckycart.api.views import major
 from duckycart.api.who import HouseOf
 from duckycart.errors import NotFound
-from duckycart.lifecycle.payments import Payment, read_payment_by_token
+from duckycart.lifecycle.payments import FREE, Payment, read_payment_by_token
 from duckycart.payments.sandbox import Sandbox
 
 router = APIRouter(prefix="/pay", tags=["sandbox"], include_in_schema=False)
@@ -30,7 +32,7 @@ small,a{{color:#555}}
 </style>
 <h1>{title}</h1><p class="amount">{amount}</p>{body}
 <p><a href="../s/receipt">Back to your shopping<br><span lang="ar">العودة إلى تسوقك</span></a></p>
-<p><small>Sandbox: no money moves. Payment {id}, session {session}.</small></p></html>
+<p><small>{sandbox}Payment {id}, session {session}.</small></p></html>
 """
 _FORMS: Final = """<form method="post" action="{url}/pay"><button class="pay">Pay</button></form>
 <form method="post" action="{url}/decline"><button>Decline</button></form>{note}"""
@@ -41,13 +43,20 @@ def _page(house: HouseOf, payment: Payment, note: str = "") -> HTMLResponse:
         case "open":
             title = "Your shopping"
             body = _FORMS.format(url=f"/pay/{payment.token}", note=f"<p role=alert>{escape(note)}</p>" if note else "")
+        case "paid" if payment.provider == FREE:
+            title, body = "Nothing to pay. Thank you!", "<p>You can leave with your shopping.</p>"
         case "paid":
             title, body = "Paid. Thank you!", "<p>You can leave with your shopping.</p>"
         case _:
             title, body = "Nothing to pay here", "<p>This payment is closed. Please look at your cart.</p>"
-    digits = house.settings.currency_digits
-    amount = f"{major(house, payment.amount):.{digits}f} {payment.currency}"
-    html = _PAGE.format(title=title, amount=escape(amount), body=body, id=payment.id, session=payment.session_id)
+    html = _PAGE.format(
+        title=title,
+        amount=escape(house.currency.written(payment.amount)),
+        body=body,
+        sandbox="" if payment.provider == FREE else "Sandbox: no money moves. ",
+        id=payment.id,
+        session=payment.session_id,
+    )
     headers = {
         "Cache-Control": "no-store",
         "Referrer-Policy": "no-referrer",
@@ -56,16 +65,18 @@ def _page(house: HouseOf, payment: Payment, note: str = "") -> HTMLResponse:
     return HTMLResponse(html, headers=headers)
 
 
-async def _find(house: HouseOf, token: str) -> tuple[Payment, Sandbox]:
-    provider = house.checkout.provider
-    if not isinstance(provider, Sandbox) or not _TOKEN.fullmatch(token):
-        raise NotFound("no_payment", "There is no such payment.")
-    return await house.store.read(lambda connection: read_payment_by_token(connection, token)), provider
+async def _find(house: HouseOf, token: str) -> Payment:
+    """Raises NotFound, also for a payment of another provider, whose page is not here."""
+    if _TOKEN.fullmatch(token):
+        payment = await house.store.read(lambda connection: read_payment_by_token(connection, token))
+        if payment.provider in (Sandbox.name, FREE):
+            return payment
+    raise NotFound("no_payment", "There is no such payment.")
 
 
 @router.get("/{token}")
 async def page(house: HouseOf, token: str, declined: bool = False) -> HTMLResponse:
-    payment, _ = await _find(house, token)
+    payment = await _find(house, token)
     return _page(house, payment, "The payment was declined; try again." if declined else "")
 
 
@@ -80,8 +91,8 @@ async def decline(house: HouseOf, token: str) -> Response:
 
 
 async def _press(house: HouseOf, token: str, event_type: str, query: str) -> Response:
-    payment, sandbox = await _find(house, token)
-    if payment.state == "open":
+    payment, sandbox = await _find(house, token), house.checkout.provider
+    if payment.state == "open" and isinstance(sandbox, Sandbox):
         headers, body = sandbox.webhook(event_type, payment.token, payment.amount, payment.currency)
         await house.checkout.record(headers, body)
     return RedirectResponse(f"/pay/{token}{query}", status_code=303)

@@ -22,6 +22,9 @@ from duckycart.errors import (
 )
 from duckycart.lifecycle.transitions import TABLE, Event, Refused
 
+NOT_STORABLE: Final = BadRequest(
+    "not_storable", "A number is too large, or a text too long or with characters that cannot be kept."
+)
 NOT_A_QR: Final = BadRequest("not_a_qr", "This is not a QR of this shop.")
 BAD_KEY: Final = BadRequest("bad_idempotency_key", "Idempotency-Key must be 1 to 200 visible ASCII characters.")
 LINE_FULL: Final = BadRequest("line_full", "More than 999 units or 1000 kg of one product.")
@@ -91,6 +94,7 @@ UNAVAILABLE: Final = (
 DRAINING: Final = Unavailable("draining", "The server is stopping.", retry_after=2)
 # Of all that writes.
 WRITES: Final = (
+    Conflict("against_the_rules", "The database does not take this; trying again does not help."),
     Conflict("conflict", "Another request changed this first; look at the present state and try again."),
     Unavailable(
         "outcome_unknown",

@@ -24,6 +24,7 @@ class ProductView(BaseModel):
     product_size: str
     unit_price: float = Field(description="in major units")
     currency: str
+    currency_digits: int = Field(description="decimals of the currency (ISO 4217)")
     barcode: int = Field(description="without leading zeros, as carts send it")
     image_url: str | None
 
@@ -61,22 +62,20 @@ class PaymentView(BaseModel):
     payment_url: str | None
     amount: float = Field(description="in major units")
     currency: str
+    currency_digits: int = Field(description="decimals of the currency (ISO 4217)")
     status: PaymentStatus
 
 
-def major(house: House, minor: int) -> float:
-    """Minor units as a JSON number in major units."""
-    return float(round(minor / 10**house.settings.currency_digits, house.settings.currency_digits))
-
-
 def product_view(house: House, product: Product, unit_price: int | None = None) -> ProductView:
+    currency = house.currency
     return ProductView.model_construct(
         item_no_=product.id,
         description=product.description,
         description_ar=product.description_ar,
         product_size=product.product_size,
-        unit_price=major(house, product.unit_price if unit_price is None else unit_price),
-        currency=house.settings.currency,
+        unit_price=currency.major(product.unit_price if unit_price is None else unit_price),
+        currency=currency.code,
+        currency_digits=currency.digits,
         barcode=int(product.barcode_number),
         image_url=product.image_url,
     )
@@ -106,7 +105,8 @@ def payment_view(house: House, payment: Payment) -> PaymentView:
     return PaymentView.model_construct(
         payment_id=payment.id,
         payment_url=payment.url,
-        amount=major(house, payment.amount),
+        amount=house.currency.major(payment.amount),
         currency=payment.currency,
+        currency_digits=house.currency.digits,
         status=payment.state,
     )

@@ -39,7 +39,10 @@ def house(request: HTTPConnection) -> House:
 
 
 async def _house(request: HTTPConnection) -> House:
-    return house(request)  # async, because FastAPI gives what is not a thread
+    # async, because FastAPI gives what is not a thread
+    found = house(request)
+    await found.prices.learn()
+    return found
 
 
 HouseOf = Annotated[House, Depends(_house)]

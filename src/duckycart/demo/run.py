@@ -80,6 +80,8 @@ class _Demo:
             "DUCKYCART_PORT": str(port),
             "DUCKYCART_PUBLIC_URL": self.url,
             "DUCKYCART_LOG_FORMAT": "json",
+            "DUCKYCART_CURRENCY": "EGP",
+            "DUCKYCART_CURRENCY_DIGITS": "2",
             "DUCKYCART_KEYLESS_CARTS": "127.0.0.0/8",
             "DUCKYCART_LEGACY_SCREENS": "127.0.0.0/8",
         }
@@ -179,12 +181,13 @@ class _Demo:
             item = {"sessionID": session["session_id"], "barcode": barcode}
             line = await self._post(http, "/cart-items/add", {"X-API-Key": key}, item)
             product = line["product"]
-            price = f"{product['unit_price']:.2f} {product['currency']}"
-            self.say("shopper", f"puts {product['description']} into the cart, {price}")
+            self.say(
+                "shopper", f"puts {product['description']} into the cart, {_price(product['unit_price'], product)}"
+            )
         payment = await self._post(
             http, f"/payment/create-payment/{session['session_id']}", shopper | {"Prefer": "wait=5"}, {}
         )
-        self.say("shopper", f"wants to pay {payment['amount']:.2f} {payment['currency']}")
+        self.say("shopper", f"wants to pay {_price(payment['amount'], payment)}")
         await self._cart_shows("hold_for_payment")
         self.say("shopper", "presses Pay on the provider's page")
         pressed = await http.post(payment["payment_url"] + "/pay")
@@ -246,3 +249,7 @@ async def _stop(process: Process, reading: "asyncio.Future[Any]") -> None:
     except TimeoutError:
         process.kill()
         reading.cancel()
+
+
+def _price(amount: float, shown_with: dict[str, Any]) -> str:
+    return f"{amount:.{shown_with['currency_digits']}f} {shown_with['currency']}"

@@ -20,8 +20,11 @@ from duckycart.lifecycle.sessions import basket_total, change_session, finish_se
 from duckycart.lifecycle.transitions import Event, Phase, decide
 from duckycart.lifecycle.who import Who, find_session
 from duckycart.payments.provider import OpenedPayment
+from duckycart.store.currency import fix_currency
 from duckycart.store.engine import Transaction
 from duckycart.store.tables import PAYMENT_STEADY, payments, sessions
+
+FREE: Final = "free"  # stands for the provider of a payment of 0: nobody is asked, and nobody's webhook finds it
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,12 +138,16 @@ def create_payment(
 ) -> Payment:
     """First half: the basket is frozen and a payment of its amount is being created. No command yet.
 
-    While one is being created or open, that one is returned: the caller then does the rest, which repeats safely.
-    Raises NotFound for another's session; Conflict when it is over or its basket is empty.
+    While one is being created or open, that one is returned: the caller then does the rest, which repeats safely. So is
+    one of 0 that ended its session (see `settle_free`). Raises NotFound for another's session; Conflict when it is over
+    or its basket is empty.
     """
     session = find_session(tx.connection, who, session_id)
     standing = stand(tx, session.cart_id)
-    phase = standing.phase if standing.cart.session_id == session_id else Phase.AVAILABLE
+    phase = _phase_in(standing, session_id, standing.phase)
+    newest = _find(tx.connection, _NEWEST_OF_SESSION, session=session_id)
+    if newest is not None and newest.provider == FREE:
+        return newest
     decide(Event.BEGIN_PAYMENT, phase, session_id=session_id)
     present = _find(tx.connection, _OPEN_OF_SESSION, session=session_id)
     if present is not None:
@@ -149,17 +156,17 @@ def create_payment(
     require_items(units, session_id)
     values: dict[str, Any] = {
         "session_id": session_id,
-        "provider": provider,
+        "provider": provider if total else FREE,
         "token": token_hex(16),
         "state": "creating",
         "method": method,
         "amount": total,
-        "currency": rules.currency,
+        "currency": fix_currency(tx, rules.currency).code,
         "created_at": tx.now,
         "created_steady": tx.steady,
     }
     news = None
-    if _find(tx.connection, _NEWEST_OF_SESSION, session=session_id) is None:
+    if newest is None:
         touch_session(tx, session_id)
     else:
         version = change_session(tx, session_id)
@@ -199,6 +206,18 @@ def open_payment(tx: Transaction, payment_id: int, opened: OpenedPayment) -> Ope
     seq = queue_command(tx, standing.cart, outcome.command, session_id)
     tx.effects.append(News(NewsKind.PAYMENT_CREATED, standing.cart.id, session_id, version))
     return Opened(_payment_of(row), standing.cart.id, seq)
+
+
+def settle_free(tx: Transaction, payment: Payment, url: str, rules: Rules) -> Opened:
+    """A payment of 0 in the transaction that creates it: opened and settled, `payment_created` before `end_session`.
+
+    No provider is asked, so no step between them can fail or be seen. `url` is the page that says so.
+    """
+    opened = open_payment(tx, payment.id, OpenedPayment(payment.token, url))
+    settle_payment(tx, payment.id, 0, payment.currency, rules)
+    paid = _find(tx.connection, _BY_ID, payment=payment.id)
+    assert paid is not None
+    return Opened(paid, opened.cart_id, opened.seq)
 
 
 def fail_payment(tx: Transaction, payment_id: int) -> None:

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 
+from duckycart.currency import Currency
+
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    currency: str = "EGP"  # ISO 4217
+    currency: Currency | None = None  # that this server was told; None for whatever the database has
     qr_seconds: int = 300  # how long a QR can be scanned
     offline_seconds: int = 60  # a cart away for longer starts no session
     refuse_offline: bool = True

@@ -13,6 +13,7 @@ from duckycart.lifecycle.qr import refuse_unfit
 from duckycart.lifecycle.rules import Rules
 from duckycart.lifecycle.transitions import Event, Phase, decide
 from duckycart.lifecycle.who import SESSION_COLUMNS, SessionView, Who, find_session, session_of
+from duckycart.store.currency import fix_currency
 from duckycart.store.engine import Transaction
 from duckycart.store.tables import analytics, basket_lines, carts, commands, payments, sessions, users
 from duckycart.wire import CommandType
@@ -120,6 +121,7 @@ def create_session(
         )
     _refuse_user(tx.connection, user_id, cart_id, qr_round)
     assert outcome.command is not None
+    fix_currency(tx, rules.currency)
     new = {"cart_id": cart_id, "user_id": user_id, "qr_round": qr_round, "is_active": True, "version": 1}
     times = {"created_at": tx.now, "touched_at": tx.steady, "touched_wall": tx.now}
     session_id: int = tx.connection.execute(_INSERT, {**new, **times}).scalar_one()
@@ -176,7 +178,7 @@ def finish_session(tx: Transaction, standing: Standing, event: Event, reason: st
             "units": units,
             "total": total,
             "paid": paid,
-            "currency": rules.currency,
+            "currency": fix_currency(tx, rules.currency).code,
         },
     )
     tx.effects.append(Happened("finish_session", cart.id, session_id, {"reason": reason}))

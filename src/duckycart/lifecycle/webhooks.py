@@ -1,8 +1,9 @@
 """What a payment provider says: stored once, and acted upon in the same transaction."""
 
+import re
 from typing import Final
 
-from sqlalchemy import Connection, bindparam, insert, select
+from sqlalchemy import Connection, and_, bindparam, delete, insert, select
 
 from duckycart.errors import Unavailable
 from duckycart.lifecycle.carts import raise_alarm
@@ -23,24 +24,33 @@ _BEING_CREATED: Final = (
     )
     .limit(1)
 )
-_SEEN: Final = select(provider_events.c.outcome).where(
-    provider_events.c.provider == bindparam("by"), provider_events.c.event_id == bindparam("event")
-)
+MAX_AMOUNT: Final = 2**63 - 1  # minor units
+_CURRENCY: Final = re.compile(r"[A-Z]{3}")
+
+_THIS: Final = and_(provider_events.c.provider == bindparam("by"), provider_events.c.event_id == bindparam("event"))
+_SEEN: Final = select(provider_events.c.outcome).where(_THIS)
+_FORGET: Final = delete(provider_events).where(_THIS)
 _INSERT_EVENT: Final = insert(provider_events)
 
 
 def record_event(tx: Transaction, provider: str, event: ProviderEvent, body: str, rules: Rules) -> str:
     """A provider's webhook, once: stored with what came of it, and acted upon in the same transaction.
 
-    Returns what came of it: `repeated` for one that was stored before, else as stored. Nothing that is stored is ever
-    refused, so that the provider need not send it again (F10).
+    Returns what came of it: `repeated` for one that was stored before, else as stored. So that the provider need not
+    send it again (F10), nothing that is stored is refused but `absurd`, one that makes no sense. It changes nothing and
+    raises an alarm (F54); should the event come again in a form that can be understood, that one counts.
 
     Raises Unavailable, having stored nothing, for a success that may be of a payment whose name at the provider is not
     known here yet: it is still being created, with that very amount. The provider repeats it, and by then the name is
     known. That is not for ever: the reconciler opens or closes whatever is stuck in being created.
     """
-    seen = tx.connection.execute(_SEEN, {"by": provider, "event": event.event_id}).one_or_none()
-    if seen is not None:
+    this = {"by": provider, "event": event.event_id}
+    seen: str | None = tx.connection.execute(_SEEN, this).scalar_one_or_none()
+    if seen == Outcome.ABSURD:
+        if not _makes_sense(event):
+            return seen
+        tx.connection.execute(_FORGET, this)
+    elif seen is not None:
         return "repeated"
     outcome = _act_on(tx, provider, event, rules)
     tx.connection.execute(
@@ -49,7 +59,7 @@ def record_event(tx: Transaction, provider: str, event: ProviderEvent, body: str
             "provider": provider,
             "event_id": event.event_id,
             "type": event.type[:40],
-            "provider_ref": event.ref,
+            "provider_ref": event.ref if outcome != Outcome.ABSURD else None,
             "body": body,
             "outcome": outcome,
             "received_at": tx.now,
@@ -59,6 +69,13 @@ def record_event(tx: Transaction, provider: str, event: ProviderEvent, body: str
 
 
 def _act_on(tx: Transaction, provider: str, event: ProviderEvent, rules: Rules) -> str:
+    if not _makes_sense(event):
+        raise_alarm(
+            tx,
+            "absurd_webhook",
+            f"{provider} signed the event {event.event_id} ({event.type}), which makes no sense; look there.",
+        )
+        return Outcome.ABSURD.value
     if event.outcome is Outcome.UNKNOWN:
         return "ignored"
     # Asked before the payment is looked for: one that is opened between the two statements is found by the second.
@@ -84,6 +101,15 @@ def _act_on(tx: Transaction, provider: str, event: ProviderEvent, rules: Rules) 
         case _:
             close_payment(tx, payment.id)
             return "cancelled"
+
+
+def _makes_sense(event: ProviderEvent) -> bool:
+    """Whether it can be of any payment; no database keeps other amounts, and no provider means them (F54)."""
+    return (
+        event.outcome is not Outcome.ABSURD
+        and (event.amount is None or 0 < event.amount <= MAX_AMOUNT)
+        and (event.currency is None or _CURRENCY.fullmatch(event.currency) is not None)
+    )
 
 
 def _may_be_early(connection: Connection, provider: str, event: ProviderEvent) -> bool:

@@ -82,7 +82,10 @@ export function startSpeaking(redraw) {
 }
 export const t = (key, ...values) => TEXTS[lang][key].replace(/\{(\d)\}/g, (_, n) => values[n]);
 export const number = (value) => new Intl.NumberFormat(locale).format(value);
-export const money = (value, currency) => new Intl.NumberFormat(locale, { style: "currency", currency }).format(value);
+export function money(value, { currency, currency_digits: digits }) {  // browsers know other decimals for some currencies
+  const decimals = { minimumFractionDigits: digits, maximumFractionDigits: digits };
+  return new Intl.NumberFormat(locale, { style: "currency", currency, ...decimals }).format(value);
+}
 
 // Asking the server
 
@@ -155,24 +158,24 @@ function el(name, text) {
 }
 export function list(lines) {
   return lines.map(({ quantity, product }) => {
-    const { description, description_ar, product_size, unit_price, currency } = product;
+    const { description, description_ar, product_size, unit_price } = product;
     const item = el("li", "");
     const what = el("span", "");
     what.append(el("bdi", (lang === "ar" && description_ar) || description));
-    const details = [product_size, quantity > 1 && t("each", number(quantity), money(unit_price, currency))];
+    const details = [product_size, quantity > 1 && t("each", number(quantity), money(unit_price, product))];
     for (const detail of details.filter(Boolean)) {
       const small = el("small", "");
       small.append(el("bdi", detail));
       what.append(small);
     }
-    item.append(what, el("b", money(unit_price * quantity, currency)));
+    item.append(what, el("b", money(unit_price * quantity, product)));
     return item;
   });
 }
 export function totals(basket) {  // as texts; `total` is empty for an empty basket
-  const currency = basket.items[0]?.product.currency;
+  const product = basket.items[0]?.product;
   return {
-    total: currency ? money(basket.total_price, currency) : "",
+    total: product ? money(basket.total_price, product) : "",
     count: basket.item_count === 1 ? t("one", number(1)) : t("many", number(basket.item_count)),
   };
 }

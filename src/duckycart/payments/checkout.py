@@ -7,8 +7,9 @@ from typing import Final, TypeVar
 import structlog
 from sqlalchemy import Connection
 
-from duckycart.errors import Conflict, DuckyCartError, ProviderFailed
+from duckycart.errors import BadRequest, Conflict, DuckyCartError, ProviderFailed
 from duckycart.lifecycle.payments import (
+    FREE,
     Opened,
     Payment,
     close_payment,
@@ -17,13 +18,21 @@ from duckycart.lifecycle.payments import (
     keep_ref,
     open_payment,
     session_is_active,
+    settle_free,
     unsettled_payments,
 )
 from duckycart.lifecycle.rules import Rules
 from duckycart.lifecycle.webhooks import record_event
 from duckycart.lifecycle.who import Who
-from duckycart.payments.provider import NoAnswer, NoLongerCancellable, OpenedPayment, Provider, ProviderError
-from duckycart.store.engine import Store
+from duckycart.payments.provider import (
+    NoAnswer,
+    NoLongerCancellable,
+    OpenedPayment,
+    Outcome,
+    Provider,
+    ProviderError,
+)
+from duckycart.store.engine import Store, Transaction
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -36,12 +45,13 @@ ROUND_SECONDS: Final = 10  # after which it begins no more of them, so that a pr
 class Checkout:
     """Creates, settles and reconciles payments with one provider."""
 
-    def __init__(self, store: Store, rules: Rules, provider: Provider, provider_seconds: float) -> None:
+    def __init__(self, store: Store, rules: Rules, provider: Provider, provider_seconds: float, url: str) -> None:
         self._store = store
         self._clock = store.clock
         self._rules = rules
         self.provider = provider
         self._provider_seconds = provider_seconds
+        self._url = url  # of this server, for the page of what costs nothing
         self._reconciled = 0  # the id up to which the present pass has come
 
     async def create(self, who: Who, session_id: int, method: str | None) -> Opened | Payment:
@@ -50,12 +60,18 @@ class Checkout:
         Two calls at once both ask the provider, with one idempotency key, and one of them opens it. Raises what
         `create_payment` raises, and ProviderFailed when the provider did not do it, or did not say so: then nothing was
         sent to the cart. In the second case the payment is still being created: the next call asks again, with the same
-        key, and so does the reconciler.
+        key, and so does the reconciler. The provider is not asked for a basket that costs nothing (F53): its payment is
+        paid, and its session over, when this returns.
         """
-        payment = await self._store.write(
-            lambda tx: create_payment(tx, who, session_id, self.provider.name, method, self._rules)
-        )
-        return payment if payment.state == "open" else await self._open(payment)
+
+        def begin(tx: Transaction) -> Opened | Payment:
+            payment = create_payment(tx, who, session_id, self.provider.name, method, self._rules)
+            if (payment.provider, payment.state) == (FREE, "creating"):
+                return settle_free(tx, payment, f"{self._url}/pay/{payment.token}", self._rules)
+            return payment
+
+        begun = await self._store.write(begin)
+        return await self._open(begun) if isinstance(begun, Payment) and begun.state == "creating" else begun
 
     async def _open(self, payment: Payment) -> Opened:
         opened = await self._ask(payment)
@@ -79,12 +95,18 @@ class Checkout:
     async def record(self, headers: dict[str, str], body: bytes) -> str:
         """A webhook of the provider. Raises BadRequest, having changed nothing, when it is not the provider's.
 
-        Raises Unavailable, having stored nothing, when the provider must send it again (see `record_event`).
+        Raises BadRequest too for one that makes no sense, having stored it; and Unavailable, having stored nothing,
+        when the provider must send it again (see `record_event`).
         """
         event = self.provider.event(headers, body)
-        name, text = self.provider.name, body.decode(errors="replace")
+        name, text = (
+            self.provider.name,
+            body.decode(errors="replace").replace("\0", "\ufffd"),
+        )  # PostgreSQL keeps no NUL
         outcome = await self._store.write(lambda tx: record_event(tx, name, event, text, self._rules))
         log.info("webhook", provider=name, id=event.event_id, type=event.type, outcome=outcome)
+        if outcome == Outcome.ABSURD:
+            raise BadRequest("bad_webhook", "The webhook's payment, amount or currency makes no sense.")
         return outcome
 
     async def reconcile(self) -> None:

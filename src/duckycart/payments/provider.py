@@ -17,6 +17,7 @@ class Outcome(StrEnum):
     DECLINED = "declined"  # this attempt; the payment stays open for another
     CANCELLED = "cancelled"  # over at the provider: it can never be paid any more
     UNKNOWN = "unknown"  # stored and logged, changes nothing (F10)
+    ABSURD = "absurd"  # signed, but it makes no sense: stored, with an alarm, and refused (F54)
 
 
 @dataclass(frozen=True, slots=True)

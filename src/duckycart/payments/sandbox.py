@@ -6,9 +6,10 @@ import re
 from collections.abc import Callable
 from hashlib import sha256
 from secrets import token_hex
-from typing import Final
+from typing import Final, TypeGuard
 
 from duckycart.errors import BadRequest
+from duckycart.json_text import NotJson, read_json
 from duckycart.payments.provider import OpenedPayment, Outcome, ProviderEvent
 
 SIGNATURE: Final = "sandbox-signature"  # header: t=<steady seconds>,v1=<hex HMAC-SHA256 of "<t>.<body>">
@@ -53,21 +54,23 @@ class Sandbox:
     def event(self, headers: dict[str, str], body: bytes) -> ProviderEvent:
         self._check(headers.get(SIGNATURE, ""), body)
         try:
-            event = json.loads(body)
-            event_id, event_type = event["id"], event["type"]
-            ref, amount, currency = event.get("payment"), event.get("amount"), event.get("currency")
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise BadRequest("bad_webhook", "The webhook is not of the form this provider sends.") from error
-        if not all(isinstance(text, str) and _NAME.fullmatch(text) for text in (event_id, event_type)):
+            event = read_json(body)
+        except NotJson as error:
+            raise BadRequest("bad_webhook", str(error)) from error
+        if not isinstance(event, dict):
+            raise BadRequest("bad_webhook", "The webhook is not of the form this provider sends.")
+        event_id, event_type = event.get("id"), event.get("type")
+        if not (_is_name(event_id) and _is_name(event_type)):
             raise BadRequest("bad_webhook", "The webhook's id and type must be short texts.")
-        return ProviderEvent(
-            event_id,
-            event_type,
-            _TYPES.get(event_type, Outcome.UNKNOWN),
-            ref if isinstance(ref, str) and _NAME.fullmatch(ref) else None,
-            amount if type(amount) is int else None,
-            currency if isinstance(currency, str) else None,
-        )
+        ref, amount, currency = event.get("payment"), event.get("amount"), event.get("currency")
+        if (
+            (ref is None or _is_name(ref))
+            and (amount is None or type(amount) is int)
+            and (currency is None or isinstance(currency, str))
+        ):
+            outcome = _TYPES.get(event_type, Outcome.UNKNOWN)
+            return ProviderEvent(event_id, event_type, outcome, ref, amount, currency)
+        return ProviderEvent(event_id, event_type, Outcome.ABSURD, None, None, None)
 
     def _check(self, signature: str, body: bytes) -> None:
         parts = dict(part.partition("=")[::2] for part in signature.split(","))
@@ -82,3 +85,7 @@ class Sandbox:
 
     def _mac(self, seconds: int, body: bytes) -> str:
         return hmac.new(self._secret, b"%d." % seconds + body, sha256).hexdigest()
+
+
+def _is_name(value: object) -> TypeGuard[str]:
+    return isinstance(value, str) and _NAME.fullmatch(value) is not None

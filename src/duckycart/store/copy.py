@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
@@ -11,6 +10,7 @@ from sqlalchemy import URL, Connection, Row, Table, func, insert, select, text
 
 from duckycart.errors import Conflict, Unavailable
 from duckycart.store import postgres, sqlite
+from duckycart.store.database import alone_with
 from duckycart.store.migrate import check_postgres, check_sqlite, name_of
 from duckycart.store.tables import metadata
 
@@ -28,9 +28,7 @@ def copy_database(source: Path, target: URL, progress: Progress) -> dict[str, in
     """
     check_sqlite(source)
     check_postgres(target)
-    with ExitStack() as held:
-        held.callback(sqlite.FileLock(source).release)
-        held.callback(postgres.Tenancy(target, alone=True).release)
+    with alone_with(source), alone_with(target):
         return _copy(source, target, progress)
 
 

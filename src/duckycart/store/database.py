@@ -1,6 +1,7 @@
 """Opens the database that `--database` names, whichever of the two it is."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,9 +12,11 @@ from sqlalchemy import URL, Engine
 from sqlalchemy.exc import DBAPIError
 
 from duckycart.clock import MachineClock
+from duckycart.currency import Currency
 from duckycart.errors import BadRequest, Unavailable
 from duckycart.store import postgres, sqlite
 from duckycart.store.address import locate
+from duckycart.store.currency import agreed, read_currency
 from duckycart.store.engine import EffectsHandler, Store, Transaction, database_failed
 from duckycart.store.migrate import check_postgres, migrate_sqlite, name_of
 from duckycart.store.postgres import PostgresStore, Tenancy
@@ -34,18 +37,19 @@ class Database:
     release: Callable[[], None]  # when this server is done with it
 
 
-def open_database(database: str, *, alone: bool = True) -> Database:
+def open_database(database: str, *, alone: bool = True, currency: Currency | None = None) -> Database:
     """A file is locked for this process, made and migrated; a PostgreSQL database is only checked.
 
-    Not `alone` it is shared with other servers, which only PostgreSQL can be.
+    Not `alone` it is shared with other servers, which only PostgreSQL can be. `currency` is what the server was told.
 
-    Raises BadRequest, DatabaseInUse, WrongSchema, Unavailable, each a plain sentence; OSError for a file that cannot be
-    used.
+    Raises BadRequest, DatabaseInUse, WrongSchema, WrongCurrency, Unavailable, each a plain sentence; OSError for a file
+    that cannot be used.
     """
     place = locate(database)
     if isinstance(place, URL):
         try:
             check_postgres(place)
+            _agree_on(place, currency)
             tenancy = Tenancy(place, alone=alone)
         except DBAPIError as error:
             raise _unreachable(place, error) from error
@@ -65,12 +69,31 @@ def open_database(database: str, *, alone: bool = True) -> Database:
     lock = FileLock(place)
     try:
         copy = migrate_sqlite(place)
+        _agree_on(place, currency)
     except BaseException:
         lock.release()
         raise
     if copy is not None:
         log.info("database migrated", copy=str(copy))
     return Database(str(place), lambda clock, told: SqliteStore(place, clock, told), None, lock.release)
+
+
+def _agree_on(place: Path | URL, currency: Currency | None) -> None:
+    if currency is not None:
+        with engine_for(place).connect() as connection:
+            present = read_currency(connection)
+        if present is not None:
+            agreed(present, currency)
+
+
+@contextmanager
+def alone_with(place: Path | URL) -> Iterator[None]:
+    """No server has the database meanwhile. Raises DatabaseInUse while one does."""
+    release = FileLock(place).release if isinstance(place, Path) else Tenancy(place, alone=True).release
+    try:
+        yield
+    finally:
+        release()
 
 
 def _hold(tenancy: Tenancy) -> None:

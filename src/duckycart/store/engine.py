@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DataError, IntegrityError
 
-from duckycart.errors import Conflict, DuckyCartError, Unavailable
+from duckycart.errors import BadRequest, Conflict, DuckyCartError, Unavailable
 
 if TYPE_CHECKING:
     from duckycart.store.steady import SteadyClock
 
+A = TypeVar("A")
 T = TypeVar("T")
 
 
@@ -86,13 +87,26 @@ class Job:
     def run(self, connection: Connection, clock: "SteadyClock") -> None:
         """Do the work, and remember its result; raises what the work raised, having kept nothing."""
         tx = Transaction(connection, clock.now(), clock.read(connection))
-        self.result = self.work(tx)
+        self.result = storable(self.work, tx)
         self.effects = tx.effects
 
     def fail(self, error: BaseException) -> None:
         self.result = None
         self.effects = []
         self.error = error
+
+
+def storable(work: Callable[[A], T], given: A) -> T:
+    """`work(given)`. Raises BadRequest for a value that no column holds, which each driver says in its own way.
+
+    The doors are to refuse such values; this is for the one that forgot.
+    """
+    try:
+        return work(given)
+    except (DataError, OverflowError, UnicodeError) as error:
+        raise BadRequest(
+            "not_storable", "A number is too large, or a text too long or with characters that cannot be kept."
+        ) from error
 
 
 def database_failed(error: BaseException) -> DuckyCartError:
@@ -117,7 +131,19 @@ def outcome_unknown(error: BaseException | None = None) -> DuckyCartError:
 
 
 def violated(error: IntegrityError) -> DuckyCartError:
-    """A rule of the database was broken twice in a row: the state is not what the request takes it for."""
-    conflict = Conflict("conflict", "Another request changed this first; look at the present state and try again.")
-    conflict.__cause__ = error
-    return conflict
+    """A rule of the database was broken twice in a row.
+
+    Of a unique index: another was first, and the state is not what the request takes it for. Of any other rule: the
+    request itself breaks it, whoever asks and however often.
+    """
+    if _was_taken(error.orig):
+        refusal = Conflict("conflict", "Another request changed this first; look at the present state and try again.")
+    else:
+        refusal = Conflict("against_the_rules", "The database does not take this; trying again does not help.")
+    refusal.__cause__ = error
+    return refusal
+
+
+def _was_taken(error: BaseException | None) -> bool:
+    name = getattr(error, "sqlite_errorname", "")
+    return name.endswith(("_UNIQUE", "_PRIMARYKEY", "_ROWID")) or getattr(error, "sqlstate", None) == "23505"

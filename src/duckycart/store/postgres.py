@@ -25,6 +25,7 @@ from duckycart.store.engine import (
     Transaction,
     database_failed,
     outcome_unknown,
+    storable,
     violated,
 )
 from duckycart.store.steady import SteadyClock
@@ -181,7 +182,7 @@ class PostgresStore(ThreadedStore):
             try:
                 connection = self._reader_connection()
                 with connection.begin():
-                    return look(connection)
+                    return storable(look, connection)
             except DBAPIError as error:
                 if error.connection_invalidated:
                     self._forget_reader()

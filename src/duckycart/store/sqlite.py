@@ -20,7 +20,7 @@ from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from duckycart.clock import MachineClock
-from duckycart.store.engine import DatabaseInUse, EffectsHandler, Job, Transaction, database_failed, violated
+from duckycart.store.engine import DatabaseInUse, EffectsHandler, Job, Transaction, database_failed, storable, violated
 from duckycart.store.steady import SteadyClock
 from duckycart.store.threads import Silent, ThreadedStore
 
@@ -130,7 +130,7 @@ class SqliteStore(ThreadedStore):
             driver = driver_of(connection)
             driver.execute("BEGIN")
             try:
-                return look(connection)
+                return storable(look, connection)
             finally:
                 if driver.in_transaction:
                     driver.execute("ROLLBACK")

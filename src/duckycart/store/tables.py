@@ -61,6 +61,16 @@ signing_keys = Table(
     Column("created_at", BigInteger, nullable=False),  # steady: the newest signs
 )
 
+shop_currency = Table(
+    # One row once there is a product or a session: what all amounts of this database are in.
+    "shop_currency",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("code", String(3), nullable=False),  # ISO 4217
+    Column("digits", Integer, nullable=False),  # decimals: amounts are kept in units of 10 ** -digits
+    CheckConstraint("id = 1", name="one_row"),
+)
+
 carts = Table(
     # One row per cart: its lock, the order of its commands, and which node holds its link. Every transition first
     # UPDATEs this row.
@@ -263,7 +273,7 @@ payments = Table(
     Column("news", String(20)),  # what screens were last told of it, None when nothing yet
     Column("news_version", Integer, nullable=False, server_default="0"),  # of the session, with that
     CheckConstraint("state IN ('creating', 'open', 'paid', 'failed', 'cancelled', 'paid_extra')", name="state"),
-    CheckConstraint("amount > 0", name="amount"),
+    CheckConstraint("amount >= 0", name="amount"),
     UniqueConstraint("provider", "provider_ref", name="uq_payments_provider_ref"),
     UniqueConstraint("token", name="uq_payments_token"),
     Index("ix_payments_session_id", "session_id"),

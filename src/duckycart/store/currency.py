@@ -1,0 +1,118 @@
+"""The currency of the database: a fact that is written down once, and that whoever reads a price goes by.
+
+It is fixed in the transaction that adds the first product or session, or when a server starts that was told one.
+"""
+
+from typing import Final
+
+from sqlalchemy import Connection, insert, literal, select, text, update
+
+from duckycart.currency import DEFAULT, Currency, WrongCurrency, currency_of
+from duckycart.errors import Conflict
+from duckycart.store.engine import Store, Transaction
+from duckycart.store.tables import products, sessions, shop_currency
+
+_READ: Final = select(shop_currency.c.code, shop_currency.c.digits).where(shop_currency.c.id == 1)
+# Two may be the first at once: the second waits here for the first, and then reads what that one wrote.
+_FIX: Final = text(
+    "INSERT INTO shop_currency (id, code, digits) VALUES (1, :code, :digits) ON CONFLICT (id) DO NOTHING"
+)
+
+
+def read_currency(connection: Connection) -> Currency | None:
+    """The database's currency; None while it has neither products nor sessions and no server was told one."""
+    row = connection.execute(_READ).one_or_none()
+    return None if row is None else Currency(*row)
+
+
+def fix_currency(tx: Transaction, wanted: Currency | None) -> Currency:
+    """The database's currency, which from now on it has: one that has none gets `wanted`, or the default.
+
+    Raises WrongCurrency when it has another than `wanted`; None agrees with any.
+    """
+    present = read_currency(tx.connection)
+    if present is None:
+        new = wanted or currency_of(DEFAULT)
+        tx.connection.execute(_FIX, {"code": new.code, "digits": new.digits})
+        present = read_currency(tx.connection)
+        assert present is not None
+    return agreed(present, wanted)
+
+
+def agreed(present: Currency, wanted: Currency | None) -> Currency:
+    """The database's currency. Raises WrongCurrency when it is another than `wanted`."""
+    if wanted not in (None, present):
+        raise WrongCurrency(wanted.code, present)
+    return present
+
+
+def settle_currency(tx: Transaction, wanted: Currency | None) -> Currency | None:
+    """The currency for a server that starts. Its database has one from now on if it was told one, or has prices.
+
+    None for one that was told none, on a database without products and sessions: its first one fixes it. Raises
+    WrongCurrency.
+    """
+    if wanted is None and read_currency(tx.connection) is None and not _has_prices(tx.connection):
+        return None
+    return fix_currency(tx, wanted)
+
+
+class KnownCurrency:
+    """The database's currency as a running server knows it. Once it is fixed, it does not change under a server."""
+
+    def __init__(self, store: Store, present: Currency | None) -> None:
+        self._store = store
+        self._present = present  # None until there is a product or a session, so while there is no amount to show
+
+    async def learn(self) -> None:
+        """Look whether it was fixed meanwhile: by a session, by an import from the shell, by another node."""
+        if self._present is None:
+            self._present = await self._store.read(read_currency)
+
+    @property
+    def now(self) -> Currency:
+        return self._present or currency_of(DEFAULT)
+
+
+def _has_prices(connection: Connection) -> bool:
+    return any(connection.execute(select(literal(1)).select_from(t).limit(1)).first() for t in (products, sessions))
+
+
+def change_currency(tx: Transaction, new: Currency) -> Currency | None:
+    """Another currency for a database in which nobody has shopped yet; 12.50 stays 12.50. Returns the one before.
+
+    Raises Conflict when there was a session, or when a price has more decimals than the new currency.
+    """
+    before = read_currency(tx.connection)
+    if before == new:
+        return before
+    if tx.connection.execute(select(literal(1)).select_from(sessions).limit(1)).first():
+        raise Conflict(
+            "currency_in_use",
+            "Somebody has shopped with this database already, and what was paid stays in its currency. "
+            "A shop that changes its currency begins with a new database.",
+        )
+    if before is not None:
+        _rescale(tx, before, new)
+        tx.connection.execute(update(shop_currency).values(code=new.code, digits=new.digits))
+    else:
+        tx.connection.execute(insert(shop_currency).values(id=1, code=new.code, digits=new.digits))
+    return before
+
+
+def _rescale(tx: Transaction, before: Currency, new: Currency) -> None:
+    price = products.c.unit_price
+    more = new.digits - before.digits
+    if more > 0:
+        tx.connection.execute(update(products).values(unit_price=price * 10**more))
+    elif more < 0:
+        uneven = tx.connection.execute(
+            select(products.c.barcode, price).where(price % 10**-more != 0).order_by(products.c.id).limit(1)
+        ).one_or_none()
+        if uneven is not None:
+            raise Conflict(
+                "too_many_decimals",
+                f"Product {uneven.barcode} costs {before.written(uneven.unit_price)}, and {new.code} has "
+                f"{new.digits} decimals. Begin with a new database, and import its products there.",
+            )
+        tx.connection.execute(update(products).values(unit_price=price // 10**-more))
