@@ -32,6 +32,7 @@ from duckycart.api import (
     warnings,
 )
 from duckycart.api.limits import BodyLimit, RateLimit
+from duckycart.api.plain import PlainForCarts
 from duckycart.api.tokens import Tokens
 from duckycart.channels.listeners import Channels
 from duckycart.clock import MachineClock, SystemClock
@@ -229,6 +230,7 @@ def build_app(
         docs_url="/docs",
         redoc_url=None,
     )
+    app.state.settings = settings
     openapi.install(app)
     errors.install(app)
     if settings.cors_origins:
@@ -240,6 +242,8 @@ def build_app(
             expose_headers=["Hardware-Delivery"],
         )
     app.add_middleware(BodyLimit)
+    if settings.tls_cert is not None and settings.plain_carts:
+        app.add_middleware(PlainForCarts)
     for resource in (
         carts,
         sessions,

@@ -125,6 +125,9 @@ def serve(
     if settings.keyless_carts:
         networks = ", ".join(map(str, settings.keyless_carts))
         log.warning("carts need no key from some networks, as the protocol document shows it", networks=networks)
+    if settings.tls_cert is not None and settings.plain_carts:
+        networks = ", ".join(map(str, settings.plain_carts))
+        log.warning("carts need no TLS from some networks; their keys can be read on the way", networks=networks)
     run(build_app(settings, opened), settings, inherited)
 
 

@@ -5,7 +5,8 @@ import gc
 import resource
 import signal
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from ssl import SSLContext
 from typing import Any, Final, cast
 
 import structlog
@@ -15,6 +16,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from duckycart.app import Running
+from duckycart.first_byte import TlsOrPlain
 from duckycart.guards.heads import EmptyLines
 from duckycart.guards.turns import InTurns
 from duckycart.guards.unread import MustRead
@@ -22,7 +24,7 @@ from duckycart.hardware.drain import drain
 from duckycart.hardware.socket import HardwareSocket, is_ours
 from duckycart.housekeeping import every
 from duckycart.notify import notify, watchdog_seconds
-from duckycart.settings import Settings
+from duckycart.settings import Network, Settings
 from duckycart.upgrades import UpgradingHttp
 
 log = structlog.get_logger()
@@ -209,11 +211,22 @@ class Server(uvicorn.Server):
     _watchdog: asyncio.Task[None] | None = None  # says that the loop turns, where somebody waits for that
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        settings: Settings = cast(FastAPI, self.config.app).state.settings
+        if self.config.ssl is not None and settings.plain_carts:
+            await super().startup([])
+            self.servers += [self._tls_or_plain(it, self.config.ssl, settings.plain_carts) for it in sockets or ()]
+        else:
+            await super().startup(sockets)
         if self.started:
             notify("READY=1")
         if (seconds := watchdog_seconds()) is not None:
             self._watchdog = asyncio.create_task(every(seconds, "watchdog", lambda: notify("WATCHDOG=1")))
+
+    def _tls_or_plain(self, listening: socket.socket, context: SSLContext, plain: Iterable[Network]) -> Any:
+        def protocol() -> asyncio.Protocol:
+            return BoundedHttp(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+
+        return TlsOrPlain(listening, protocol, context, plain)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         running: Running = cast(FastAPI, self.config.app).state.running
@@ -263,8 +276,8 @@ def _is_idle(connection: object) -> bool:
 
 
 def _is_opening(connection: object) -> bool:
-    """Whether it is a screen's whose handshake is not answered. uvicorn would refuse it now,; a fielded screen would
-    never come back."""
+    """Whether it is a screen's whose handshake is not answered. uvicorn would refuse it now, and a fielded screen never
+    come back."""
     return isinstance(connection, WebSocketsSansIOProtocol) and not connection.handshake_complete
 
 

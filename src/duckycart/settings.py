@@ -62,6 +62,7 @@ class Settings(BaseSettings):
 
     # Who may come in
     keyless_carts: Networks = ()  # from these networks carts connect without a key, as the protocol document shows it
+    plain_carts: Networks = ()  # from these, carts come to the port of TLS without it, as fielded ones fall back to ws://
     legacy_screens: Networks = ()  # from these, QR, /sse and /ws need no credential: screens that cannot be updated
     trusted_proxies: Networks = ()  # from these, X-Forwarded-For or Forwarded names the client
     cors_origins: Words = ()  # of screens' pages; `*` for any

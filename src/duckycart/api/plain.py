@@ -1,0 +1,31 @@
+"""What may be asked without TLS on the port of TLS: a cart's own calls, nothing of screens, shoppers or operators."""
+
+import re
+from typing import Final
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.websockets import WebSocket
+
+from duckycart.api.errors import problem
+
+# A cart's socket is not here: it is answered below this (hardware/socket.py).
+CARTS: Final = re.compile(
+    r"/customer-session/(qr|cart|cart-status)/[^/]+|/items/read|/cart-items/(add|remove)"
+    r"|/fraud-warnings/(notify-cart-update)?|/session-location/[^/]+"
+)
+TLS_ONLY: Final = (400, "tls_only", "This port speaks TLS: please use https or wss.")
+
+
+class PlainForCarts:
+    """ASGI middleware for a server whose port takes both: refuses what came without TLS and is not a cart's call."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan" or scope["scheme"] in ("https", "wss") or CARTS.fullmatch(scope["path"]):
+            await self._app(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await WebSocket(scope, receive, send).send_denial_response(problem(*TLS_ONLY))
+        else:
+            await problem(*TLS_ONLY)(scope, receive, send)
