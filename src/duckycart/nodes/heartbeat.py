@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Row, and_, bindparam, delete, func, insert, s
 from duckycart.clock import Clock
 from duckycart.errors import DuckyCartError
 from duckycart.lifecycle.carts import CHANGED_NOW, changed_now
+from duckycart.nodes.clocks import Disagreements, ahead_of_database
 from duckycart.store.engine import Store, Transaction
 from duckycart.store.tables import carts, nodes
 
@@ -30,9 +31,14 @@ RELEASE_SECONDS: Final = 60.0  # for those of a whole node, a statement for each
 _BEAT: Final = (
     update(nodes)
     .where(nodes.c.id == bindparam("node"))
-    .values(beats=nodes.c.beats + 1, seen_at=bindparam("at"), links=bindparam("held"))
+    .values(
+        beats=nodes.c.beats + 1,
+        seen_at=bindparam("at"),
+        links=bindparam("held"),
+        clock_ahead=func.coalesce(bindparam("ahead"), nodes.c.clock_ahead),
+    )
 )
-_OTHERS: Final = select(nodes.c.id, nodes.c.beats).where(nodes.c.id != bindparam("node"))
+_OTHERS: Final = select(nodes.c.id, nodes.c.beats, nodes.c.clock_ahead).where(nodes.c.id != bindparam("node"))
 _OFFLINE: Final = update(carts).values(link_node=None, **CHANGED_NOW)
 # One order for all who lock several; the lock is the one that an UPDATE takes.
 _IN_ORDER: Final = select(carts.c.id).order_by(carts.c.id).with_for_update(key_share=True)
@@ -42,13 +48,26 @@ _LOCK_ORPHANS: Final = _IN_ORDER.where(carts.c.id > bindparam("after"), _ORPHANE
 _RELEASE_ORPHANS: Final = _OFFLINE.where(carts.c.id.in_(bindparam("carts", expanding=True)), _ORPHANED)
 
 
-def beat(tx: Transaction, node: str, links: int) -> tuple[bool, dict[str, int]]:
-    """Say that the node lives and holds so many links. Returns whether its row was there, and the others' beats."""
-    there = tx.connection.execute(_BEAT, {"node": node, "at": tx.now, "held": links}).rowcount == 1
+@dataclass(frozen=True, slots=True)
+class Other:
+    """What another node's row says."""
+
+    beats: int
+    clock_ahead: int | None
+
+
+def beat(tx: Transaction, node: str, links: int, clock_ahead: int | None = None) -> tuple[bool, dict[str, Other]]:
+    """Say that the node lives, holds so many links, and has its clock so many milliseconds ahead of the database's.
+
+    Returns whether its row was there, and the others'.
+    """
+    said = {"node": node, "at": tx.now, "held": links, "ahead": clock_ahead}
+    there = tx.connection.execute(_BEAT, said).rowcount == 1
     if not there:
         row = {"id": node, "beats": 0, "started_at": tx.now, "seen_at": tx.now, "links": links}
-        tx.connection.execute(insert(nodes).values(row))
-    return there, {row.id: row.beats for row in tx.connection.execute(_OTHERS, {"node": node})}
+        tx.connection.execute(insert(nodes).values({**row, "clock_ahead": clock_ahead}))
+    others = tx.connection.execute(_OTHERS, {"node": node})
+    return there, {row.id: Other(row.beats, row.clock_ahead) for row in others}
 
 
 def give_up(tx: Transaction, node: str, beats: int) -> int | None:
@@ -107,7 +126,10 @@ class Heartbeat:
         self._links = links
         self._seen: dict[str, _Seen] = {}
         self._looked_at: float | None = None  # the last successful look (monotonic)
-        self._beating: asyncio.Future[tuple[bool, dict[str, int]]] | None = None  # under way, or the last one
+        self._clocks = Disagreements(clock.monotonic)
+        self._beating: asyncio.Future[tuple[bool, int | None, dict[str, Other]]] | None = (
+            None  # under way, or the last one
+        )
         self._ending = False
 
     async def begin(self) -> None:
@@ -136,6 +158,7 @@ class Heartbeat:
             self._seen.pop(node, None)  # its beats begin anew, should it live
             if carts_gone is not None:
                 log.warning("node given up, it gave no sign of life", silent=node, carts=carts_gone)
+        await self._store.write(self._store.clock.keep, hurry=False)  # so all agree on what is over
 
     async def others(self) -> bool:
         """Whether another node lives, as far as is known; False when the database cannot say."""
@@ -156,8 +179,15 @@ class Heartbeat:
 
     async def _beat(self, links: int) -> tuple[bool, dict[str, int]]:
         # Cancelling the caller, a timer, does not cancel the beat. So `end` must be able to wait for it.
-        self._beating = asyncio.ensure_future(self._store.write(lambda tx: beat(tx, self._node, links)))
-        return await asyncio.shield(self._beating)
+        self._beating = asyncio.ensure_future(self._store.write(lambda tx: self._say(tx, links)))
+        there, own, others = await asyncio.shield(self._beating)
+        self._clocks.compare(own, {node: other.clock_ahead for node, other in others.items()})
+        return there, {node: other.beats for node, other in others.items()}
+
+    def _say(self, tx: Transaction, links: int) -> tuple[bool, int | None, dict[str, Other]]:
+        ahead = ahead_of_database(tx, self._clock)
+        there, others = beat(tx, self._node, links, ahead)
+        return there, ahead, others
 
     def _silent(self, others: Mapping[str, int]) -> list[tuple[str, int]]:
         """Those whose beats have stood still for too long, under our own eyes."""

@@ -12,22 +12,14 @@ version before beside this one, can be compared with it.
 import threading
 from typing import Final
 
-from sqlalchemy import Connection, bindparam, case, insert, select, update
+from sqlalchemy import Connection, insert, select, update
 
 from duckycart.clock import MachineClock
 from duckycart.store.engine import Transaction
 from duckycart.store.tables import steady_clock
 
 _ROW: Final = select(steady_clock.c.ms, steady_clock.c.boot_id, steady_clock.c.boot_ms)
-_KEEP: Final = (
-    update(steady_clock)
-    .values(
-        ms=case((steady_clock.c.ms < bindparam("own"), bindparam("own")), else_=steady_clock.c.ms),
-        boot_id=bindparam("boot"),
-        boot_ms=bindparam("uptime"),
-    )
-    .returning(steady_clock.c.ms)
-)
+_LOCKED: Final = _ROW.with_for_update(skip_locked=True)  # nobody's beat may wait for a node that stands still
 
 
 class SteadyClock:
@@ -59,16 +51,21 @@ class SteadyClock:
     def keep(self, tx: Transaction) -> int:
         """Write where it stands, and go on from the row where that is ahead: so do all servers of a database, and
         agree. Returns where it then stands. To be called now and then, and at the end."""
-        uptime = self._machine.uptime()
-        own = {"own": self.read(tx.connection), "boot": self._machine.boot_id, "uptime": uptime}
-        ms = tx.connection.execute(_KEEP, own).scalar_one_or_none()
-        if ms is None:
-            row = {"id": 1, "ms": own["own"], "boot_id": own["boot"], "boot_ms": uptime}
-            tx.connection.execute(insert(steady_clock).values(row))
-        else:
-            with self._lock:
-                if ms > self.steady():
-                    self._stood = ms, uptime
+        own, uptime = self.read(tx.connection), self._machine.uptime()
+        row = tx.connection.execute(_LOCKED).one_or_none()
+        writes = row is not None
+        if row is None:
+            row = tx.connection.execute(_ROW).one_or_none()  # another server writes it just now, or there is none
+        ms = own if row is None else max(own, row.ms)
+        if writes or row is None:
+            stands = {"ms": ms, "boot_id": self._machine.boot_id, "boot_ms": uptime}
+            statement = (
+                update(steady_clock).values(stands) if writes else insert(steady_clock).values(stands | {"id": 1})
+            )
+            tx.connection.execute(statement)
+        with self._lock:
+            if ms > self.steady():
+                self._stood = ms, uptime
         return self.steady()
 
     def _resume(self, connection: Connection) -> None:
