@@ -291,7 +291,9 @@ def no_timers() -> Iterator[None]:
     async def never(seconds: float, name: str, work: object) -> None:
         await asyncio.get_running_loop().create_future()
 
-    with mock.patch("duckycart.app.every", never):
+    # What a cart hears first is sent in the loop's next turn. Its moment in earnest is test_first_frame's.
+    first = mock.patch("duckycart.hardware.socket.FIRST_FRAME_SECONDS", 0.0)
+    with mock.patch("duckycart.app.every", never), first:
         yield
 
 

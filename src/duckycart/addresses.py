@@ -5,19 +5,19 @@ in a form of its own: with a port, in brackets, quoted, on a line of its own, or
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Final
 
 import structlog
 
+from duckycart.handshake import Header
 from duckycart.settings import Network
 
 log = structlog.get_logger()
 
 Address = IPv4Address | IPv6Address
-Header = Callable[[str], list[str]]  # the values of all lines of that name, in their order
 
 _PORT: Final = re.compile(r":(?:[0-9]{1,5}|_[A-Za-z0-9._-]+)")
 _HIDDEN: Final = re.compile(r"_[A-Za-z0-9._-]{1,60}")  # RFC 7239, 6.3: a name that a proxy gave to somebody

@@ -34,7 +34,7 @@ _COMMANDS: Final[dict[CommandType, tuple[str, str]]] = {
 CART_REFUSALS: Final = {
     400: "the cart id is not an integer, or a header or the boot id is malformed",
     401: "no key",
-    403: "unknown or disabled cart, or wrong key",
+    403: "unknown or disabled cart, or wrong key; without a key, a web page of another origin",
     429: "too many connects; `Retry-After` says when to come back",
     503: "stopping or overloaded; `Retry-After` says when to come back",
 }
@@ -49,7 +49,8 @@ CART_CLOSES: Final = {
 }
 SESSION_REFUSALS: Final = {
     401: "no credential, or a malformed or expired one",
-    403: f"no such session, another's, or one that ended more than {GRACE_SECONDS} s ago",
+    403: f"no such session, another's, or one that ended more than {GRACE_SECONDS} s ago; without a token, a web page "
+    "of another origin",
     429: "too many calls without a credential; `Retry-After` says when to come back",
     503: "stopping, or the database cannot answer; `Retry-After` says when to come back",
 }

@@ -16,6 +16,7 @@ from duckycart.api.refusals import (
     ANOTHER_CART,
     BAD_KEY,
     CARTS_ONLY,
+    FOREIGN_ORIGIN,
     KEY_REUSED,
     NO_CREDENTIAL,
     NOT_STORABLE,
@@ -282,7 +283,7 @@ def _problems(operation: Json, route: APIRoute) -> list[Json]:
     if callers:
         errors += [*NO_CREDENTIAL, WRONG_KEY]
     if _CART_SCREEN in callers:
-        errors.append(SCREEN_KEY_WITHDRAWN)
+        errors += [SCREEN_KEY_WITHDRAWN, FOREIGN_ORIGIN]
     if callers and "{cart_id}" in route.path:
         errors.append(ANOTHER_CART)
     elif len(callers) == 1:

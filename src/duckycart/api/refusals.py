@@ -21,6 +21,7 @@ from duckycart.errors import (
     Unavailable,
 )
 from duckycart.lifecycle.transitions import TABLE, Event, Refused
+from duckycart.origins import FOREIGN
 
 NOT_STORABLE: Final = BadRequest(
     "not_storable", "A number is too large, or a text too long or with characters that cannot be kept."
@@ -51,6 +52,7 @@ CARTS_ONLY: Final = Forbidden("carts_only", "Only a cart may do this, with its o
 SHOPPERS_ONLY: Final = Forbidden("shoppers_only", "Only a shopper may do this, with an access token.")
 ANOTHER_CART: Final = Forbidden("another_cart", "This credential does not open that cart.")
 SCREEN_KEY_WITHDRAWN: Final = Forbidden("screen_key_withdrawn", "The key of this screen was replaced or withdrawn.")
+FOREIGN_ORIGIN: Final = Forbidden("foreign_origin", FOREIGN)
 USER_INACTIVE: Final = Forbidden("user_inactive", "This account is closed.")
 GUEST_ELSEWHERE: Final = Forbidden(
     "guest_other_session", "A guest joins with the QR it began with; please scan again as a new guest."

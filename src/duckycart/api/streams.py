@@ -17,9 +17,8 @@ from duckycart.api.who import (
     Listening,
     TheScreen,
     house,
-    legacy_screen,
+    legacy_listener,
     limit_legacy,
-    listener,
     require_cart,
     screen,
 )
@@ -103,7 +102,7 @@ async def session_socket(websocket: WebSocket, session_id: str) -> None:
 
 
 async def _serve(websocket: WebSocket, session_id: str) -> None:
-    caller = legacy_screen(websocket) or await listener(websocket)
+    caller = await legacy_listener(websocket)
     if not _SESSION_ID.fullmatch(session_id):
         raise NotFound("unknown_session", "There is no such session.")
     number = int(session_id)

@@ -26,6 +26,7 @@ from duckycart.lifecycle.who import (
     admit_screen,
     guest_may,
 )
+from duckycart.origins import refusal
 from duckycart.store.tables import carts
 
 MAX_ID: Final = 999_999_999
@@ -72,12 +73,17 @@ async def screen(request: HTTPConnection) -> Who:
     screens need no credential.
 
     That last one may send the token of some session that was, so an Authorization header counts for nothing there.
-    Elsewhere a header counts, and the cookie only where there is none.
+    Elsewhere a header counts, and the cookie only where there is none. Neither the network nor the cookie counts for a
+    web page of another origin: its browser has them, not the page.
     """
-    legacy = legacy_screen(request)
-    if request.headers.get("x-api-key") or (legacy is None and "authorization" in request.headers):
-        return await who(request)
     cookie = request.cookies.get(SCREEN_COOKIE)
+    legacy = legacy_screen(request)
+    foreign = None if cookie is None and legacy is None else _foreign(request)
+    counts = legacy is None or foreign is not None
+    if request.headers.get("x-api-key") or (counts and "authorization" in request.headers):
+        return await who(request)
+    if foreign is not None:
+        raise foreign
     if cookie is not None:
         return await _by_cart_screen(house(request), cookie)
     return legacy or await who(request)
@@ -97,6 +103,32 @@ def legacy_screen(request: HTTPConnection) -> ByLegacyScreen | None:
     """Somebody in a network where screens need no credential; else None."""
     client = _client(request)
     return ByLegacyScreen(client.bucket) if within(client.address, house(request).settings.legacy_screens) else None
+
+
+async def legacy_listener(websocket: HTTPConnection) -> Who:
+    """As `listener`, and a screen in a network where screens need no credential, of whatever session. Raises Forbidden
+    for a web page of another origin that shows none."""
+    legacy = legacy_screen(websocket)
+    if legacy is None:
+        return await listener(websocket)
+    if (foreign := _foreign(websocket)) is None:
+        return legacy
+    if "token" in websocket.query_params or not {"x-api-key", "authorization"}.isdisjoint(websocket.headers):
+        return await listener(websocket)
+    raise foreign
+
+
+def _foreign(request: HTTPConnection) -> Forbidden | None:
+    """What is said to a web page that may not use what its browser has; None where the page is ours, or none."""
+    socket = request.scope["type"] == "websocket"
+    sentence = refusal(
+        house(request).settings,
+        request.headers.getlist,
+        socket=socket,
+        peer=request.client.host if request.client else None,
+        tls=request.scope["scheme"] in ("https", "wss"),
+    )
+    return None if sentence is None else Forbidden("foreign_origin", sentence)
 
 
 def limit_legacy(house: House, caller: Who, topic: str) -> None:

@@ -7,6 +7,7 @@ from starlette.websockets import WebSocket
 
 from duckycart.channels.listener import End, Listener
 from duckycart.channels.messages import encode
+from duckycart.handshake import FIRST_FRAME_SECONDS
 from duckycart.lifecycle.news import News
 
 _CODES: Final = {End.OVER: 1000, End.STOPPING: 1012}  # the others can hear no code
@@ -22,6 +23,7 @@ async def serve_socket(websocket: WebSocket, listener: Listener, first: News) ->
     await websocket.accept()
     reading = asyncio.create_task(_until_gone(websocket, listener))
     try:
+        await asyncio.sleep(FIRST_FRAME_SECONDS)
         await say(first)
         end = End.OVER if first.final else await listener.listen(say)
         listener.finish(end)

@@ -11,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 from duckycart.channels.listener import End, Listener
 from duckycart.channels.listeners import Channels, Name
 from duckycart.errors import DuckyCartError
+from duckycart.handshake import FIRST_FRAME_SECONDS
 from duckycart.lifecycle.news import News
 
 _HEARTBEAT: Final = b": \n\n"
@@ -63,7 +64,8 @@ class EventStream(Response):
             await send({"type": "http.response.body", "body": content, "more_body": True})
 
         try:
-            await say(first)  # at once, and be it a heartbeat: the client sees that it is heard
+            await asyncio.sleep(FIRST_FRAME_SECONDS)
+            await say(first)  # and be it a heartbeat: the client sees that it is heard
             end = End.OVER if first is not None and first.final else await listener.listen(say)
         except DuckyCartError:
             end = End.WITHDRAWN

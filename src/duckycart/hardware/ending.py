@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Final, Literal
 
 from duckycart.guards.frames import FLOOD
+from duckycart.origins import FOREIGN
 
 WITHDRAWN_OR_FLOOD: Final = 1008
 RESTART: Final = 1012
@@ -90,6 +91,7 @@ class Refused(StrEnum):
     BAD_REQUEST = "bad_request"  # the URL or a header cannot be understood
     BAD_HANDSHAKE = "bad_handshake"  # it is none of RFC 6455
     NO_KEY = "no_key"
+    FOREIGN_PAGE = "foreign_page"  # without a key, and a web page of another origin
     UNKNOWN_CART = "unknown_cart"
     DISABLED = "disabled"
     WRONG_KEY = "wrong_key"
@@ -117,6 +119,7 @@ _ANSWERS: Final[dict[Refused, tuple[int, str]]] = {
     Refused.BAD_REQUEST: (400, "The request cannot be understood."),
     Refused.BAD_HANDSHAKE: (400, "This is no WebSocket handshake."),
     Refused.NO_KEY: (401, "The cart's key is missing: send it as X-API-Key, as Authorization: Bearer, or as ?key=."),
+    Refused.FOREIGN_PAGE: (403, FOREIGN),
     Refused.UNKNOWN_CART: _NOT_YOURS,
     Refused.DISABLED: _NOT_YOURS,
     Refused.WRONG_KEY: _NOT_YOURS,

@@ -23,10 +23,11 @@ from duckycart.addresses import Client, client_of, within
 from duckycart.channels.screen_socket import ScreenSocket
 from duckycart.guards.frames import FrameGuard
 from duckycart.guards.turns import InTurns
-from duckycart.handshake import origin_form
+from duckycart.handshake import FIRST_FRAME_SECONDS, origin_form
 from duckycart.hardware.admission import Refusal
 from duckycart.hardware.ending import Ended, Ending, Refused
 from duckycart.hardware.link import Close, Link, NeedRows, Outputs, Ping, Read, Send
+from duckycart.origins import refusal
 from duckycart.settings import Settings
 from duckycart.wire import Command, encode
 
@@ -65,6 +66,7 @@ class HardwareSocket(InTurns, asyncio.Protocol):
         "_ended",
         "_guard",
         "_loop",
+        "_moment",
         "_opened_at",
         "_protocol",
         "_server_state",
@@ -89,6 +91,7 @@ class HardwareSocket(InTurns, asyncio.Protocol):
         self._protocol: Protocol | None = None  # None until we know that it is for us, and after the end
         self._early: bytearray | None = None  # what arrived while the claim runs; None at other times
         self._task: asyncio.Task[None] | None = None  # the handshake
+        self._moment: asyncio.TimerHandle | None = None  # before the first frame
         self._abort_timer: asyncio.TimerHandle | None = None
         self._opened_at: float | None = None  # None until the handshake was answered with 101 (monotonic)
         self._ended: Ended | Refused | None = None  # the first cause of its end, None while there is none
@@ -130,9 +133,10 @@ class HardwareSocket(InTurns, asyncio.Protocol):
         protocol, self._protocol = self._protocol, None
         if protocol is not None:
             protocol.parser.close()  # a generator that holds the protocol that holds it
-        if self._abort_timer is not None:
-            self._abort_timer.cancel()
-            self._abort_timer = None
+        for timer in (self._moment, self._abort_timer):
+            if timer is not None:
+                timer.cancel()
+        self._moment = self._abort_timer = None
         if self._task is not None:
             self._task.cancel()
         if hasattr(self, "link"):
@@ -231,7 +235,8 @@ class HardwareSocket(InTurns, asyncio.Protocol):
         self._protocol = Protocol(Side.SERVER, state=State.OPEN, max_size=MAX_FRAME, logger=_quiet)
         self._guard = FrameGuard(self._dispatch.monotonic())
         early, self._early = self._early, None
-        self.fill(filled.rows, filled.through)
+        # Until then the link waits for its rows, whatever is offered; if it is gone by then, they are for the next one.
+        self._moment = self._loop.call_later(FIRST_FRAME_SECONDS, self.fill, filled.rows, filled.through)
         if early:
             self._came(bytes(early))
 
@@ -249,8 +254,16 @@ class HardwareSocket(InTurns, asyncio.Protocol):
         if key is not None:
             return sha256(key.encode()).digest(), boot_id
         if within(client.address, self._settings.keyless_carts):
+            self._require_no_foreign_page(request)
             return None, boot_id
         raise Refusal(Refused.NO_KEY)
+
+    def _require_no_foreign_page(self, request: Request) -> None:
+        """Raises Refusal. A browser in a keyless network lets every page that it shows open sockets."""
+        tls = self._transport is not None and self._transport.get_extra_info("sslcontext") is not None
+        foreign = refusal(self._settings, request.headers.get_all, socket=True, peer=self._peer(), tls=tls)
+        if foreign is not None:
+            raise Refusal(Refused.FOREIGN_PAGE, foreign)
 
     def _client(self, request: Request) -> Client:
         return client_of(self._peer(), request.headers.get_all, self._settings.trusted_proxies)
