@@ -160,6 +160,16 @@ async def test_when_a_qr_is_renewed(shop: FakeServer, desk: Desk, lifetime: floa
         assert (await it.naps.next()).seconds == delay
 
 
+@pytest.mark.parametrize("years", [-10, 10])
+async def test_f50_f51_a_server_whose_clock_is_set_while_it_answers_is_asked_again_in_time(
+    shop: FakeServer, desk: Desk, years: int
+) -> None:
+    async with cart(shop.url, ask_for_qr=True) as it:
+        token = qr_token(exp=NOW + years * 365 * 86_400)
+        (await desk.next()).set_result(qr_response(token, **{"Qr-Seconds": "300"}))
+        assert (await it.naps.next()).seconds == 285
+
+
 async def test_a_cart_whose_clock_is_wrong_goes_by_the_servers(shop: FakeServer, desk: Desk) -> None:
     async with cart(shop.url, ask_for_qr=True) as it:
         it.clock.seconds = -NOW

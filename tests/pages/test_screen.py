@@ -166,6 +166,22 @@ async def test_after_a_while_there_is_a_new_qr_by_itself(shop: Shop, phones: Pho
     await screen.sees("#qr")
 
 
+async def test_f50_f51_a_clock_that_is_set_takes_no_thank_you_away(shop: Shop, phones: Phones) -> None:
+    screen = await phones.screen()
+    await screen.page.clock.install()
+    await screen.idle()
+    session_id, shopper = await screen.scanned()
+    await heard(shop, session_id)
+    await end(shop, session_id, shopper)
+    await screen.sees("#outcome", "This shopping has ended")
+    await screen.page.clock.set_system_time("2036-01-01")
+    for _ in range(4):  # a tick in each
+        await hurry(screen, 4)
+    await screen.sees("#outcome", "This shopping has ended")
+    await hurry(screen, 3)
+    await screen.sees("#qr")
+
+
 async def test_the_qr_is_renewed_before_it_expires_and_never_in_a_session(opening: OpenShop, browser: Browser) -> None:
     async with opening(offline_carts="accept", qr_seconds=30) as shop:
         await shop.furnish()

@@ -38,7 +38,7 @@ async def get_qr(http: httpx2.AsyncClient, cart_id: int, clock: Clock) -> Qr | S
         return Setback(_detail(response) or setback.sentence, setback.at_least)
     try:
         token = response.json()
-        lifetime = _expiry(token) - _server_time(response, clock)
+        lifetime = _lifetime(response, token, clock)
     except (ValueError, OverflowError, RecursionError):
         return Setback("The server's answer is not a QR token.")
     if lifetime <= 0:
@@ -46,6 +46,18 @@ async def get_qr(http: httpx2.AsyncClient, cart_id: int, clock: Clock) -> Qr | S
     # A server that names no URL means the token itself: the shoppers' app reads both.
     link = response.links.get("alternate", {}).get("url")
     return Qr(str(response.url.join(link)) if link else token, min(lifetime, _DAY))
+
+
+def _lifetime(response: httpx2.Response, token: object, clock: Clock) -> float:
+    """For how many seconds the QR can be scanned, as the server says. Or ValueError.
+
+    Only one that does not say so is asked for the times of two clocks, which may be set in between.
+    """
+    expiry = _expiry(token)
+    said = response.headers.get("Qr-Seconds", "")
+    if said.isascii() and said.isdigit():
+        return float(said)
+    return expiry - _server_time(response, clock)
 
 
 def _expiry(token: object) -> float:

@@ -52,7 +52,8 @@ let mayHavePayment = false;
 let bill = null;  // { id, picture } of the payment that is open
 let stream = null;  // { stop, heard } while one is open or being opened
 
-// Time that passes also while the machine sleeps, whatever is done to its clock.
+// How long ago that was, at the most: a page cannot tell a machine that slept from a clock that was set. For what may be
+// asked anew at any time; what must not end early goes by performance.now alone.
 const mark = () => [performance.now(), Date.now()];
 const since = ([steady, clock]) => Math.max(performance.now() - steady, Math.abs(Date.now() - clock)) / 1000;
 let wake = () => {};
@@ -185,7 +186,7 @@ async function over() {
   seen = news ?? null;
   lost = null;
   if (!news?.session.is_active) {
-    if (news) goodbye = { seen, at: mark() };
+    if (news) goodbye = { seen, at: performance.now() };
     session = seen = null;
     showError(null);
     $("till").close();
@@ -216,7 +217,7 @@ const SVG = { Accept: "image/svg+xml" };
 async function picture(answer) { return URL.createObjectURL(await answer.blob()); }
 function tick() {
   if (stream && since(stream.heard) > SILENCE) return stream.stop.abort();
-  if (goodbye && since(goodbye.at) > THANKS) { goodbye = null; draw(); }
+  if (goodbye && performance.now() - goodbye.at > THANKS * 1000) { goodbye = null; draw(); }
   if (!stream || lost || session || goodbye || asking) return;
   if (qr ? since(qr.made) > qr.seconds * FRESH : !refused || since(refused.at) > RETRY) renew();
 }
