@@ -140,7 +140,9 @@ def prune(
     """Forget old sessions: who it was, what was in the basket, what the cart was told. Also while the server runs.
 
     Payments, amounts and times stay, as those of nobody. Accounts stay;
-    guests without a session go. There is no way back but a backup.
+    guests without a session go. There is no way back but a backup. Days are the
+    calendar's: see that the machine's clock is right. What ended within a day by
+    the time that really passed stays, whatever the clock says.
 
     Example, once a day: duckycart db prune --days 90
     """
