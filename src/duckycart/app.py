@@ -238,7 +238,7 @@ def build_app(
             CORSMiddleware,
             allow_origins=list(settings.cors_origins),
             allow_methods=["GET", "POST", "PUT", "DELETE"],
-            allow_headers=["authorization", "content-type", "idempotency-key", "prefer"],
+            allow_headers=["authorization", "cart-boot-id", "content-type", "idempotency-key", "prefer"],
             expose_headers=["Hardware-Delivery"],
         )
     app.add_middleware(BodyLimit)

@@ -78,14 +78,14 @@ def test_f05_a_hint_of_a_command_that_is_not_there_is_looked_for_once() -> None:
 
 def test_f30_rows_read_before_a_receipt_came_are_not_sent_after_it() -> None:
     link = Link(1, START)
-    link.known(2, 0)
     link.claimed(7, 0)
+    link.known(2)
     assert link.fill((Send(1, QR), Send(2, QR), Send(3, QR)), 3, START) == [Send(3, QR), Ping(b"3")]
 
 
 def test_f32_what_an_earlier_boot_received_is_sent_to_the_next() -> None:
     link = Link(1, START)
-    link.known(2, 0)
+    link.known(2)
     link.claimed(7, 1)
     assert link.fill((Send(2, QR),), 2, START) == [Send(2, QR), Ping(b"2")]
 

@@ -144,6 +144,46 @@ async def test_a_withdrawn_key_closes_the_socket_on_whichever_node(chain: Chain)
     assert cart.closed[0] == 1008
 
 
+async def test_f41_a_late_handshake_of_the_boot_before_on_another_node_is_no_reboot(chain: Chain) -> None:
+    shopper = await chain.a.shopper()
+    cart = await raw(chain.a, boot="B2")
+    session_id = await chain.a.start(shopper)
+    await chain.a.settled()
+    late = await raw(chain.b, boot="B1")  # somebody answers its pings
+    await chain.soon(lambda: cart.closed)
+    await chain.b.add(session_id)
+    await chain.a.create_payment(session_id, shopper)
+    await hears(chain, late, said("session_started", session_id), said("payment_created", session_id))
+    await chain.a.settled()
+    back = await raw(chain.a, boot="B2")
+    await hears(chain, back, said("payment_created", session_id))
+    assert await chain.a.settled() == ["received"] * 3
+    await chain.soon(lambda: late.closed)
+    again = await raw(chain.b, boot="B2")
+    await chain.sweep()
+    assert again.texts == []
+
+
+async def test_f42_a_late_call_through_another_node_is_no_receipt_of_the_boot_that_has_the_cart(chain: Chain) -> None:
+    shopper = await chain.a.shopper()
+    await raw(chain.a, boot="B1")
+    session_id = await chain.a.start(shopper)
+    await chain.a.settled()
+    unread = await raw(chain.b, boot="B2", answers=False)
+    await hears(chain, unread, said("session_started", session_id))
+    assert (await chain.a.add(session_id)).status_code == 200
+    assert (await chain.a.states())[1] != "received"
+    again = await raw(chain.a, boot="B2", answers=False)
+    await hears(chain, again, said("session_started", session_id))
+    body = {"sessionID": session_id, "barcode": 1}
+    headers = {**chain.b.cart_headers(), "Cart-Boot-Id": "B2"}
+    assert (await chain.b.http.post("/cart-items/add", json=body, headers=headers)).status_code == 404  # F43
+    assert (await chain.a.states())[1] == "received"
+    last = await raw(chain.b, boot="B2")
+    await chain.sweep()
+    assert last.texts == []
+
+
 async def test_f11_two_phones_on_one_qr_through_two_nodes(chain: Chain) -> None:
     cart = await raw(chain.b)
     shoppers = [await chain.a.shopper(f"{number}@example.com") for number in range(2)]

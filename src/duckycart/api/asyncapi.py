@@ -87,7 +87,8 @@ _SESSION_ID: Final = {"session_id": {"description": _NUMBER, "examples": ["7"]}}
 _BOOT: Final = {
     "type": "string",
     "pattern": "^[!-~]{1,64}$",
-    "description": "Changes with each boot of the cart. When it does, the present session's commands are said again.",
+    "description": "Changes with each boot of the cart. A new one hears the present session's commands again; one that "
+    "was here before hears what it has not heard. The cart's HTTP calls may name it too, as `Cart-Boot-Id`.",
 }
 
 

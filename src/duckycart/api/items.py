@@ -23,7 +23,6 @@ from duckycart.api.who import MAX_ID, Anyone, HouseOf, Id, TheCart
 from duckycart.api.writes import write
 from duckycart.lifecycle.basket import (
     Line,
-    acknowledge_call,
     add_item,
     find_product,
     read_basket,
@@ -63,15 +62,10 @@ class Basket(BaseModel):
 
 
 @router.post("/items/read")
-@refuses(UNKNOWN_SESSION, UNKNOWN_PRODUCT, *SESSION_OVER, *WRITES)
+@refuses(UNKNOWN_SESSION, UNKNOWN_PRODUCT, *SESSION_OVER)
 async def read(request: Request, house: HouseOf, caller: TheCart, item: ItemOfSession) -> ProductView:
-    """Say what the cart's scanner saw, and get the product.
-
-    Naming its session, the cart has received that session's `session_started`.
-    """
+    """Say what the cart's scanner saw, and get the product."""
     scanned = await house.store.read(lambda connection: read_item(connection, caller, item.session_id, item.barcode))
-    if scanned.unacknowledged:
-        await house.store.write(lambda tx: acknowledge_call(tx, caller, item.session_id))
     house.channels.tell(scanned.news)
     return product_view(house, scanned.product)
 

@@ -14,6 +14,7 @@ from duckycart.api.errors import BAD_BODY, INTERNAL_ERROR, INVALID_JSON, TITLES,
 from duckycart.api.limits import TOO_LARGE, TOO_LONG
 from duckycart.api.refusals import (
     ANOTHER_CART,
+    BAD_BOOT,
     BAD_KEY,
     CARTS_ONLY,
     FOREIGN_ORIGIN,
@@ -44,6 +45,8 @@ ONCE: Final[Json] = {"parameters": [{"$ref": "#/components/parameters/Idempotenc
 PREFER: Final[Json] = {"parameters": [{"$ref": "#/components/parameters/Prefer"}]}
 ONCE_AND_PREFER: Final[Json] = {"parameters": ONCE["parameters"] + PREFER["parameters"]}
 
+_CART_BOOT: Final[Json] = {"$ref": "#/components/parameters/Cart-Boot-Id"}
+
 _PARAMETERS: Final[Json] = {
     "Idempotency-Key": {
         "name": "Idempotency-Key",
@@ -52,6 +55,14 @@ _PARAMETERS: Final[Json] = {
         "result. Only successes are kept.",
         "schema": {"type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[!-~]+$"},
         "example": "b7e1c6f0-1",
+    },
+    "Cart-Boot-Id": {
+        "name": "Cart-Boot-Id",
+        "in": "header",
+        "description": "Of a cart: the boot that calls, as on its socket. A call that names the cart's session is a "
+        "receipt of `session_started`; with this header it is known whose.",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 64, "pattern": "^[!-~]+$"},
+        "example": "5f0c9a52d1e84b7a",
     },
     "Prefer": {
         "name": "Prefer",
@@ -253,6 +264,9 @@ def _complete_operation(operation: Json, route: APIRoute, schemas: Json, example
     operation["summary"] = " ".join(sentence[0].split())
     if callers := _callers(route):
         operation["security"] = [{caller: []} for caller in callers]
+    if "cart" in callers:
+        # Not appended: operations share lists.
+        operation["parameters"] = [*operation.get("parameters", ()), _CART_BOOT]
     for parameter in operation.get("parameters", ()):
         if "name" in parameter and "example" not in parameter:
             parameter["example"] = _SAMPLES[parameter["name"]]
@@ -281,7 +295,7 @@ def _problems(operation: Json, route: APIRoute) -> list[Json]:
     problems = []
     callers = _callers(route)
     if callers:
-        errors += [*NO_CREDENTIAL, WRONG_KEY]
+        errors += [*NO_CREDENTIAL, WRONG_KEY, BAD_BOOT]
     if _CART_SCREEN in callers:
         errors += [SCREEN_KEY_WITHDRAWN, FOREIGN_ORIGIN]
     if callers and "{cart_id}" in route.path:

@@ -20,6 +20,7 @@ from duckycart.errors import (
     Unauthenticated,
     Unavailable,
 )
+from duckycart.lifecycle.boots import BAD_BOOT_ID
 from duckycart.lifecycle.transitions import TABLE, Event, Refused
 from duckycart.origins import FOREIGN
 
@@ -28,6 +29,7 @@ NOT_STORABLE: Final = BadRequest(
 )
 NOT_A_QR: Final = BadRequest("not_a_qr", "This is not a QR of this shop.")
 BAD_KEY: Final = BadRequest("bad_idempotency_key", "Idempotency-Key must be 1 to 200 visible ASCII characters.")
+BAD_BOOT: Final = BadRequest("bad_boot_id", BAD_BOOT_ID)
 LINE_FULL: Final = BadRequest("line_full", "More than 999 units or 1000 kg of one product.")
 BASKET_FULL: Final = BadRequest("basket_full", "More than 500 different products in one basket.")
 PAYMENT_NOT_KNOWN_YET: Final = Unavailable(

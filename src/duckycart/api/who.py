@@ -2,8 +2,9 @@
 
 import re
 from hashlib import sha256
-from typing import Annotated, Any, Final, cast
+from typing import Annotated, Final, cast
 
+import structlog
 from fastapi import Depends, Path
 from pydantic import Field
 from sqlalchemy import Connection, select
@@ -11,9 +12,11 @@ from starlette.requests import HTTPConnection
 
 from duckycart.addresses import Client, client_of, within
 from duckycart.api.inputs import ID
+from duckycart.api.named import checked_boot_id, named_session
 from duckycart.api.tokens import ScreenToken
-from duckycart.errors import Forbidden, Unauthenticated
+from duckycart.errors import DuckyCartError, Forbidden, Unauthenticated
 from duckycart.house import House
+from duckycart.lifecycle.calls import Proof, acknowledge, proof, receipt
 from duckycart.lifecycle.screens import name_of, screen_key
 from duckycart.lifecycle.who import (
     ByCart,
@@ -28,6 +31,8 @@ from duckycart.lifecycle.who import (
 )
 from duckycart.origins import refusal
 from duckycart.store.tables import carts
+
+log = structlog.get_logger()
 
 MAX_ID: Final = 999_999_999
 SCREEN_COOKIE: Final = "duckycart_screen"
@@ -141,7 +146,7 @@ async def _whoever(request: HTTPConnection, key: str | None, bearer: str | None,
     if key is None and bearer is not None and _KEY.fullmatch(bearer):
         key = bearer  # the form of a cart's key; a token has dots
     if key is not None:
-        return await _by_key(house(request), key)
+        return await _by_key(request, key)
     if bearer is None:
         raise Unauthenticated("no_credential", "This call needs a credential: a cart's key or an access token.")
     token = house(request).tokens.read_bearer(bearer)
@@ -179,18 +184,35 @@ async def _by_cart_screen(house: House, cookie: str) -> ByCartScreen:
     return ByCartScreen(token.cart_id, token.key)
 
 
-async def _by_key(house: House, key: str) -> ByCart:
+async def _by_key(request: HTTPConnection, key: str) -> ByCart:
+    """The cart with this key. If it names its session, that is a receipt, written before anything else is done:
+    whatever becomes of the call, at whichever door (F43)."""
     key_hash = sha256(key.encode()).digest()
+    boot_id = checked_boot_id(request.headers.get("cart-boot-id"))
+    session_id = await named_session(request)
 
-    def look(connection: Connection) -> Any:
-        return connection.execute(
-            select(carts.c.id, carts.c.disabled).where(carts.c.key_hash == key_hash)
-        ).one_or_none()
+    def look(connection: Connection) -> tuple[ByCart, Proof | None] | None:
+        row = connection.execute(select(carts.c.id, carts.c.disabled).where(carts.c.key_hash == key_hash)).one_or_none()
+        if row is None or row.disabled:
+            return None
+        cart = ByCart(row.id, boot_id)
+        return cart, None if session_id is None else proof(connection, cart, session_id)
 
-    row = await house.store.read(look)
-    if row is None or row.disabled:
+    found = await house(request).store.read(look)
+    if found is None:
         raise Forbidden("wrong_key", "Unknown or disabled cart, or wrong key.")
-    return ByCart(row.id)
+    cart, proved = found
+    if proved is not None and session_id is not None:
+        await _acknowledge(house(request), cart, session_id, proved)
+    return cart
+
+
+async def _acknowledge(house: House, cart: ByCart, session_id: int, proved: Proof) -> None:
+    try:
+        await house.store.write(lambda tx: acknowledge(tx, cart, session_id))
+    except DuckyCartError as error:
+        log.warning("receipt by call not written", cart=cart.cart_id, session=session_id, reason=error.code)
+        house.dispatch.received(receipt(cart, session_id, proved))  # a fact before it is written
 
 
 Anyone = Annotated[Who, Depends(who)]

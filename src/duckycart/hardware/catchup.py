@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 from hmac import compare_digest
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, bindparam, exists, func, literal, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, exists, func, literal, or_, select, update
 
 from duckycart.hardware import connections
 from duckycart.hardware.ending import Refused
 from duckycart.hardware.link import Send
+from duckycart.lifecycle.boots import Change, change_boots
 from duckycart.lifecycle.carts import CART_COLUMNS, CHANGED_NOW, Cart, changed_now, lock_cart
 from duckycart.lifecycle.effects import Superseded
 from duckycart.store.engine import Transaction
@@ -109,7 +110,11 @@ _LOCK_COMMANDS: Final = _OUTSTANDING.with_only_columns(commands.c.seq)
 _AMONG: Final = carts.c.id.in_(bindparam("carts", expanding=True))
 _THEIR_COMMANDS: Final = update(commands).where(commands.c.cart_id == carts.c.id, _AMONG)
 _HAND_OUT: Final = _THEIR_COMMANDS.where(commands.c.seq > bindparam("after_seq"), OUTSTANDING).values(
-    attempted=True, boot_generation=carts.c.boot_generation
+    attempted=True,
+    boot_generation=carts.c.boot_generation,
+    several_boots=or_(
+        commands.c.several_boots, and_(commands.c.attempted, commands.c.boot_generation != carts.c.boot_generation)
+    ),
 )
 _SUPERSEDE: Final = (
     update(commands)
@@ -126,21 +131,10 @@ _LOCK_MANY: Final = (
 _CLAIM: Final = (
     update(carts).where(_AMONG).values(link_epoch=carts.c.link_epoch + 1, link_node=bindparam("node"), **CHANGED_NOW)
 )
-_REBOOT: Final = (
+_BOOT: Final = (
     update(carts)
     .where(carts.c.id == bindparam("cart"))
-    .values(boot_id=bindparam("boot"), boot_generation=carts.c.boot_generation + 1)
-)
-# Also what is still outstanding: a late receipt of the time before the boot must not settle it.
-_FORGET: Final = _THEIR_COMMANDS.where(commands.c.state != "superseded").values(
-    state="queued", sent_at=None, received_at=None, boot_generation=carts.c.boot_generation
-)
-_FORGET_SESSION: Final = _FORGET.where(commands.c.session_id == carts.c.session_id)
-_FORGET_QR: Final = _FORGET.where(
-    carts.c.session_id.is_(None),
-    carts.c.qr_expires_at > bindparam("steady"),
-    commands.c.seq == carts.c.last_seq,
-    commands.c.type == CommandType.GENERATE_QR.value,
+    .values(boot_id=bindparam("boot"), boot_generation=bindparam("number"))
 )
 _RELEASE: Final = (
     update(carts)
@@ -170,7 +164,7 @@ def claim_many(tx: Transaction, claims: Sequence[Claim], node: str) -> list[Fill
     """
     rows = {row.id: row for row in tx.connection.execute(_LOCK_MANY, {"carts": [claim.cart_id for claim in claims]})}
     claimed: dict[int, Cart] = {}
-    reboots: dict[int, str] = {}
+    changes: list[Change] = []
     refused: dict[int, Refused] = {}
     for claim in claims:
         row = rows.get(claim.cart_id)
@@ -181,17 +175,20 @@ def claim_many(tx: Transaction, claims: Sequence[Claim], node: str) -> list[Fill
             refused[claim.cart_id] = why
             continue
         cart = Cart(*row[: len(CART_COLUMNS)])
+        claimed[cart.id] = cart = replace(cart, link_epoch=cart.link_epoch + 1, link_node=node)
         if claim.boot_id is not None and claim.boot_id != row.boot_id:
-            reboots[cart.id] = claim.boot_id
-        generation = cart.boot_generation + (cart.id in reboots)
-        claimed[cart.id] = replace(cart, link_epoch=cart.link_epoch + 1, link_node=node, boot_generation=generation)
+            changes.append(Change(cart, row.boot_id, claim.boot_id))
     if claimed:
         tx.connection.execute(_CLAIM, {"carts": list(claimed), "node": node, **changed_now(tx)})
-    if reboots:
+    if changes:
         # All that receipts may hold, at once and in their order, before some of it changes.
         tx.connection.execute(_LOCK_COMMANDS, {"carts": list(claimed), "after_seq": 0}).close()
-        tx.connection.execute(_REBOOT, [{"cart": cart_id, "boot": boot_id} for cart_id, boot_id in reboots.items()])
-        _forget(tx, list(reboots))
+        generations = change_boots(tx, changes)
+        boots = [
+            {"cart": change.cart.id, "boot": change.now, "number": generations[change.cart.id]} for change in changes
+        ]
+        tx.connection.execute(_BOOT, boots)
+        claimed |= {each: replace(claimed[each], boot_generation=number) for each, number in generations.items()}
     filled = _hand_out(tx, claimed.values(), 0)
     connections.began(tx, claimed.values(), {claim.cart_id: claim.address for claim in claims})
     return [
@@ -209,13 +206,6 @@ def _refuses(row: Row[*tuple[Any, ...]], claim: Claim) -> Refused | None:
     if row.disabled:
         return Refused.DISABLED
     return None if claim.wanted() else Refused.CART_LEFT
-
-
-def _forget(tx: Transaction, rebooted: list[int]) -> None:
-    """A cart that rebooted lost what it had received of the present, its session or the QR on its screen: that counts
-    as not received again (F32)."""
-    tx.connection.execute(_FORGET_SESSION, {"carts": rebooted})
-    tx.connection.execute(_FORGET_QR, {"carts": rebooted, "steady": tx.steady})
 
 
 def fill(tx: Transaction, cart_id: int, epoch: int, after_seq: int) -> Filled | None:

@@ -15,27 +15,28 @@ class Lately:
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
-        self._highest: dict[int, tuple[int, int, float]] = {}  # by cart: boot generation, seq, heard when
+        self._highest: dict[tuple[int, int], tuple[int, float]] = {}  # by cart and boot generation: seq, heard when
 
     def received(self, message: Received) -> None:
-        """The cart has everything up to this."""
-        generation, seq, _ = self._highest.get(message.cart_id, (0, 0, 0.0))
-        newest = max((generation, seq), (message.generation, message.seq))
-        self._highest[message.cart_id] = (*newest, self._monotonic())
+        """That boot of the cart has everything up to this."""
+        boot = message.cart_id, message.generation
+        seq, _ = self._highest.get(boot, (0, 0.0))
+        self._highest[boot] = max(seq, message.seq), self._monotonic()
 
     def tell(self, link: Link) -> None:
-        """What a link of its cart need not send."""
-        if (highest := self._highest.get(link.cart_id)) is not None:
-            generation, seq, _ = highest
-            link.known(seq, generation)
+        """What a link of its boot need not send."""
+        link.known(self._seq(link))
 
     def among(self, link: Link, rows: tuple[Send, ...]) -> tuple[Send, ...]:
-        """Those of its cart's rows that it has already, whatever they say."""
-        generation, seq, _ = self._highest.get(link.cart_id, (-1, 0, 0.0))
-        return tuple(row for row in rows if row.seq <= seq) if generation == link.generation else ()
+        """Those of its cart's rows that its boot has already, whatever they say."""
+        seq = self._seq(link)
+        return tuple(row for row in rows if row.seq <= seq)
+
+    def _seq(self, link: Link) -> int:
+        return self._highest.get((link.cart_id, link.generation), (0, 0.0))[0]
 
     def forget_old(self) -> None:
         """Called now and then, so that churn leaves nothing behind (F06)."""
         old = self._monotonic() - KEPT_SECONDS
-        for cart_id in [cart for cart, (_, _, at) in self._highest.items() if at < old]:
-            del self._highest[cart_id]
+        for boot in [boot for boot, (_, at) in self._highest.items() if at < old]:
+            del self._highest[boot]

@@ -86,14 +86,14 @@ class Link:
     def __init__(self, cart_id: int, now: float, silence: float = SILENCE_SECONDS) -> None:
         self.cart_id = cart_id
         self.epoch = 0  # set by the claim
-        self.generation = 0  # of the cart's boot, set by the claim
+        self.generation = 0  # which boot of the cart this is, set by the claim
         self.last_seq = 0  # everything up to it was sent here, or needs no sending
         self.commands_sent = 0
         self.commands_read = 0
         self._holding = True  # waiting for rows: for the claim's, or for those of a gap
         self._highest = 0  # offered while holding
         self._asked = 0  # what it was when the rows were last asked for
-        self._known = (0, 0)  # boot generation, and the seq up to which that boot has the commands
+        self._known = 0  # the seq up to which this boot of the cart has the commands
         self._unread: tuple[Send, ...] = ()  # sent here, no pong yet
         self._pinged: tuple[bytes, ...] = ()  # payloads not answered yet, the oldest first
         self._pinged_at = 0.0  # of the oldest of them, or of the last pong if that left some
@@ -105,6 +105,7 @@ class Link:
         """The database says that this connection owns the cart. `fill` with the claim's rows comes next."""
         self.epoch = epoch
         self.generation = generation
+        self._known = 0  # until now nobody knew which boot this is
 
     def offer(self, seq: int, command: Command, now: float) -> Outputs:
         """A committed command, from whoever, in whatever order, any number of times: sent once, in order."""
@@ -133,9 +134,8 @@ class Link:
         if self._closed:
             return []
         outputs: Outputs = []
-        generation, known = self._known
         for row in rows:
-            if row.seq > known or generation != self.generation:
+            if row.seq > self._known:
                 outputs += self._send(row, now)
         self.last_seq = max(self.last_seq, through)
         self._holding = False
@@ -147,9 +147,10 @@ class Link:
             self._highest = self.last_seq
         return outputs
 
-    def known(self, seq: int, generation: int) -> None:
-        """The cart has all up to `seq`, as another link or a call says: rows read before that are not sent (F30)."""
-        self._known = max(self._known, (generation, seq))
+    def known(self, seq: int) -> None:
+        """This boot of the cart has all up to `seq`, as another link or a call says: rows read before that are not sent
+        (F30)."""
+        self._known = max(self._known, seq)
 
     def fill_failed(self) -> int:
         """The rows could not be read. Returns up to which seq they are wanted: `behind` asks again."""

@@ -14,6 +14,7 @@ from sqlalchemy import bindparam, func, update
 from duckycart.clock import Clock
 from duckycart.errors import DuckyCartError
 from duckycart.hardware.link import Link, Send
+from duckycart.lifecycle.boots import note_heard
 from duckycart.store.engine import Store, Transaction
 from duckycart.store.tables import OUTSTANDING, commands
 from duckycart.wire import Command, CommandType
@@ -27,7 +28,7 @@ _WRITE: Final = (
     .where(
         commands.c.cart_id == bindparam("cart"),
         commands.c.seq == bindparam("of_seq"),
-        # Of the boot that heard it: a cart that rebooted has lost it, however late its old receipt comes.
+        # Of the boot that heard it: another one has not, however late this receipt comes.
         commands.c.boot_generation == bindparam("generation"),
         OUTSTANDING,
         commands.c.state != bindparam("became"),
@@ -163,3 +164,9 @@ def _write_rows(tx: Transaction, pending: Pending) -> None:
     ]
     if rows:
         tx.connection.execute(_WRITE, rows)
+    # Late, if another boot has the cart by now; when it is back, this one need not hear it again.
+    heard: dict[tuple[int, int], int] = {}
+    for (cart_id, seq, generation), (_, received_at) in pending.items():
+        if received_at is not None:
+            heard[cart_id, generation] = max(seq, heard.get((cart_id, generation), 0))
+    note_heard(tx, heard)

@@ -27,6 +27,7 @@ from duckycart.handshake import FIRST_FRAME_SECONDS, origin_form
 from duckycart.hardware.admission import Refusal
 from duckycart.hardware.ending import Ended, Ending, Refused
 from duckycart.hardware.link import Close, Link, NeedRows, Outputs, Ping, Read, Send
+from duckycart.lifecycle.boots import BAD_BOOT_ID, BOOT_ID
 from duckycart.origins import refusal
 from duckycart.settings import Settings
 from duckycart.wire import Command, encode
@@ -52,7 +53,6 @@ _TROUBLE: Final = frozenset(
      Ended.ERROR}
 )  # fmt: skip
 _CART_ID: Final = re.compile(r"/ws/hardware/([1-9][0-9]{0,8})")
-_BOOT_ID: Final = re.compile(r"[\x21-\x7e]{1,64}")
 _quiet: Final = logging.getLogger("duckycart.websockets")  # the library's own lines: URLs with keys, once per frame
 
 
@@ -247,8 +247,8 @@ class HardwareSocket(InTurns, asyncio.Protocol):
         except ValueError:
             raise Refusal(Refused.BAD_REQUEST, "Too many fields in the query string.") from None
         boot_id = _header(request, "Cart-Boot-Id") or query.get("boot", [None])[0]
-        if boot_id is not None and _BOOT_ID.fullmatch(boot_id) is None:
-            raise Refusal(Refused.BAD_REQUEST, "Cart-Boot-Id must be 1 to 64 visible ASCII characters.")
+        if boot_id is not None and BOOT_ID.fullmatch(boot_id) is None:
+            raise Refusal(Refused.BAD_REQUEST, BAD_BOOT_ID)
         key = _header(request, "X-API-Key") or _bearer(_header(request, "Authorization"))
         key = key or query.get("key", [None])[0]
         if key is not None:

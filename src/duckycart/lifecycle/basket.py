@@ -6,16 +6,15 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, and_, bindparam, delete, insert, select, update
 
 from duckycart.errors import BadRequest, Conflict, NotFound
-from duckycart.lifecycle.carts import Standing, stand
-from duckycart.lifecycle.effects import Happened, Received
+from duckycart.lifecycle.carts import stand
+from duckycart.lifecycle.effects import Happened
 from duckycart.lifecycle.news import News, NewsKind
 from duckycart.lifecycle.rules import Rules
 from duckycart.lifecycle.sessions import change_session
 from duckycart.lifecycle.transitions import Event, Phase, decide
-from duckycart.lifecycle.who import ByCart, Who, find_session
+from duckycart.lifecycle.who import Who, find_session
 from duckycart.store.engine import Transaction
-from duckycart.store.tables import OUTSTANDING, basket_lines, commands, products, sessions
-from duckycart.wire import Command, CommandType
+from duckycart.store.tables import basket_lines, products, sessions
 
 MAX_WEIGHT: Final = 1_000_000  # grams on one line; more is a broken scale
 
@@ -69,22 +68,7 @@ _CHANGE_LINE: Final = (
     .where(_THIS_LINE)
     .values(quantity=bindparam("new_quantity"), saved_weight=bindparam("new_weight"))
 )
-_ACKNOWLEDGE: Final = (
-    update(commands)
-    .where(commands.c.cart_id == bindparam("of_cart"), commands.c.seq <= bindparam("start"))
-    .where(OUTSTANDING)
-    .values(state="received", received_at=bindparam("at"))
-)
-_AT_SCAN: Final = select(
-    sessions.c.version,
-    select(commands.c.seq)
-    .where(
-        commands.c.session_id == sessions.c.id,
-        commands.c.type == CommandType.SESSION_STARTED.value,
-        OUTSTANDING,
-    )
-    .exists(),
-).where(sessions.c.id == bindparam("session"))
+_VERSION: Final = select(sessions.c.version).where(sessions.c.id == bindparam("session"))
 
 
 def find_product(connection: Connection, barcode: int) -> Product:
@@ -98,7 +82,6 @@ def find_product(connection: Connection, barcode: int) -> Product:
 @dataclass(frozen=True, slots=True)
 class Scanned:
     product: Product
-    unacknowledged: bool  # the session's `session_started` still lacks its receipt
     news: News  # for the session's listeners; nothing was changed, so no transaction carries it
 
 
@@ -110,9 +93,9 @@ def read_item(connection: Connection, who: Who, session_id: int, barcode: int) -
     session = find_session(connection, who, session_id)
     if not session.is_active:
         decide(Event.CHANGE_BASKET, Phase.AVAILABLE, session_id=session_id)
-    version, outstanding = connection.execute(_AT_SCAN, {"session": session_id}).one()
+    version = connection.execute(_VERSION, {"session": session_id}).scalar_one()
     product = find_product(connection, barcode)
-    return Scanned(product, outstanding, News(NewsKind.ITEM_READ, session.cart_id, session_id, version, barcode))
+    return Scanned(product, News(NewsKind.ITEM_READ, session.cart_id, session_id, version, barcode))
 
 
 def read_basket(connection: Connection, who: Who, session_id: int) -> list[Line]:
@@ -188,30 +171,9 @@ def _open_basket(tx: Transaction, who: Who, session_id: int, barcode: int) -> No
     standing = stand(tx, session.cart_id)
     phase = standing.phase if standing.cart.session_id == session_id else Phase.AVAILABLE
     decide(Event.CHANGE_BASKET, phase, session_id=session_id)
-    acknowledge_session(tx, who, standing)
     version = change_session(tx, session_id)
     tx.effects.append(Happened(Event.CHANGE_BASKET, session.cart_id, session_id))
     tx.effects.append(News(NewsKind.CART_UPDATED, session.cart_id, session_id, version, barcode))
-
-
-def acknowledge_session(tx: Transaction, who: Who, standing: Standing) -> None:
-    """A cart that names its session has understood `session_started`, whatever became of the pong (F30).
-
-    And all that came before it, for frames keep their order: an earlier session's end must not be said again within it.
-    """
-    start = standing.start_outstanding
-    if start is None or not isinstance(who, ByCart):
-        return
-    tx.connection.execute(_ACKNOWLEDGE, {"of_cart": standing.cart.id, "start": start, "at": tx.now})
-    command = Command(CommandType.SESSION_STARTED, standing.cart.session_id)
-    tx.effects.append(Received(standing.cart.id, start, command, standing.cart.boot_generation))
-
-
-def acknowledge_call(tx: Transaction, who: ByCart, session_id: int) -> None:
-    """The same for a call that changes nothing else. Nothing happens when the session is not the cart's present one."""
-    standing = stand(tx, who.cart_id)
-    if standing.cart.session_id == session_id:
-        acknowledge_session(tx, who, standing)
 
 
 def require_items(units: int, session_id: int) -> None:

@@ -9,7 +9,7 @@ from duckycart.errors import NotFound
 from duckycart.lifecycle.effects import Alarm, Queued
 from duckycart.lifecycle.transitions import Phase
 from duckycart.store.engine import Transaction
-from duckycart.store.tables import OUTSTANDING, alarms, carts, commands, payments, sessions
+from duckycart.store.tables import alarms, carts, commands, payments, sessions
 from duckycart.wire import Command, CommandType
 
 OPEN_STATES: Final = ("creating", "open")
@@ -35,14 +35,6 @@ _PHASE: Final = (
     select(
         sessions.c.held_at,
         payments.c.state,
-        select(commands.c.seq)
-        .where(
-            commands.c.session_id == sessions.c.id,
-            commands.c.type == CommandType.SESSION_STARTED.value,
-            OUTSTANDING,
-        )
-        .scalar_subquery()
-        .label("start_outstanding"),
     )
     .select_from(sessions.outerjoin(payments, and_(payments.c.session_id == sessions.c.id, OPEN)))
     .where(sessions.c.id == bindparam("session"))
@@ -101,7 +93,6 @@ class Standing:
     cart: Cart
     phase: Phase
     held: bool  # payment_created was said in this session: the hold lasts to its end
-    start_outstanding: int | None  # the seq of a session_started whose receipt is still missing
 
 
 def cart_of(row: Row[*tuple[Any, ...]]) -> Cart:
@@ -120,15 +111,15 @@ def stand(tx: Transaction, cart_id: int) -> Standing:
     """Lock the cart and, in a later statement, read its phase. Raises NotFound."""
     cart = lock_cart(tx, cart_id)
     if cart.session_id is None:
-        return Standing(cart, Phase.AVAILABLE, held=False, start_outstanding=None)
-    held_at, payment, start = tx.connection.execute(_PHASE, {"session": cart.session_id}).one()
+        return Standing(cart, Phase.AVAILABLE, held=False)
+    held_at, payment = tx.connection.execute(_PHASE, {"session": cart.session_id}).one()
     if payment == "open":
         phase = Phase.HELD
     elif payment == "creating":
         phase = Phase.ASKING
     else:
         phase = Phase.SHOPPING if held_at is None else Phase.UNPAID
-    return Standing(cart, phase, held=held_at is not None, start_outstanding=start)
+    return Standing(cart, phase, held=held_at is not None)
 
 
 def queue_command(tx: Transaction, cart: Cart, command_type: CommandType, session_id: int | None) -> int:

@@ -5,8 +5,7 @@ from typing import Final
 
 from sqlalchemy import bindparam, insert, select, update
 
-from duckycart.lifecycle.basket import acknowledge_session
-from duckycart.lifecycle.carts import Standing, raise_alarm
+from duckycart.lifecycle.carts import raise_alarm
 from duckycart.lifecycle.effects import Happened
 from duckycart.lifecycle.news import News, NewsKind
 from duckycart.lifecycle.sessions import change_session, stand_in, touch_session
@@ -45,20 +44,13 @@ _MOVE: Final = (
 )
 
 
-def _stand_in(tx: Transaction, cart: ByCart, session_id: int) -> Standing:
-    """Lock the cart in a session of its own. Naming it, the cart has received its `session_started`."""
-    standing = stand_in(tx, cart, session_id)
-    acknowledge_session(tx, cart, standing)
-    return standing
-
-
 def warn(tx: Transaction, cart: ByCart, session_id: int, type_of_warning: str) -> FraudWarning:
     """Keep a warning of the cart. Its screen hears of a weight change; while the cart holds, so does an operator.
 
     Any other text is a notice (a low battery, say): kept and logged. Raises NotFound for another's session, Conflict
     when it is over.
     """
-    standing = _stand_in(tx, cart, session_id)
+    standing = stand_in(tx, cart, session_id)
     kind = WEIGHT_CHANGES.get(type_of_warning)
     version = 0 if kind is None else change_session(tx, session_id)
     values = {
@@ -85,7 +77,7 @@ def warn(tx: Transaction, cart: ByCart, session_id: int, type_of_warning: str) -
 
 def notify_cart_update(tx: Transaction, cart: ByCart, session_id: int, barcode: int) -> None:
     """The cart asks its screen to look at the basket again. Raises NotFound, Conflict."""
-    _stand_in(tx, cart, session_id)
+    stand_in(tx, cart, session_id)
     version = change_session(tx, session_id)
     tx.effects.append(News(NewsKind.CART_UPDATED, cart.cart_id, session_id, version, barcode))
 
@@ -95,7 +87,7 @@ def locate(tx: Transaction, cart: ByCart, session_id: int, aisle_id: int) -> Loc
 
     Raises NotFound for another's session, Conflict when it is over.
     """
-    _stand_in(tx, cart, session_id)
+    stand_in(tx, cart, session_id)
     before = tx.connection.execute(_WHERE, {"session": session_id}).one_or_none()
     if before is None:
         values = {"session_id": session_id, "aisle_id": aisle_id, "created_at": tx.now, "updated_at": tx.now}

@@ -1,6 +1,6 @@
 """Who asks for a transition, and whose session it may touch."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, bindparam, or_, select
@@ -14,6 +14,7 @@ class ByCart:
     """The cart itself, by its key: its own sessions."""
 
     cart_id: int
+    boot_id: str | None = field(default=None, repr=False)  # which boot of it; None: it does not say
 
 
 @dataclass(frozen=True, slots=True)

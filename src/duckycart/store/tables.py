@@ -89,8 +89,9 @@ carts = Table(
     Column("link_node", String(80)),  # who holds the link, None while offline
     Column("link_changed_at", BigInteger, nullable=False, server_default="0"),  # steady; of epoch or node
     Column("link_changed_wall", BigInteger),
-    Column("boot_id", String(64)),  # what the cart last said of its boot, None when it never did
-    Column("boot_generation", Integer, nullable=False, server_default="0"),  # counts changes of boot_id
+    Column("boot_id", String(64)),  # of the boot whose link is, or was, the last; None when the cart never named one
+    # That boot's number: the epoch of its first link, so that each has its own; 0 without a boot_id.
+    Column("boot_generation", Integer, nullable=False, server_default="0"),
     Column("created_at", BigInteger, nullable=False),
     Column("screen_key_hash", LargeBinary),  # None: no key opens the cart's screen
     Column("screen_changed_at", BigInteger, nullable=False, server_default="0"),  # steady; of key or `disabled`
@@ -103,6 +104,20 @@ carts = Table(
     Index("ix_carts_link_node", "link_node", sqlite_where=text("link_node IS NOT NULL"),
           postgresql_where=text("link_node IS NOT NULL")),
 )  # fmt: skip
+
+boots = Table(
+    # The boots from which a cart's link was taken over by another boot of it, and what each of them had heard by then.
+    # One whose connection comes late, or that comes back, is not a reboot.
+    "boots",
+    metadata,
+    Column("cart_id", Integer, ForeignKey("carts.id"), nullable=False),
+    Column("boot_id", String(64), nullable=False),
+    Column("generation", Integer, nullable=False),  # as in carts.boot_generation
+    Column("heard_seq", Integer, nullable=False),  # it has all commands up to this one that it needed
+    Column("told_seq", Integer, nullable=False),  # the cart's newest command when it lost the link: it may have more
+    Column("left_epoch", Integer, nullable=False),  # of the link that took over; the oldest are forgotten
+    PrimaryKeyConstraint("cart_id", "boot_id"),
+)
 
 nodes = Table(
     # The servers of a database that several share. A row whose `beats` stand still is that of a dead one.
@@ -158,10 +173,12 @@ commands = Table(
     Column("session_id", Integer, ForeignKey("sessions.id")),
     Column("state", String(12), nullable=False, server_default="queued"),
     Column("attempted", Boolean, nullable=False),  # a link may have written it; set before any write
-    Column("boot_generation", Integer, nullable=False),  # of the cart, when queued or queued again
+    Column("boot_generation", Integer, nullable=False),  # the boot of the cart that `state` speaks of
     Column("queued_at", BigInteger, nullable=False),
     Column("sent_at", BigInteger),
     Column("received_at", BigInteger),
+    # Links of more than one boot may have written it: a call that names no boot does not say which of them heard it.
+    Column("several_boots", Boolean, nullable=False, server_default=false()),
     PrimaryKeyConstraint("cart_id", "seq"),
     CheckConstraint("type IN ('generate_qr', 'session_started', 'payment_created', 'end_session')", name="type"),
     CheckConstraint("state IN ('queued', 'sent', 'received', 'superseded')", name="state"),

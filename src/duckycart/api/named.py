@@ -1,0 +1,41 @@
+"""What a cart's call says of itself besides its key: which boot it comes from, and which session it names."""
+
+import json
+import re
+from typing import Any, Final
+
+from starlette.requests import HTTPConnection, Request
+
+from duckycart.errors import BadRequest
+from duckycart.lifecycle.boots import BAD_BOOT_ID, BOOT_ID
+
+_NUMBER: Final = re.compile(r"[0-9]{1,9}")
+_IN_BODY: Final = ("sessionID", "session_id")  # as fielded carts send it, some here, some there
+_WITH_BODY: Final = ("POST", "PUT", "DELETE")
+
+
+def checked_boot_id(boot_id: str | None) -> str | None:
+    """The boot id as it was sent, if it was. Raises BadRequest for one that cannot be one."""
+    if boot_id is not None and BOOT_ID.fullmatch(boot_id) is None:
+        raise BadRequest("bad_boot_id", BAD_BOOT_ID)
+    return boot_id
+
+
+async def named_session(request: HTTPConnection) -> int | None:
+    """The session that the request is about, in its path or its body, however wrong the rest is; None if there is none
+    that can be read."""
+    named = request.path_params.get("session_id")
+    if named is None and isinstance(request, Request) and request.method in _WITH_BODY:
+        body = _object(await request.body())
+        named = next((body[name] for name in _IN_BODY if name in body), None)
+    if isinstance(named, bool) or not isinstance(named, int | str) or not _NUMBER.fullmatch(str(named)):
+        return None
+    return int(named)
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}

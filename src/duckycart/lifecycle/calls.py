@@ -1,0 +1,85 @@
+"""A call of a cart that names its session is a receipt: whoever knows the session has heard its `session_started`.
+
+Whatever becomes of the call: one that is refused proves as much (F43). But it proves it of one boot only, and another
+may have the cart by now; so a call that does not say which boot it comes from counts where no more than one can have
+heard the command (F42).
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import Connection, bindparam, select, update
+
+from duckycart.lifecycle.boots import find_boot, note_heard
+from duckycart.lifecycle.carts import lock_cart
+from duckycart.lifecycle.effects import Received
+from duckycart.lifecycle.who import ByCart
+from duckycart.store.engine import Transaction
+from duckycart.store.tables import OUTSTANDING, carts, commands
+from duckycart.wire import Command, CommandType
+
+_START: Final = (
+    select(
+        commands.c.seq,
+        commands.c.state,
+        commands.c.several_boots,
+        carts.c.boot_id,
+        carts.c.boot_generation,
+    )
+    .join(carts, carts.c.id == commands.c.cart_id)
+    .where(
+        commands.c.session_id == bindparam("session"),
+        commands.c.type == CommandType.SESSION_STARTED.value,
+        carts.c.id == bindparam("cart"),
+        carts.c.session_id == commands.c.session_id,
+    )
+)
+_ACKNOWLEDGE: Final = (
+    update(commands)
+    .where(
+        commands.c.cart_id == bindparam("cart"),
+        commands.c.seq <= bindparam("start"),
+        commands.c.boot_generation == bindparam("number"),
+        OUTSTANDING,
+    )
+    .values(state="received", received_at=bindparam("at"))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """This boot of the cart has heard the session's start, and all that came before it: frames keep their order."""
+
+    seq: int
+    generation: int
+
+
+def proof(connection: Connection, cart: ByCart, session_id: int) -> Proof | None:
+    """What a call of this cart proves by naming the session; None if that is written already, or nothing."""
+    start = connection.execute(_START, {"cart": cart.cart_id, "session": session_id}).one_or_none()
+    if start is None:  # not the cart's present session
+        return None
+    if cart.boot_id is not None and start.boot_id is not None and cart.boot_id != start.boot_id:
+        boot = find_boot(connection, cart.cart_id, cart.boot_id)
+        if boot is None or not boot.heard_seq < start.seq <= boot.told_seq:
+            return None
+        return Proof(start.seq, boot.generation)
+    says_which = cart.boot_id is not None or not start.several_boots
+    return Proof(start.seq, start.boot_generation) if says_which and start.state in ("queued", "sent") else None
+
+
+def acknowledge(tx: Transaction, cart: ByCart, session_id: int) -> None:
+    """Write down what `proof` finds, judged again under the cart's lock."""
+    lock_cart(tx, cart.cart_id)
+    proved = proof(tx.connection, cart, session_id)
+    if proved is None:
+        return
+    number, seq = proved.generation, proved.seq
+    tx.connection.execute(_ACKNOWLEDGE, {"cart": cart.cart_id, "start": seq, "number": number, "at": tx.now})
+    note_heard(tx, {(cart.cart_id, number): seq})
+    tx.effects.append(receipt(cart, session_id, proved))
+
+
+def receipt(cart: ByCart, session_id: int, proved: Proof) -> Received:
+    """What to tell the cart's links of it."""
+    return Received(cart.cart_id, proved.seq, Command(CommandType.SESSION_STARTED, session_id), proved.generation)
