@@ -244,15 +244,16 @@ async def test_f03_what_came_during_a_write_is_written_when_its_moment_is_the_wr
 
     gathering = shop.house.dispatch.receipts
     monkeypatch.setattr(receipts, "BATCH_SECONDS", 0.0)
-    monkeypatch.setattr(shop.house.store, "write", write)
-    link = Link(1, now=0.0)
-    gathering.sent(link, Send(1, Command(CommandType.GENERATE_QR, None)))
-    await until(lambda: len(written) == 1)
-    gathering.sent(link, Send(2, Command(CommandType.END_SESSION, None)))  # its timer is due in the loop's next turn,
-    written[0].set_result(None)  # in which the write learns that it is done
-    await until(lambda: len(written) == 2)
-    written[1].set_result(None)
-    await until(lambda: gathering.has_all(link))
+    with monkeypatch.context() as patch:  # not to the end: the server writes when it stops
+        patch.setattr(shop.house.store, "write", write)
+        link = Link(1, now=0.0)
+        gathering.sent(link, Send(1, Command(CommandType.GENERATE_QR, None)))
+        await until(lambda: len(written) == 1)
+        gathering.sent(link, Send(2, Command(CommandType.END_SESSION, None)))  # its timer is due in the loop's next turn,
+        written[0].set_result(None)  # in which the write learns that it is done
+        await until(lambda: len(written) == 2)
+        written[1].set_result(None)
+        await until(lambda: gathering.has_all(link))
 
 
 async def test_f26_whatever_fails_at_the_end_receipts_are_written(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
