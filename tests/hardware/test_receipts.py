@@ -249,8 +249,8 @@ async def test_f03_what_came_during_a_write_is_written_when_its_moment_is_the_wr
         link = Link(1, now=0.0)
         gathering.sent(link, Send(1, Command(CommandType.GENERATE_QR, None)))
         await until(lambda: len(written) == 1)
-        gathering.sent(link, Send(2, Command(CommandType.END_SESSION, None)))  # its timer is due in the loop's next turn,
-        written[0].set_result(None)  # in which the write learns that it is done
+        gathering.sent(link, Send(2, Command(CommandType.END_SESSION, None)))
+        written[0].set_result(None)  # it learns that it is done in the loop's next turn, in which the timer is due
         await until(lambda: len(written) == 2)
         written[1].set_result(None)
         await until(lambda: gathering.has_all(link))
