@@ -13,6 +13,7 @@ from duckycart import logs
 from duckycart.admin import carts, database, products, sessions, users
 from duckycart.admin.nodes import nodes
 from duckycart.cart.command import cart
+from duckycart.outlet import stand_in, terminate
 from duckycart.settings import Settings
 
 app = typer.Typer(
@@ -107,6 +108,7 @@ def serve(
     if addresses:
         host, port, *_ = addresses[0]
     settings = _settings(host=host, port=port, database=database, bus=bus, tls_cert=tls_cert, tls_key=tls_key)
+    stand_in(logs.lost_line)
     logs.configure(settings.log_format)
     log = structlog.get_logger()
     for listening in (address[0] for address in addresses or [(settings.host,)]):
@@ -145,6 +147,7 @@ def demo(
 
     from duckycart.demo.run import DemoFailed, run_demo
 
+    stand_in(lambda count: f"… {count} lines were lost, nobody took them …\n", terminate)
     with TemporaryDirectory(prefix="duckycart-demo-") as folder, suppress(asyncio.CancelledError):
         try:
             asyncio.run(run_demo(Path(folder), port, once=once))

@@ -3,8 +3,7 @@
 import logging
 import re
 import sys
-from contextlib import suppress
-from typing import Any, Final, Literal, TextIO, cast
+from typing import Any, Final, Literal
 
 import structlog
 from structlog.typing import WrappedLogger
@@ -29,19 +28,12 @@ def _mask_line(_logger: WrappedLogger, _method: str, line: Any) -> str:
     return mask(str(line))
 
 
-class _OrNot:
-    """A line that cannot be written is lost. A full disk, or a terminal that is gone, must not stop a shop (F33)."""
-
-    def __init__(self, file: TextIO) -> None:
-        self._file = file
-
-    def write(self, text: str) -> None:
-        with suppress(OSError, ValueError):  # ValueError: it is closed
-            self._file.write(text)
-
-    def flush(self) -> None:
-        with suppress(OSError, ValueError):
-            self._file.flush()
+def lost_line(count: int) -> str:
+    """The line that says how many lines were lost, because nobody read them or they could not be written."""
+    event: Any = {"event": "lines lost, nobody took them", "count": count}
+    for processor in structlog.get_config()["processors"]:
+        event = processor(None, "warning", event)
+    return f"{event}\n"
 
 
 class _Forward(logging.Handler):
@@ -58,7 +50,7 @@ def _says_something(record: logging.LogRecord) -> bool:
 
 
 def configure(log_format: Literal["auto", "text", "json"]) -> None:
-    """Set up this process's log on standard error."""
+    """Set up this process's log on standard error; `outlet.stand_in` before it, where nobody may wait for that."""
     text = log_format == "text" or (log_format == "auto" and sys.stderr.isatty())
     renderer: Any = structlog.dev.ConsoleRenderer() if text else structlog.processors.JSONRenderer()
     structlog.configure(
@@ -70,7 +62,7 @@ def configure(log_format: Literal["auto", "text", "json"]) -> None:
             _mask_line,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, _OrNot(sys.stderr))),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(handlers=[_Forward()], level=logging.WARNING, force=True)

@@ -3,6 +3,7 @@
 The product has no such switches; they are put in from here.
 """
 
+import atexit
 import os
 import signal
 import socket
@@ -46,7 +47,15 @@ def main(
     for listening in inherited:
         arguments += ["--fd", str(listening.detach())]
     sys.argv = ["duckycart", *arguments]
-    cli.main()
+    try:
+        cli.main()
+    except SystemExit as end:  # as at the end of an interpreter, which a process of multiprocessing leaves out
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)
+            raise SystemExit(1) from None
+        raise
+    finally:
+        atexit._run_exitfuncs()
 
 
 Armed = Callable[[], bool]

@@ -1,7 +1,7 @@
 """`duckycart cart`: the program that runs on the cart, for the command line."""
 
 import asyncio
-import os
+import io
 import signal
 import sys
 from contextlib import suppress
@@ -13,6 +13,7 @@ import typer
 from duckycart.cart.program import CartProgram
 from duckycart.cart.terminal import LinesDriver, TerminalDriver
 from duckycart.clock import SystemClock
+from duckycart.outlet import stand_in, terminate
 
 
 class DriverKind(StrEnum):
@@ -43,17 +44,20 @@ def cart(
     """
     clock = SystemClock()
     kind = TerminalDriver if driver is DriverKind.TERMINAL else LinesDriver
+
+    def lost(count: int) -> str:
+        line = io.StringIO()
+        kind(cart_id, line, clock).notice(f"{count} lines were lost, nobody took them")
+        return line.getvalue()
+
+    stand_in(lost, terminate)
     try:
         program = CartProgram(
             cart_id, url, kind(cart_id, sys.stdout, clock), key=key or None, ask_for_qr=qr, clock=clock
         )
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-    try:
-        asyncio.run(_until_signalled(program))
-    except* BrokenPipeError:
-        # Whoever read our output is gone. The interpreter flushes it once more at the end: let that succeed.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    asyncio.run(_until_signalled(program))
 
 
 async def _until_signalled(program: CartProgram) -> None:
