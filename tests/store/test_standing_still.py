@@ -3,9 +3,10 @@
 import asyncio
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import URL, Connection, event
@@ -36,11 +37,32 @@ def url(freezable: OwnPostgres) -> Iterator[URL]:
         yield url
 
 
-@pytest.fixture(autouse=True)
-def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The deadline itself, for tests that wait until it passes."""
-    monkeypatch.setattr(threads, "ANSWER_SECONDS", 0.3)
-    monkeypatch.setattr(postgres._Bounded, "patience", 0.3)
+class Deadlines:
+    """The store's deadlines, which pass when the test says so."""
+
+    def __init__(self, store: Store) -> None:
+        assert isinstance(store, ThreadedStore)
+        self._loop = store._loop
+        self._set: list[tuple[asyncio.TimerHandle, Callable[[], None]]] = []
+        store._loop = self  # type: ignore[assignment]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loop, name)
+
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
+        self._set.append((self._loop.call_later(seconds, callback), callback))
+        return self._set[-1][0]
+
+    async def told(self, *answers: Awaitable[object]) -> set[str]:
+        """The codes with which all of these are refused when their deadline is there."""
+        asked = [asyncio.ensure_future(answer) for answer in answers]
+        await asyncio.sleep(0)  # reads are asked for when they are awaited
+        for deadline, callback in self._set:
+            if not deadline.cancelled():
+                deadline.cancel()
+                callback()
+        self._set.clear()
+        return await codes(*asked)
 
 
 @asynccontextmanager
@@ -61,11 +83,11 @@ async def warm(store: ThreadedStore) -> None:
     )
 
 
-async def codes(*answers: object) -> set[str]:
+async def codes(*answers: Awaitable[object]) -> set[str]:
     """The codes with which all of these are refused."""
-    results = await asyncio.gather(*answers, return_exceptions=True)  # type: ignore[call-overload]
+    results = await asyncio.gather(*answers, return_exceptions=True)
     assert all(isinstance(result, Unavailable) for result in results), results
-    return {result.code for result in results}
+    return {result.code for result in results if isinstance(result, Unavailable)}
 
 
 async def resumed(store: Store) -> None:
@@ -87,26 +109,32 @@ async def test_f48_while_postgres_is_frozen_everybody_is_told_and_afterwards_all
 ) -> None:
     """The connections are warm, and far more ask than there are threads."""
     async with on_postgres(url, effects) as store:
+        deadlines = Deadlines(store)
         await warm(store)
         await store.write(note("before"))
         with freezable.frozen():
             writes = [store.write(note(f"lost {number}")) for number in range(50)]
             reads = [store.read(notes) for _ in range(50)]
-            assert await codes(*writes, *reads) == {GONE}
-            assert await codes(store.write(note("lost too")), store.read(notes)) == {GONE}
+            assert await deadlines.told(*writes, *reads) == {GONE}
+            assert await deadlines.told(store.write(note("lost too")), store.read(notes)) == {GONE}
         await resumed(store)
         assert await store.write(note("after")) == "after"
         assert await store.read(notes) == effects == ["before", "after"]
 
 
-async def test_f48_one_connection_whose_packets_are_swallowed_is_given_up(url: URL, effects: Effects) -> None:
+async def test_f48_one_connection_whose_packets_are_swallowed_is_given_up(
+    url: URL, effects: Effects, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A network that forgets connections: neither end hears that the other is gone."""
     async with AsyncExitStack() as stack:
         relay = await stack.enter_async_context(Relay.to(url))
         store = await stack.enter_async_context(on_postgres(relay.url, effects))
         await store.write(note("before"))
         relay.swallow()
-        assert await codes(*(store.write(note("lost")) for _ in range(20)), store.read(notes)) == {GONE}
+        monkeypatch.setattr(postgres._Bounded, "patience", 0.3)
+        assert await Deadlines(store).told(*(store.write(note("lost")) for _ in range(20)), store.read(notes)) == {GONE}
+        await until(lambda: relay.left)  # the connection of before is given up
+        monkeypatch.setattr(postgres._Bounded, "patience", PATIENCE)
         relay.forward()
         await resumed(store)
         await store.write(note("after"))
@@ -114,7 +142,7 @@ async def test_f48_one_connection_whose_packets_are_swallowed_is_given_up(url: U
 
 
 async def test_f48_of_a_commit_that_is_not_answered_nobody_knows(
-    freezable: OwnPostgres, url: URL, effects: Effects
+    freezable: OwnPostgres, url: URL, effects: Effects, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     began: list[bool] = []
     with ExitStack() as frozen:
@@ -122,6 +150,7 @@ async def test_f48_of_a_commit_that_is_not_answered_nobody_knows(
         def freeze(_: Connection) -> None:
             if not began:
                 began.append(True)
+                monkeypatch.setattr(postgres._Bounded, "patience", 0.3)
                 frozen.enter_context(freezable.frozen())
 
         async with on_postgres(url, effects) as store:
@@ -129,7 +158,7 @@ async def test_f48_of_a_commit_that_is_not_answered_nobody_knows(
             event.listen(store._engine, "commit", freeze)
             assert await codes(store.write(note("nobody knows"))) == {UNKNOWN}
             frozen.close()
-            await resumed(store)
+            monkeypatch.setattr(postgres._Bounded, "patience", PATIENCE)
             await until(lambda: told(store, ["nobody knows"]))  # the sweeps find such
 
 
@@ -137,9 +166,12 @@ async def told(store: Store, wanted: list[str]) -> bool:
     return await store.read(notes) == wanted
 
 
-def test_f48_what_begins_with_a_frozen_database_ends_with_a_sentence(freezable: OwnPostgres, url: URL) -> None:
+def test_f48_what_begins_with_a_frozen_database_ends_with_a_sentence(
+    freezable: OwnPostgres, url: URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tenancy = Tenancy(url, alone=True)
-    with freezable.frozen():
+    with freezable.frozen(), monkeypatch.context() as soon:
+        soon.setattr(postgres._Bounded, "patience", 0.3)
         with pytest.raises(Unavailable, match="cannot be used: "):
             open_database(url.render_as_string(hide_password=False))
         with pytest.raises(Exception, match=r"no answer for 0\.3 s"):
@@ -173,8 +205,9 @@ async def held(store: ThreadedStore, hurry: bool = True) -> AsyncIterator[list["
 async def test_f48_what_waits_behind_others_for_too_long_is_never_done(either: Store) -> None:
     assert isinstance(either, ThreadedStore)
     async with held(either) as hanging:
+        deadlines = Deadlines(either)
         waiting = [either.write(note("waited"), hurry=hurry) for hurry in (True, False) * 10]
-        assert await codes(*waiting) == {GONE}
+        assert await deadlines.told(*waiting) == {GONE}
         assert len(either._writes) == 0, "what is called off takes no room"
     await asyncio.gather(*hanging)
     await either.write(note("after"))
@@ -182,13 +215,17 @@ async def test_f48_what_waits_behind_others_for_too_long_is_never_done(either: S
 
 
 async def test_f48_what_is_called_off_before_its_commit_is_not_kept(either: Store) -> None:
-    go_on = threading.Event()
+    begun, go_on = threading.Event(), threading.Event()
+    deadlines = Deadlines(either)
 
     def slow(tx: Transaction) -> None:
         note("called off")(tx)
+        begun.set()
         assert go_on.wait(PATIENCE)
 
-    assert await codes(either.write(slow)) == {GONE}
+    slowly = either.write(slow)
+    await until(begun.is_set)
+    assert await deadlines.told(slowly) == {GONE}
     go_on.set()
     await resumed(either)
     assert await either.read(notes) == []
@@ -198,7 +235,7 @@ async def test_f48_a_read_that_hangs_is_told_and_the_next_one_succeeds(either: S
     go_on = threading.Event()
     assert isinstance(either, ThreadedStore)
     hanging = [either.read(lambda _: go_on.wait(PATIENCE)) for _ in either._readers]
-    assert await codes(*hanging, either.read(notes)) == {GONE}
+    assert await Deadlines(either).told(*hanging, either.read(notes)) == {GONE}
     go_on.set()
     await resumed(either)
 
@@ -214,7 +251,8 @@ async def test_f48_a_file_that_others_lock_for_long_is_not_waited_for(
     async with open_store(template, path, effects) as store:
         other = sqlite3.connect(path, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
-        assert await codes(*(store.write(note("lost")) for _ in range(10))) == {GONE}
+        deadlines = Deadlines(store)
+        assert await deadlines.told(*(store.write(note("lost")) for _ in range(10))) == {GONE}
         assert await store.read(notes) == []
         other.execute("COMMIT")
         other.close()
@@ -224,26 +262,30 @@ async def test_f48_a_file_that_others_lock_for_long_is_not_waited_for(
 
 
 @asynccontextmanager
-async def hanging_commits(store: SqliteStore) -> AsyncIterator[None]:
-    """The disk holds each COMMIT until the end of the block."""
-    armed, go_on = threading.Event(), threading.Event()
+async def hanging_commits(store: SqliteStore) -> AsyncIterator[Callable[[], bool]]:
+    """The disk holds each COMMIT until the end of the block; gives whether it has one."""
+    armed, at_it, go_on = threading.Event(), threading.Event(), threading.Event()
 
     def look(statement: str) -> None:
         if armed.is_set() and statement == "COMMIT":
+            at_it.set()
             assert go_on.wait(PATIENCE)
 
     await store.write(lambda tx: driver_of(tx.connection).set_trace_callback(look))
     armed.set()
     try:
-        yield
+        yield at_it.is_set
     finally:
         go_on.set()
 
 
 async def test_f48_of_a_commit_that_the_disk_holds_nobody_knows(store: SqliteStore, effects: Effects) -> None:
-    async with hanging_commits(store):
-        assert await codes(store.write(note("held"))) == {UNKNOWN}
-        assert await codes(store.write(note("behind it"))) == {GONE}
+    deadlines = Deadlines(store)
+    async with hanging_commits(store) as at_it:
+        held = store.write(note("held"))
+        await until(at_it)
+        assert await deadlines.told(held) == {UNKNOWN}
+        assert await deadlines.told(store.write(note("behind it"))) == {GONE}
         assert effects == []
     await until(lambda: effects == ["held"])  # late, but no less committed
     assert await store.read(notes) == ["held"]
@@ -254,8 +296,11 @@ async def test_f48_a_disk_that_never_answers_does_not_hold_the_end(
 ) -> None:
     monkeypatch.setattr(threads, "CLOSE_SECONDS", 0.1)
     async with open_store(template, tmp_path / "store.db") as store:
-        async with hanging_commits(store):
-            assert await codes(store.write(note("held"))) == {UNKNOWN}
+        deadlines = Deadlines(store)
+        async with hanging_commits(store) as at_it:
+            held = store.write(note("held"))
+            await until(at_it)
+            assert await deadlines.told(held) == {UNKNOWN}
             await store.close()
             assert store._writers[0].is_alive()
         store._writers[0].join()
@@ -266,10 +311,11 @@ class Relay:
 
     def __init__(self, url: URL) -> None:
         self.url = url
+        self.left = 0  # connections that one end closed
         self._target = url.host, url.port
         self._forwarding = asyncio.Event()
         self._passing: set[asyncio.Task[None]] = set()
-        self._swallowed: list[asyncio.StreamWriter] = []
+        self._swallowed: set[asyncio.Task[None]] = set()
 
     @classmethod
     @asynccontextmanager
@@ -287,8 +333,7 @@ class Relay:
     def swallow(self) -> None:
         """From now on; connections of now never pass anything on again."""
         self._forwarding.clear()
-        for task in self._passing:
-            task.cancel()
+        self._swallowed |= self._passing
 
     def forward(self) -> None:
         self._forwarding.set()
@@ -297,10 +342,11 @@ class Relay:
         await self._forwarding.wait()
         there_reader, there_writer = await asyncio.open_connection(*self._target)
         for a, b in ((reader, there_writer), (there_reader, writer)):
-            task = asyncio.create_task(self._pass_on(a, b))
-            self._passing.add(task)
+            self._passing.add(asyncio.create_task(self._pass_on(a, b)))
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(65536):
-            writer.write(data)
+            if asyncio.current_task() not in self._swallowed:
+                writer.write(data)
+        self.left += 1
         writer.close()
