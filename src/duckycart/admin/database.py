@@ -15,7 +15,7 @@ from duckycart.errors import BadRequest, Conflict, Unavailable
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Care for the database: upgrade, check, back up, copy, prune, its currency.",
+    help="Care for the database: upgrade, check, back up, restore, copy, prune, its currency.",
 )
 
 
@@ -44,19 +44,23 @@ def upgrade(database: DatabaseOption = DEFAULT_DATABASE, as_json: JsonOption = F
 
 @app.command()
 def check(database: DatabaseOption = DEFAULT_DATABASE, as_json: JsonOption = False) -> None:
-    """Look whether the database can be reached and has the schema of this version. Changes nothing.
+    """Look whether the database can be reached, is whole, and has the schema of this version. Changes nothing.
 
-    The exit code is 0 if a server could use it as it is.
+    The exit code is 0 if a server could use it as it is. Every page and index
+    of a file is looked at, which takes some seconds for each GiB.
 
     Example: duckycart db check --database postgresql+psycopg://duckycart@db/duckycart
     """
     from duckycart.store.currency import agreed, read_currency
+    from duckycart.store.damage import refuse_damaged
     from duckycart.store.database import engine_for
     from duckycart.store.migrate import check_postgres, check_sqlite, name_of
 
     with Shell(database, as_json) as shell:
         place = shell.place()
         name = str(place) if isinstance(place, Path) else name_of(place)
+        if isinstance(place, Path):
+            refuse_damaged(place)
         schema = check_sqlite(place) if isinstance(place, Path) else check_postgres(place)
         with engine_for(place).connect() as connection:
             currency = read_currency(connection)
@@ -175,8 +179,8 @@ def backup(
 
     FILE appears when the copy is complete and checked, never before.
 
-    To restore it: stop the server; remove the database and the files that
-    have its name with -wal and -shm behind it; copy FILE into its place.
+    `duckycart db restore FILE` brings it back. Do not copy it over the
+    database: the changes that lie beside that would be played into it.
 
     Example: duckycart db backup /backup/duckycart-$(date +%F).db
     """
@@ -185,6 +189,38 @@ def backup(
         _check_target(source, file, force)
         size = _back_up(source, file, force)
         shell.answer({"file": str(file), "bytes": size}, f"Backed up {source} to {file} ({size} bytes).")
+
+
+@app.command()
+def restore(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A backup.", show_default=False)],
+    database: DatabaseOption = DEFAULT_DATABASE,
+    as_json: JsonOption = False,
+) -> None:
+    """Put a backup into the database's place. The server must be stopped; what was there is kept under a dated name.
+
+    The backup is checked, and brought to the schema of this version, before
+    anything is changed; it stays as it is. For PostgreSQL use pg_restore.
+
+    Example: duckycart db restore /backup/duckycart-2026-11-26.db
+    """
+    from duckycart.store.restore import restore_sqlite
+
+    with Shell(database, as_json) as shell:
+        place = shell.place(create=True, restoring=True)
+        if not isinstance(place, Path):
+            raise BadRequest(
+                "not_a_file", "This restores an SQLite file only; a PostgreSQL database is restored by pg_restore."
+            )
+        restored = restore_sqlite(file, place)
+        result = {"database": str(place), **asdict(restored), "kept": restored.kept and str(restored.kept)}
+        older = restored.schema_before != restored.schema
+        sentence = f"{place} is the backup {file} now."
+        if older:
+            sentence += f" It had schema {restored.schema_before} and was brought to {restored.schema}."
+        if restored.kept is not None:
+            sentence += f" What was there before is in {restored.kept}."
+        shell.answer(result, f"{sentence} The server can be started.")
 
 
 def _check_target(source: Path, target: Path, force: bool) -> None:
@@ -205,6 +241,7 @@ def _check_target(source: Path, target: Path, force: bool) -> None:
 
 def _back_up(source: Path, target: Path, force: bool) -> int:
     """Copy under another name, check, make durable, rename. Returns the size in bytes."""
+    from duckycart.store.damage import set_mark
     from duckycart.store.migrate import backup_sqlite
 
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:100]}.")  # readable for its owner only
@@ -212,6 +249,7 @@ def _back_up(source: Path, target: Path, force: bool) -> int:
     try:
         backup_sqlite(source, half)
         _check_copy(half)
+        set_mark(half)
         os.fsync(handle)
         size = half.stat().st_size
         _check_target(source, target, force)  # again: copying may have taken long

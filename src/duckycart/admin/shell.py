@@ -66,8 +66,9 @@ class Shell:
         self._fail(failure)
         raise typer.Exit(1) from error
 
-    def place(self, *, create: bool = False) -> "Path | URL":
-        """The database. Raises BadRequest for a URL that is none of ours, NotFound for a file unless it may be made."""
+    def place(self, *, create: bool = False, restoring: bool = False) -> "Path | URL":
+        """The database. Raises BadRequest for a URL that is none of ours, NotFound for a file unless it may be made;
+        Unavailable for one that SQLite must not open, or it would play the journal of another file into it (F65)."""
         from duckycart.store.address import locate
 
         place = locate(self._database)
@@ -76,6 +77,11 @@ class Shell:
                 "no_database",
                 f"There is no database {place}. Name the server's with --database; `duckycart carts add 1` makes one.",
             )
+        if isinstance(place, Path) and not restoring:
+            from duckycart.store.damage import refuse_stale_journal
+            from duckycart.store.sqlite import last_taken_with
+
+            refuse_stale_journal(place, last_taken_with(place))
         return place
 
     def path(self) -> Path:

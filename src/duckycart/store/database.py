@@ -1,5 +1,7 @@
 """Opens the database that `--database` names, whichever of the two it is."""
 
+import errno
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +19,7 @@ from duckycart.errors import BadRequest, Unavailable
 from duckycart.store import postgres, sqlite
 from duckycart.store.address import locate
 from duckycart.store.currency import agreed, read_currency
+from duckycart.store.damage import mark_of, refuse_at_start, refuse_stale_journal
 from duckycart.store.engine import EffectsHandler, Store, Transaction, database_failed
 from duckycart.store.migrate import check_postgres, migrate_sqlite, name_of
 from duckycart.store.postgres import PostgresStore, Tenancy
@@ -68,14 +71,24 @@ def open_database(database: str, *, alone: bool = True, currency: Currency | Non
     place.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(place)
     try:
+        refuse_stale_journal(place, lock.taken_with)
+        _refuse_at_start(place)
         copy = migrate_sqlite(place)
         _agree_on(place, currency)
+        lock.take(mark_of(place))
     except BaseException:
         lock.release()
         raise
     if copy is not None:
         log.info("database migrated", copy=str(copy))
     return Database(str(place), lambda clock, told: SqliteStore(place, clock, told), None, lock.release)
+
+
+def _refuse_at_start(place: Path) -> None:
+    try:
+        refuse_at_start(place)
+    except sqlite3.Error as error:
+        raise OSError(errno.EIO, str(error), str(place)) from error
 
 
 def _agree_on(place: Path | URL, currency: Currency | None) -> None:

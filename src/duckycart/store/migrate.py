@@ -124,6 +124,16 @@ def backup_sqlite(source: Path, target: Path) -> None:
         reading.backup(writing)
 
 
+def revision_of(path: Path) -> str | None:
+    """The file's revision, None for one without; not necessarily one that this version knows."""
+    engine = engine_for(path)
+    try:
+        with engine.connect() as connection:
+            return MigrationContext.configure(connection).get_current_revision()
+    finally:
+        engine.dispose()
+
+
 def upgrade_postgres(url: URL) -> tuple[str | None, str]:
     """Create or migrate the database, all in one transaction. Returns (revision it had, revision it has).
 

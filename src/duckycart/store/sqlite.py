@@ -40,22 +40,46 @@ class FileLock:
     def __init__(self, database: Path) -> None:
         """Raises DatabaseInUse when another process holds it."""
         self._file: IO[str] = open(f"{database}.lock", "a+")  # noqa: SIM115 - held for the life of the server
+        pid, self.taken_with = _written(self._file)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            self._file.seek(0)
-            owner = self._file.read().strip() or "unknown"
             self._file.close()
             raise DatabaseInUse(
-                f"Another DuckyCart server (process {owner}) uses {database}. Stop it, or give this one another "
+                f"Another DuckyCart server (process {pid}) uses {database}. Stop it, or give this one another "
                 "--database."
             ) from error
+        self._write()
+
+    def take(self, mark: int) -> None:
+        """Write down with which mark the file is taken: by it a later server knows whether it was replaced (F65)."""
+        self.taken_with = mark
+        self._write()
+
+    def _write(self) -> None:
         self._file.truncate(0)
-        self._file.write(str(os.getpid()))
+        self._file.write(str(os.getpid()) if self.taken_with is None else f"{os.getpid()} {self.taken_with}")
         self._file.flush()
 
     def release(self) -> None:
         self._file.close()
+
+
+def last_taken_with(database: Path) -> int | None:
+    """The mark with which the last server took the file; None if none did, or one has it now."""
+    try:
+        with open(f"{database}.lock") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return _written(file)[1]
+    except (FileNotFoundError, BlockingIOError):
+        return None
+
+
+def _written(lock: IO[str]) -> tuple[str, int | None]:
+    """Whose lock it is, or last was, and with which mark the database was taken."""
+    lock.seek(0)
+    pid, _, mark = lock.read().strip().partition(" ")
+    return pid or "unknown", int(mark) if mark.isdigit() else None
 
 
 def engine_for(path: Path) -> Engine:
