@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import structlog
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, bindparam, func, select, update
 from sqlalchemy.dialects.postgresql import insert  # SQLite's "ON CONFLICT" is word for word the same
 
 from duckycart.errors import DuckyCartError
@@ -136,13 +136,17 @@ def last_connections(connection: Connection, cart_id: int) -> list[PastConnectio
     the cart was released.
     """
     cart = connection.execute(
-        select(carts.c.link_epoch, carts.c.link_node, carts.c.link_changed_at).where(carts.c.id == cart_id)
+        select(
+            carts.c.link_epoch,
+            carts.c.link_node,
+            func.coalesce(carts.c.link_changed_wall, carts.c.link_changed_at).label("changed"),
+        ).where(carts.c.id == cart_id)
     ).one_or_none()
     rows = connection.execute(
         select(connections).where(connections.c.cart_id == cart_id).order_by(connections.c.epoch.desc())
     ).all()
     found: list[PastConnection] = []
-    next_since = None if cart is None or cart.link_node is not None else cart.link_changed_at
+    next_since = None if cart is None or cart.link_node is not None else cart.changed
     for row in rows:
         until, reason = row.until, row.reason
         lasts = cart is not None and cart.link_node is not None and cart.link_epoch == row.epoch
