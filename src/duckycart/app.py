@@ -35,8 +35,10 @@ from duckycart.api.limits import BodyLimit, RateLimit
 from duckycart.api.plain import PlainForCarts
 from duckycart.api.tokens import Tokens
 from duckycart.channels.listeners import Channels
+from duckycart.channels.room import Room
 from duckycart.clock import MachineClock, SystemClock
 from duckycart.errors import DuckyCartError
+from duckycart.guards.places import Places, descriptors
 from duckycart.hardware.catchup import release_all
 from duckycart.hardware.dispatch import Dispatch
 from duckycart.hardware.sweep import SWEEP_SECONDS, Sweep
@@ -147,7 +149,11 @@ async def open_house(
         heartbeat = Heartbeat(store, clock, node, lambda: len(dispatch.links)) if settings.bus else None
         bus = open_bus(settings, next(iter(keys.values())), node, on_message, knows)
         stack.push_async_callback(bus.close)
-        channels = Channels(store, clock, bus)
+        places = Places(descriptors(), settings.connections_per_address, clock.monotonic)
+        room = Room(
+            settings.listeners_per_session, settings.listeners_per_address, max(1, places.places // 4), places.ran_short
+        )
+        channels = Channels(store, clock, bus, room)
         dispatch = Dispatch(store, clock, node, bus, handshakes=settings.handshakes, connects=settings.connects)
         if heartbeat is None:
             await store.write(release_all)
@@ -174,6 +180,7 @@ async def open_house(
             prices=prices,
             dispatch=dispatch,
             channels=channels,
+            places=places,
             checkout=checkout,
             tokens=Tokens(keys, clock, clock.steady),
             passwords=passwords,
@@ -214,8 +221,8 @@ def build_app(
             if running.heartbeat is not None:
                 timers.append(asyncio.create_task(every(BEAT_SECONDS, "heartbeat", running.heartbeat)))
             try:
-                # For the cart's socket, which is below ASGI.
-                yield {"dispatch": house.dispatch, "settings": settings}
+                # For the connections, which are below ASGI.
+                yield {"dispatch": house.dispatch, "settings": settings, "places": house.places}
             finally:
                 for timer in timers:
                     timer.cancel()

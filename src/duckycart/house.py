@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from duckycart.api.limits import RateLimit
     from duckycart.api.tokens import Tokens
     from duckycart.channels.listeners import Channels
+    from duckycart.guards.places import Places
     from duckycart.hardware.dispatch import Dispatch
     from duckycart.passwords import Passwords
     from duckycart.payments.checkout import Checkout
@@ -28,6 +29,7 @@ class House:
     prices: "KnownCurrency"
     dispatch: "Dispatch"
     channels: "Channels"
+    places: "Places"
     checkout: "Checkout"
     tokens: "Tokens"
     passwords: "Passwords"

@@ -5,8 +5,7 @@ import gc
 import resource
 import signal
 import socket
-from collections.abc import Callable, Iterable, Sequence
-from ssl import SSLContext
+from collections.abc import Callable, Sequence
 from typing import Any, Final, cast
 
 import structlog
@@ -15,16 +14,18 @@ from fastapi import FastAPI
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from duckycart.addresses import bucket, parse, within
 from duckycart.app import Running
-from duckycart.first_byte import TlsOrPlain
+from duckycart.guards.door import Door
 from duckycart.guards.heads import EmptyLines
+from duckycart.guards.places import SPARE_FILES, Places
 from duckycart.guards.turns import InTurns
 from duckycart.guards.unread import MustRead
 from duckycart.hardware.drain import drain
 from duckycart.hardware.socket import HardwareSocket, is_ours
 from duckycart.housekeeping import every
 from duckycart.notify import notify, watchdog_seconds
-from duckycart.settings import Network, Settings
+from duckycart.settings import Settings
 from duckycart.upgrades import UpgradingHttp
 
 log = structlog.get_logger()
@@ -37,8 +38,7 @@ MAX_TEXT: Final = 4096  # bytes of a message from a screen, which owes nothing
 CLOSE_SECONDS: Final = 1.0  # for each step of the end: last requests, handshakes of screens, closes, half-sent bodies
 STOP_SECONDS: Final = 10  # for requests in flight when the server stops
 BACKLOG: Final = 65_535  # connections that wait in the kernel for us, as far as it allows: all carts, over a restart
-SPARE_FILES: Final = 64  # database, log, listeners
-TOO_MANY_CARTS: Final = (
+TOO_MANY: Final = (
     b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 2\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 )
 
@@ -81,6 +81,11 @@ class BoundedHttp(InTurns, MustRead, UpgradingHttp):
         UpgradingHttp.connection_made(self, cast(asyncio.Transport, transport))
         self.flow = HeldBack(self.transport, self._go_on)
         self._watch(self.transport)
+        self._places: Places = self.app_state["places"]
+        peer = parse(self.client[0] if self.client else None)
+        proxied = within(peer, self.app_state["settings"].trusted_proxies)
+        address = "" if peer is None else bucket(peer)
+        self._places.enter(self.transport, address, self._idle, bounded=not proxied)
         self._empty_lines = EmptyLines()
         self._in_body = False  # of a request whose end has not come
         self._left: int | None = 0  # bytes of that body that have not come; None if it comes in chunks
@@ -97,18 +102,30 @@ class BoundedHttp(InTurns, MustRead, UpgradingHttp):
         first = not self._unread
         self._unread += data
         if len(self._unread) > MAX_HEAD or not is_ours(self._unread):
-            self._read_all()
-        elif first and not self.app_state["dispatch"].turnstile.enter(self._read_all):
-            self.transport.write(TOO_MANY_CARTS)
-            self.transport.close()
+            if self._places.settle(self.transport, self._idle):
+                self._read_all()
+            else:
+                self._refuse(TOO_MANY)
+        elif first:
+            self._places.knock(self.transport)
+            if not self.app_state["dispatch"].turnstile.enter(self._read_all):
+                self._refuse(TOO_MANY)
 
     def _read_all(self) -> None:
         unread, self._unread = self._unread, None
         if unread is not None and not self.transport.is_closing():
             self._came(unread)
 
+    def _refuse(self, answer: bytes) -> None:
+        self.transport.write(answer)
+        self.transport.close()
+
     def _open_transport(self) -> asyncio.Transport | None:
         return None if self.transport.is_closing() else self.transport
+
+    def _idle(self) -> bool:
+        """Whether this waits for its client: to ask, to send the rest of a body, to read."""
+        return self.cycle is None or self.cycle.response_complete or self.cycle.more_body or self.flow.write_paused
 
     def _holding(self) -> bool:
         answering = self.cycle is not None and not self.cycle.response_complete
@@ -187,6 +204,7 @@ class BoundedHttp(InTurns, MustRead, UpgradingHttp):
         self._timer.cancel()
         self._stop()
         self._watch_no_more()
+        self._places.leave(self.transport)
         super().connection_lost(exc)
         self._unset_keepalive_if_required()
         cast(HeldBack, self.flow).go_on = None
@@ -206,27 +224,25 @@ class BoundedHttp(InTurns, MustRead, UpgradingHttp):
 
 
 class Server(uvicorn.Server):
-    """Tells carts and screens before it waits for them, and loses no request that is on its way when it stops."""
+    """Takes connections in through a door of ours. Tells carts and screens before it waits for them, and loses no
+    request that is on its way when it stops."""
 
     _watchdog: asyncio.Task[None] | None = None  # says that the loop turns, where somebody waits for that
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=[])
         settings: Settings = cast(FastAPI, self.config.app).state.settings
-        if self.config.ssl is not None and settings.plain_carts:
-            await super().startup([])
-            self.servers += [self._tls_or_plain(it, self.config.ssl, settings.plain_carts) for it in sockets or ()]
-        else:
-            await super().startup(sockets)
+        places: Places = self.lifespan.state["places"]
+        for listening in sockets or ():
+            door = Door(listening, self._connection, places, self.config.ssl, settings.plain_carts)
+            self.servers.append(cast(Any, door))
         if self.started:
             notify("READY=1")
         if (seconds := watchdog_seconds()) is not None:
             self._watchdog = asyncio.create_task(every(seconds, "watchdog", lambda: notify("WATCHDOG=1")))
 
-    def _tls_or_plain(self, listening: socket.socket, context: SSLContext, plain: Iterable[Network]) -> Any:
-        def protocol() -> asyncio.Protocol:
-            return BoundedHttp(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
-
-        return TlsOrPlain(listening, protocol, context, plain)
+    def _connection(self) -> asyncio.Protocol:
+        return BoundedHttp(self.config, self.server_state, self.lifespan.state)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         running: Running = cast(FastAPI, self.config.app).state.running

@@ -89,6 +89,12 @@ class Settings(BaseSettings):
     scans_per_minute: int = Field(30, ge=1)  # per shopper
     address_per_minute: int = Field(300, ge=1)  # sign-ins, sign-ups, guests and scans of one address: a shop's Wi-Fi
 
+    # Connections that are no carts', and listeners among them. Over these nobody is refused: whoever has most gives up
+    # its oldest one. A shop's Wi-Fi, or a proxy that is not among the trusted ones, is one address for a whole shop.
+    connections_per_address: int = Field(2000, ge=1)
+    listeners_per_address: int = Field(2000, ge=1)
+    listeners_per_session: int = Field(32, ge=1)  # or cart: its screen, phones, an operator, and what they left open
+
     legacy_per_minute: int = Field(120, ge=1)  # calls without a credential, per address and cart or session
 
     log_format: Literal["auto", "text", "json"] = "auto"  # auto: text for a terminal, JSON for a pipe

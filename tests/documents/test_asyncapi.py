@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from jsonschema import ValidationError
 
-from duckycart.channels import socket
+from duckycart.channels import screen_socket, socket
 from duckycart.hardware import ending
 from duckycart.lifecycle.news import NewsKind
 from duckycart.wire import CommandType
@@ -67,7 +67,8 @@ async def test_it_names_every_close_code_and_every_refusal_of_a_cart(shop: Shop)
 
 
 async def test_it_names_every_close_code_of_a_session(shop: Shop) -> None:
-    assert table(await served(shop), "session", "closed with") - BY_LIBRARIES == set(socket._CODES.values())
+    ours = {*socket._CODES.values(), screen_socket.FLOOD_CODE}
+    assert table(await served(shop), "session", "closed with") - BY_LIBRARIES == ours
 
 
 async def test_every_example_is_of_the_form_that_is_declared(shop: Shop) -> None:

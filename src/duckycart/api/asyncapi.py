@@ -56,9 +56,11 @@ SESSION_REFUSALS: Final = {
 }
 SESSION_CLOSES: Final = {
     1000: f"the session is over, since {GRACE_SECONDS} s for a socket that was open",
+    1008: "too many frames came",
     1009: "a message to the server was too big",
     1011: "no pong came",
     RESTART: "the server restarts; come back",
+    1013: "too many listen to this session, or at this address, and this one came first",
 }
 
 _SCHEMES: Final[Json] = {

@@ -188,6 +188,7 @@ _SAMPLES: Final[Json] = {
     "barcode": 6221000000012,
     "cart_id": 1,
     "carts_connected": 20,
+    "short_of": "connections",
     "created_at": "2026-09-21T14:13:20.000Z",
     "currency": "EGP",
     "currency_digits": 2,

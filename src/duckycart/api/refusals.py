@@ -89,6 +89,9 @@ SESSION_GONE: Final = Gone("session_over", "This session is over.", session_id=7
 
 KEY_REUSED: Final = Mismatch("idempotency_key_reused", "This Idempotency-Key was used for another request.")
 TOO_MANY: Final = TooManyRequests("too_many_requests", "Too many attempts; please wait a moment.", retry_after=6)
+TOO_MANY_LISTENERS: Final = TooManyRequests(
+    "too_many_listeners", "Too many screens and phones listen already.", retry_after=30
+)
 PROVIDER_FAILED: Final = ProviderFailed("provider_failed", "The payment could not be created; please try again.")
 
 UNAVAILABLE: Final = (
@@ -96,6 +99,7 @@ UNAVAILABLE: Final = (
     Unavailable("database_unavailable", "The database could not do this now; nothing was changed.", retry_after=1),
 )
 DRAINING: Final = Unavailable("draining", "The server is stopping.", retry_after=2)
+NO_PLACES: Final = Unavailable("no_places", "The server has no place for one more connection.", retry_after=5)
 # Of all that writes.
 WRITES: Final = (
     Conflict("against_the_rules", "The database does not take this; trying again does not help."),

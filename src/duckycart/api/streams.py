@@ -9,13 +9,14 @@ from fastapi import APIRouter, Request, Response
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from duckycart.api.errors import problem
-from duckycart.api.refusals import SESSION_GONE, TOO_MANY, UNKNOWN_CART, UNKNOWN_SESSION, refuses
+from duckycart.api.refusals import SESSION_GONE, TOO_MANY, TOO_MANY_LISTENERS, UNKNOWN_CART, UNKNOWN_SESSION, refuses
 from duckycart.api.tokens import ScreenToken
 from duckycart.api.who import (
     HouseOf,
     Id,
     Listening,
     TheScreen,
+    address,
     house,
     legacy_listener,
     limit_legacy,
@@ -43,7 +44,7 @@ def _stream_of(*events: str) -> dict[int | str, dict[str, Any]]:
 
 
 @router.get("/sse/{cart_id}", responses=_stream_of(event(example(NewsKind.SESSION_STARTED))), response_class=Response)
-@refuses(UNKNOWN_CART, TOO_MANY)
+@refuses(UNKNOWN_CART, TOO_MANY, TOO_MANY_LISTENERS)
 async def cart_stream(request: Request, house: HouseOf, caller: TheScreen, cart_id: Id) -> EventStream:
     """Hear each session of the cart as it starts. The present one is said at once; each comes with a screen's token."""
     require_cart(caller, cart_id)
@@ -62,7 +63,7 @@ async def cart_stream(request: Request, house: HouseOf, caller: TheScreen, cart_
         return event(encode_start(news, house.tokens.screen(ScreenToken(news.session_id))))
 
     key = caller.key if isinstance(caller, ByCartScreen) else None
-    return EventStream(house.channels, ("cart", cart_id), opening, write, key)
+    return EventStream(house.channels, ("cart", cart_id), address(request), opening, write, key)
 
 
 @router.get(
@@ -70,8 +71,9 @@ async def cart_stream(request: Request, house: HouseOf, caller: TheScreen, cart_
     responses=_stream_of(*(event(example(kind), version) for version, kind in enumerate(MESSAGES, 1))),
     response_class=Response,
 )
-@refuses(UNKNOWN_SESSION, SESSION_GONE)
+@refuses(UNKNOWN_SESSION, SESSION_GONE, TOO_MANY_LISTENERS)
 async def session_stream(
+    request: Request,
     house: HouseOf,
     caller: Listening,
     session_id: Id,
@@ -85,7 +87,7 @@ async def session_stream(
     async def write(news: News) -> str:
         return event(encode(news), news.version)
 
-    return EventStream(house.channels, ("session", session_id), opening, write)
+    return EventStream(house.channels, ("session", session_id), address(request), opening, write)
 
 
 @router.websocket("/ws/{session_id}")
@@ -107,7 +109,7 @@ async def _serve(websocket: WebSocket, session_id: str) -> None:
         raise NotFound("unknown_session", "There is no such session.")
     number = int(session_id)
     channels = house(websocket).channels
-    with channels.listening(("session", number)) as listening:
+    with channels.listening(("session", number), address(websocket)) as listening:
         present = await _present(websocket, caller, number)
         channels.opened(("session", number), listening, present)
         await serve_socket(websocket, listening, present)

@@ -19,6 +19,7 @@ class End(StrEnum):
     GONE = "screen_left"  # it closed, or its connection broke
     TOO_SLOW = "did_not_read"
     STOPPING = "server_stopped"
+    CROWDED = "crowded_out"  # too many listen, and it was its turn to go
 
 
 class Listener:

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final, Literal
+from typing import Final
 
 import structlog
 
 from duckycart.channels.listener import End, Listener
+from duckycart.channels.room import Name, Room
 from duckycart.channels.topic import Topic
 from duckycart.clock import Clock
 from duckycart.lifecycle.news import News, NewsKind, missed_news, starts_of_sessions
@@ -19,16 +20,15 @@ log = structlog.get_logger()
 HEARTBEAT_SECONDS: Final = 15.0  # of silence, then a stream says that it lives
 OVERLAP_MS: Final = 60_000  # how far readings and long transactions of others may lie behind ours
 
-Name = tuple[Literal["session", "cart"], int]
-
 
 class Channels:
     """Told in the event loop, after the commit and after the cart's command; by other nodes over the bus."""
 
-    def __init__(self, store: Store, clock: Clock, bus: Bus) -> None:
+    def __init__(self, store: Store, clock: Clock, bus: Bus, room: Room) -> None:
         self._store = store
         self._clock = clock
         self._bus = bus
+        self._room = room
         self._topics: dict[Name, Topic] = {}
         self._stopping = False
         self._since = store.clock.steady()  # of the last sweep that succeeded; nobody listens yet
@@ -37,15 +37,16 @@ class Channels:
         return sum(len(topic.listeners) for topic in self._topics.values())
 
     @contextmanager
-    def listening(self, name: Name, key: str | None = None) -> Iterator[Listener]:
-        """One more listener, for the time of the block.
+    def listening(self, name: Name, address: str, key: str | None = None) -> Iterator[Listener]:
+        """One more listener, for the time of the block. Raises TooManyRequests when too many listen.
 
         Enter it before reading the present state, and say `opened` then: what happens after that is heard. While the
         server stops it hears the present and its end: fielded screens, and browsers with a stream, come back after what
         had opened, and never after a refusal (F69).
         """
-        topic = self._topics.setdefault(name, Topic())
         listener = Listener(self._clock.monotonic(), key)
+        self._room.enter(listener, name, address)
+        topic = self._topics.setdefault(name, Topic())
         topic.listeners.add(listener)
         if self._stopping:
             listener.finish(End.STOPPING)
@@ -53,6 +54,7 @@ class Channels:
             yield listener
         finally:
             self._say_left(name, listener)
+            self._room.leave(listener)
             topic.listeners.discard(listener)  # this very one (F19)
             if not topic.listeners:
                 del self._topics[name]

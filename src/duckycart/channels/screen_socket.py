@@ -34,6 +34,7 @@ class ScreenSocket(InTurns, MustRead, WebSocketsSansIOProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self._watch(cast(asyncio.Transport, transport))
+        self.app_state["places"].settle(transport, self._idle)
 
     def data_received(self, data: bytes) -> None:
         if self.handshake_initiated:
@@ -44,6 +45,7 @@ class ScreenSocket(InTurns, MustRead, WebSocketsSansIOProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop()
         self._watch_no_more()
+        self.app_state["places"].leave(self.transport)
         super().connection_lost(exc)
         self.conn.parser.close()  # a generator that holds the protocol that holds it
 
@@ -53,6 +55,9 @@ class ScreenSocket(InTurns, MustRead, WebSocketsSansIOProtocol):
 
     def _open_transport(self) -> asyncio.Transport | None:
         return None if self.disconnected or self.transport.is_closing() else self.transport
+
+    def _idle(self) -> bool:
+        return not self.writable.is_set()
 
     def _holding(self) -> bool:
         return not self.handshake_complete

@@ -10,7 +10,7 @@ from duckycart.channels.messages import encode
 from duckycart.handshake import FIRST_FRAME_SECONDS
 from duckycart.lifecycle.news import News
 
-_CODES: Final = {End.OVER: 1000, End.STOPPING: 1012}  # the others can hear no code
+_CODES: Final = {End.OVER: 1000, End.STOPPING: 1012, End.CROWDED: 1013}  # the others can hear no code
 
 
 async def serve_socket(websocket: WebSocket, listener: Listener, first: News) -> None:

@@ -9,7 +9,8 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from duckycart.channels.listener import End, Listener
-from duckycart.channels.listeners import Channels, Name
+from duckycart.channels.listeners import Channels
+from duckycart.channels.room import Name
 from duckycart.errors import DuckyCartError
 from duckycart.handshake import FIRST_FRAME_SECONDS
 from duckycart.lifecycle.news import News
@@ -26,7 +27,8 @@ class EventStream(Response):
     """An answer that goes on until the client, the session or the server ends it.
 
     `opening` gives what is said first (it may raise what becomes an ordinary refusal); `write` makes an event of news,
-    "" for nothing to say, and ends the stream by raising an error of ours. `key` is that of a cart's screen.
+    "" for nothing to say, and ends the stream by raising an error of ours. `address` is the client's, as limits count
+    it; `key` that of a cart's screen.
     """
 
     media_type = "text/event-stream"
@@ -35,6 +37,7 @@ class EventStream(Response):
         self,
         channels: Channels,
         name: Name,
+        address: str,
         opening: Callable[[], Awaitable[News | None]],
         write: Callable[[News], Awaitable[str]],
         key: str | None = None,
@@ -43,12 +46,13 @@ class EventStream(Response):
         del self.headers["content-length"]
         self._channels = channels
         self._name = name
+        self._address = address
         self._opening = opening
         self._write = write
         self._key = key
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with self._channels.listening(self._name, self._key) as listener:
+        with self._channels.listening(self._name, self._address, self._key) as listener:
             first = await self._opening()
             self._channels.opened(self._name, listener, first)
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
@@ -70,7 +74,7 @@ class EventStream(Response):
         except DuckyCartError:
             end = End.WITHDRAWN
         listener.finish(end)
-        if end in (End.OVER, End.WITHDRAWN, End.STOPPING):
+        if end in (End.OVER, End.WITHDRAWN, End.STOPPING, End.CROWDED):
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 

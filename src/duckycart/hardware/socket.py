@@ -22,6 +22,7 @@ from websockets.server import ServerProtocol
 from duckycart.addresses import Client, client_of, within
 from duckycart.channels.screen_socket import ScreenSocket
 from duckycart.guards.frames import FrameGuard
+from duckycart.guards.places import Places
 from duckycart.guards.turns import InTurns
 from duckycart.handshake import FIRST_FRAME_SECONDS, origin_form
 from duckycart.hardware.admission import Refusal
@@ -68,6 +69,7 @@ class HardwareSocket(InTurns, asyncio.Protocol):
         "_loop",
         "_moment",
         "_opened_at",
+        "_places",
         "_protocol",
         "_server_state",
         "_settings",
@@ -85,6 +87,7 @@ class HardwareSocket(InTurns, asyncio.Protocol):
         self._uvicorn: tuple[Config, ServerState, dict[str, Any]] | None = (config, server_state, app_state)
         self._dispatch: Dispatch = app_state["dispatch"]
         self._settings: Settings = app_state["settings"]
+        self._places: Places = app_state["places"]
         self._server_state = server_state
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None  # None before the connection and after its end
@@ -127,6 +130,8 @@ class HardwareSocket(InTurns, asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._server_state.connections.discard(self)
+        if self._transport is not None:
+            self._places.leave(self._transport)
         self._transport = None
         self._stop()
         self._ends(Ended.CART_LEFT if exc is None else Ended.BROKEN)
@@ -228,6 +233,7 @@ class HardwareSocket(InTurns, asyncio.Protocol):
         )
         assert self._transport is not None
         self._transport.set_write_buffer_limits(high=MAX_UNREAD)
+        self._places.admit(self._transport)
         opening.send_response(response)
         self._flush()
         # A new one for the frames: the old one's parser keeps the request and its headers, 2 KiB, to the end.
