@@ -74,7 +74,16 @@ def problem(
     return JSONResponse(content, status, headers, media_type=PROBLEM)
 
 
-def _ours(request: Request, error: Exception) -> JSONResponse:
+def _let_go(error: Exception) -> None:
+    """FastAPI makes an error of another in a frame that it holds and that holds it, once for each body that broke off:
+    garbage that only a collection would find."""
+    error.__traceback__ = error.__cause__ = error.__context__ = None
+
+
+# All are `async`: Starlette gives what is not a thread.
+
+
+async def _ours(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, DuckyCartError)
     headers = {}
     if error.retry_after is not None:
@@ -95,6 +104,7 @@ async def _ask_who(request: Request) -> None:
 async def _invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     await _ask_who(request)
+    _let_go(error)
     if any(one["type"] == "json_invalid" for one in error.errors()):
         return problem(*INVALID_JSON)
     fields = [
@@ -109,16 +119,17 @@ async def _invalid(request: Request, error: Exception) -> JSONResponse:
 async def _http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     await _ask_who(request)
+    _let_go(error)
     code, detail = _HTTP.get(error.status_code, ("http_error", None))
     return problem(error.status_code, code, detail or str(error.detail), headers=dict(error.headers or {}))
 
 
-def _unexpected(request: Request, error: Exception) -> JSONResponse:
+async def _unexpected(request: Request, error: Exception) -> JSONResponse:
     log.error("request failed", path=request.url.path, method=request.method, exc_info=error)
     return problem(*INTERNAL_ERROR)
 
 
-def _gone(request: Request, error: Exception) -> Response:
+async def _gone(request: Request, error: Exception) -> Response:
     return Response(status_code=400)  # read by nobody
 
 

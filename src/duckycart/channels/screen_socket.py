@@ -48,9 +48,12 @@ class ScreenSocket(InTurns, MustRead, WebSocketsSansIOProtocol):
         self.app_state["places"].leave(self.transport)
         super().connection_lost(exc)
         self.conn.parser.close()  # a generator that holds the protocol that holds it
+        self.conn.parser_exc = None  # its traceback holds the generator
 
     async def send(self, message: Any) -> None:
         await super().send(message)
+        if self.initial_response is not None and self.close_sent:
+            self.handshake_complete = True  # it was refused; uvicorn would log an error for each
         self._go_on()
 
     def _open_transport(self) -> asyncio.Transport | None:

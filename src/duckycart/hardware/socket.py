@@ -150,6 +150,8 @@ class HardwareSocket(InTurns, asyncio.Protocol):
             if self._opened_at is not None:
                 self._say_ended(ending, protocol)
             self._dispatch.lost(self, ending)
+        if protocol is not None:
+            protocol.parser_exc = None  # its traceback holds that generator
 
     def shutdown(self) -> None:
         """uvicorn stops: the cart is to come back when the server does."""
