@@ -100,7 +100,7 @@ class Door:
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         make_protocol = self._make_protocol
         plain = self._tls is None
-        if self._plain:
+        if self._tls is not None and self._plain:
             first = await first_byte(accepted)
             if not first:
                 accepted.close()
