@@ -213,11 +213,22 @@ async def test_f50_f51_a_limit_is_neither_lifted_nor_kept_by_a_correction(openin
         assert (await shop.http.post("/auth/login", data=login)).status_code == 401
 
 
+async def test_f50_a_machine_that_is_turned_off_tidily_loses_not_a_second(opening: OpenShop) -> None:
+    clock = FakeClock()
+    async with opening(clock=clock) as shop:
+        clock.move(9)
+        stood = shop.house.clock.steady()
+    clock.boot()
+    async with opening(clock=clock) as shop:
+        assert shop.house.clock.steady() == stood
+
+
 async def test_f50_a_power_cut_costs_nothing_but_the_seconds_since_the_last_round(opening: OpenShop) -> None:
     """The row is older than what was stamped: stamps lie ahead, nothing ends early, and the rest takes its time."""
     clock = FakeClock()
     async with opening(clock=clock, offline_carts="accept") as shop:
         await shop.furnish()
+        clock.move(60)
         await settle(shop)
         clock.move(9)
         headers, session_id = await guest(shop)

@@ -79,6 +79,7 @@ def test_f50_a_machine_that_was_put_back_to_an_earlier_state_does_not_take_it_ba
     machine = FakeClock()
     machine.move(HOUR)
     stood = begin(engine, machine).steady()
+    assert transact(engine, FakeClock(), lambda tx: tx.steady) == stood
     assert begin(engine, FakeClock()).steady() == stood
 
 
