@@ -32,6 +32,7 @@ from duckycart.api import (
     warnings,
 )
 from duckycart.api.limits import BodyLimit, RateLimit
+from duckycart.api.methods import Head
 from duckycart.api.plain import PlainForCarts
 from duckycart.api.tokens import Tokens
 from duckycart.channels.listeners import Channels
@@ -244,11 +245,12 @@ def build_app(
         app.add_middleware(
             CORSMiddleware,
             allow_origins=list(settings.cors_origins),
-            allow_methods=["GET", "POST", "PUT", "DELETE"],
+            allow_methods=["GET", "HEAD", "POST", "PUT", "DELETE"],
             allow_headers=["authorization", "cart-boot-id", "content-type", "idempotency-key", "prefer"],
             expose_headers=["Hardware-Delivery"],
         )
     app.add_middleware(BodyLimit)
+    app.add_middleware(Head)
     if settings.tls_cert is not None and settings.plain_carts:
         app.add_middleware(PlainForCarts)
     for resource in (

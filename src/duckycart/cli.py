@@ -9,7 +9,7 @@ import structlog
 import typer
 from pydantic import ValidationError
 
-from duckycart import logs
+from duckycart import environment, logs
 from duckycart.admin import carts, database, products, sessions, users
 from duckycart.admin.nodes import nodes
 from duckycart.cart.command import cart
@@ -25,8 +25,12 @@ app = typer.Typer(
 
 
 @app.callback()
-def _commands() -> None:
+def _commands(context: typer.Context) -> None:
     """Every command explains itself: `duckycart serve --help`."""
+    context.obj = environment.tidy(os.environ)
+    if context.invoked_subcommand != "serve":  # which says it in its log
+        for note in context.obj:
+            typer.echo(str(note), err=True)
 
 
 def _stop(sentence: str) -> NoReturn:
@@ -37,7 +41,7 @@ def _stop(sentence: str) -> NoReturn:
 def _settings(**given: Any) -> Settings:
     """The environment, and over it what the command line gave."""
     try:
-        return Settings(**{name: value for name, value in given.items() if value is not None})
+        return Settings(**{name: value for name, value in given.items() if value not in (None, "", Path())})
     except ValidationError as error:
         first = error.errors()[0]
         name = "_".join(str(part) for part in first["loc"]) or "settings"
@@ -62,6 +66,7 @@ _DEFAULTS = {name: field.default for name, field in Settings.model_fields.items(
 
 @app.command()
 def serve(
+    context: typer.Context,
     host: Annotated[str, typer.Option(help="Address to listen on.", envvar="DUCKYCART_HOST")] = _DEFAULTS["host"],
     port: Annotated[int, typer.Option(help="For HTTP and WebSocket.", envvar="DUCKYCART_PORT")] = _DEFAULTS["port"],
     database: Annotated[
@@ -111,6 +116,8 @@ def serve(
     stand_in(logs.lost_line)
     logs.configure(settings.log_format)
     log = structlog.get_logger()
+    for note in context.obj or ():
+        log.warning(note.event, variables=", ".join(note.names))
     for listening in (address[0] for address in addresses or [(settings.host,)]):
         _refuse_public_sandbox(settings, listening)
     for file in (settings.tls_cert, settings.tls_key, settings.bus_credentials, settings.bus_ca):

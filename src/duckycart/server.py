@@ -1,18 +1,23 @@
 """uvicorn, with our class for the carts' sockets, a bound on request heads, and a tidy end."""
 
 import asyncio
+import errno
 import gc
 import resource
 import signal
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from ssl import CERT_NONE, SSLContext, SSLObject
 from typing import Any, Final, cast
 
 import structlog
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.config import create_ssl_context
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from uvicorn.server import ServerState
 
 from duckycart.addresses import bucket, parse, within
 from duckycart.app import Running
@@ -37,7 +42,9 @@ MAX_WIRE: Final = 524_288  # bytes of a body as it comes, in chunks of whatever 
 MAX_TEXT: Final = 4096  # bytes of a message from a screen, which owes nothing
 CLOSE_SECONDS: Final = 1.0  # for each step of the end: last requests, handshakes of screens, closes, half-sent bodies
 STOP_SECONDS: Final = 10  # for requests in flight when the server stops
+ANY_IPV6: Final = "::"
 BACKLOG: Final = 65_535  # connections that wait in the kernel for us, as far as it allows: all carts, over a restart
+MAX_IDLE: Final = 1000  # connections kept for a next request; over that the one that waited longest is closed
 TOO_MANY: Final = (
     b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 2\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 )
@@ -63,6 +70,14 @@ class HeldBack(FlowControl):
         super().resume_writing()
         if self.go_on is not None:
             self.go_on()
+
+
+class State(ServerState):
+    """uvicorn's, and the connections that wait for a next request, the longest waiting first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.idle: dict[BoundedHttp, None] = {}
 
 
 class BoundedHttp(InTurns, MustRead, UpgradingHttp):
@@ -182,6 +197,10 @@ class BoundedHttp(InTurns, MustRead, UpgradingHttp):
         super().on_headers_complete()
         if self.cycle is not None and self.app_state["dispatch"].draining:
             self.cycle.keep_alive = False  # the next request is for another connection, of the next process or node
+        if self.cycle is not None and self.cycle.keep_alive:
+            # A client that heeds this sends nothing in the very moment in which we close.
+            hint = b"timeout=%d" % (self.timeout_keep_alive - max(1, self.timeout_keep_alive // 15))
+            self.cycle.default_headers = [*self.cycle.default_headers, (b"keep-alive", hint)]
         if self.cycle is not None and self.cycle.more_body:  # not so for a WebSocket, which has a class of its own
             self._expect(BODY_SECONDS)
             headers = dict(self.headers)
@@ -198,7 +217,21 @@ class BoundedHttp(InTurns, MustRead, UpgradingHttp):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
+        if self.timeout_keep_alive_task is not None:
+            self._wait_for_next()
         self._go_on()
+
+    def _wait_for_next(self) -> None:
+        idle = cast(State, self.server_state).idle
+        idle[self] = None
+        if len(idle) > MAX_IDLE:
+            longest = next(iter(idle))
+            del idle[longest]
+            longest.transport.close()
+
+    def _unset_keepalive_if_required(self) -> None:
+        super()._unset_keepalive_if_required()
+        cast(State, self.server_state).idle.pop(self, None)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._timer.cancel()
@@ -229,6 +262,10 @@ class Server(uvicorn.Server):
 
     _watchdog: asyncio.Task[None] | None = None  # says that the loop turns, where somebody waits for that
 
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.server_state: State = State()
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=[])
         settings: Settings = cast(FastAPI, self.config.app).state.settings
@@ -240,6 +277,35 @@ class Server(uvicorn.Server):
             notify("READY=1")
         if (seconds := watchdog_seconds()) is not None:
             self._watchdog = asyncio.create_task(every(seconds, "watchdog", lambda: notify("WATCHDOG=1")))
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self.take_up_certificate)
+        with super().capture_signals():
+            yield
+
+    def take_up_certificate(self) -> None:
+        """Who connects from now on is shown what the files hold now; connections that are open go on.
+
+        What cannot be used changes nothing.
+        """
+        config = self.config
+        if config.ssl is None or config.ssl_certfile is None:
+            log.info("SIGHUP: there is no certificate to take up anew")
+            return
+        try:
+            renewed = create_ssl_context(
+                config.ssl_certfile, config.ssl_keyfile, None, config.ssl_version, CERT_NONE, None, config.ssl_ciphers
+            )
+        except OSError as error:  # ssl.SSLError is one
+            log.error("certificate not renewed, the one before stays", reason=error.strerror or str(error))
+            return
+
+        def show(connection: SSLObject, name: str | None, context: SSLContext) -> None:
+            connection.context = renewed
+
+        config.ssl.sni_callback = show
+        log.info("certificate renewed")
 
     def _connection(self) -> asyncio.Protocol:
         return BoundedHttp(self.config, self.server_state, self.lifespan.state)
@@ -316,6 +382,7 @@ def make_server(app: FastAPI, settings: Settings, *, loop: Any = "uvloop") -> Se
             proxy_headers=False,  # duckycart.addresses does that, for carts and phones alike
             ssl_certfile=settings.tls_cert,
             ssl_keyfile=settings.tls_key,
+            timeout_keep_alive=settings.keep_alive_seconds,
             timeout_graceful_shutdown=STOP_SECONDS,
             backlog=BACKLOG,
         )
@@ -337,13 +404,13 @@ class CannotListen(SystemExit):
     """The process ends with this sentence on standard error and exit code 1."""
 
 
-def listener(address: Any, family: int = socket.AF_INET) -> socket.socket:
-    """A socket that listens there. Raises OSError.
+def listener(address: Any, family: int = socket.AF_INET, *, both: bool = False) -> socket.socket:
+    """A socket that listens there; with `both`, on every address of IPv6, for IPv4 too. Raises OSError.
 
     It says of itself that it is TCP, which `create_server` leaves out: else asyncio (not uvloop) would let the kernel
     hold back the second half of each answer for 40 ms.
     """
-    made = socket.create_server(address, family=family, backlog=BACKLOG)
+    made = socket.create_server(address, family=family, backlog=BACKLOG, dualstack_ipv6=both)
     return socket.socket(made.family, made.type, socket.IPPROTO_TCP, fileno=made.detach())
 
 
@@ -357,15 +424,47 @@ def listen(server: Server, inherited: Sequence[socket.socket] = ()) -> list[sock
         config.load()
     except OSError as error:  # ssl.SSLError is one
         raise CannotListen(f"The certificate or its key cannot be used: {error.strerror or error}") from error
-    listeners = list(inherited)
-    if listeners:
-        return listeners
+    return list(inherited) or _listen(config.host, config.port)
+
+
+def _listen(host: str, port: int) -> list[socket.socket]:
+    """One for each address of `host`, all on one port. An address of a name that this machine does not have is left
+    out: `localhost` may be IPv4 and IPv6, and one of them be switched off."""
+    listeners: list[socket.socket] = []
+    failed: OSError | None = None
     try:
-        for family, *_, address in socket.getaddrinfo(config.host, config.port, type=socket.SOCK_STREAM):
-            listeners.append(listener(address, family))
+        found = dict.fromkeys(
+            (family, address[:2]) for family, *_, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        )
     except OSError as error:
-        raise CannotListen(f"Cannot listen on {config.host}, port {config.port}: {error.strerror}") from error
+        found, failed = {}, error
+    for family, (address, _) in found:
+        both = host == ANY_IPV6 and socket.has_dualstack_ipv6()
+        try:
+            listeners.append(listener((address, port), family, both=both))
+        except OSError as error:
+            failed = error
+            if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+                while listeners:
+                    listeners.pop().close()
+                break
+        else:
+            port = listeners[0].getsockname()[1]
+    if not listeners:
+        said = "" if failed is None else failed.strerror
+        raise CannotListen(f"Cannot listen on {host}, port {port}: {said}") from failed
     return listeners
+
+
+def where(listening: socket.socket) -> str:
+    """As people write it: ADDRESS:PORT."""
+    if listening.family == socket.AF_UNIX:
+        return str(listening.getsockname())
+    address, port, *_ = listening.getsockname()
+    if listening.family != socket.AF_INET6:
+        return f"{address}:{port}"
+    both = not listening.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
+    return f"[{address}]:{port}" + (" (and IPv4)" if both else "")
 
 
 def run(app: FastAPI, settings: Settings, inherited: Sequence[socket.socket] = ()) -> None:
@@ -380,4 +479,7 @@ def run(app: FastAPI, settings: Settings, inherited: Sequence[socket.socket] = (
     # work, not a death; and one that comes before it serves must not be lost.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, server.handle_exit)
-    server.run(listen(server, inherited))
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until it serves
+    listening = listen(server, inherited)
+    log.info("listening", addresses=[where(it) for it in listening])
+    server.run(listening)

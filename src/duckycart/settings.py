@@ -49,6 +49,7 @@ class Settings(BaseSettings):
     database: str = "sqlite:///duckycart.db"
     tls_cert: Path | None = None
     tls_key: Path | None = None
+    keep_alive_seconds: int = Field(75, ge=2)  # for a next request; longer than proxies and clients keep theirs
     public_url: str | None = None  # what phones open; default: http(s)://host:port
     node: str | None = Field(
         None, pattern=r"^[\w.-]{1,64}$"

@@ -127,7 +127,7 @@ def copy(
     from duckycart.store.copy import copy_database
 
     with Shell(database, as_json) as shell:
-        source, place = shell.path(), locate(target)
+        source, place = shell.path(), locate(target, "as URL")
         if isinstance(place, Path):
             raise BadRequest("bad_target", "A file is copied with `duckycart db backup`; this is for PostgreSQL.")
         copied = copy_database(source, place, lambda table, done, all_: shell.hint(f"{table}: {done} of {all_} rows"))

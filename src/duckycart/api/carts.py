@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
 
+from duckycart.api.methods import get_only
 from duckycart.api.openapi import PREFER
 from duckycart.api.picture import PICTURES, picture
 from duckycart.api.refusals import CART_UNFIT, NO_ACTIVE_SESSION, TOO_MANY, UNKNOWN_CART, WRITES, refused, refuses
@@ -43,7 +44,7 @@ _QR_ANSWERS: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.get("/qr/{cart_id}", responses=_QR_ANSWERS, openapi_extra=PREFER)
+@router.get("/qr/{cart_id}", responses=_QR_ANSWERS, openapi_extra=PREFER, dependencies=[Depends(get_only)])
 @refuses(UNKNOWN_CART, *refused(Event.GET_QR), *CART_UNFIT, TOO_MANY, *WRITES)
 async def qr(request: Request, house: HouseOf, caller: TheScreen, cart_id: Id) -> Response:
     """Make a QR for the cart. Sends `generate_qr` first. `Accept` chooses between the token and a picture.

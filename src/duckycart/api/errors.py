@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from duckycart.api.methods import allowed
 from duckycart.api.who import who
 from duckycart.errors import DuckyCartError
 
@@ -116,8 +117,13 @@ async def _invalid(request: Request, error: Exception) -> JSONResponse:
     return problem(422, "invalid_request", detail, errors=fields)
 
 
-async def _http(request: Request, error: Exception) -> JSONResponse:
+async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    if error.status_code == 405 and (methods := allowed(request)):
+        allow = {"Allow": ", ".join(sorted(methods | {"OPTIONS"}))}
+        if request.method == "OPTIONS":
+            return Response(status_code=204, headers=allow)
+        error.headers = {**(error.headers or {}), **allow}
     await _ask_who(request)
     _let_go(error)
     code, detail = _HTTP.get(error.status_code, ("http_error", None))

@@ -5,10 +5,11 @@ from contextlib import suppress
 from typing import Any, Final
 
 import structlog
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from duckycart.api.errors import problem
+from duckycart.api.methods import get_only
 from duckycart.api.refusals import SESSION_GONE, TOO_MANY, TOO_MANY_LISTENERS, UNKNOWN_CART, UNKNOWN_SESSION, refuses
 from duckycart.api.tokens import ScreenToken
 from duckycart.api.who import (
@@ -43,7 +44,12 @@ def _stream_of(*events: str) -> dict[int | str, dict[str, Any]]:
     return {200: {"description": description, "content": {"text/event-stream": content}}}
 
 
-@router.get("/sse/{cart_id}", responses=_stream_of(event(example(NewsKind.SESSION_STARTED))), response_class=Response)
+@router.get(
+    "/sse/{cart_id}",
+    responses=_stream_of(event(example(NewsKind.SESSION_STARTED))),
+    response_class=Response,
+    dependencies=[Depends(get_only)],
+)
 @refuses(UNKNOWN_CART, TOO_MANY, TOO_MANY_LISTENERS)
 async def cart_stream(request: Request, house: HouseOf, caller: TheScreen, cart_id: Id) -> EventStream:
     """Hear each session of the cart as it starts. The present one is said at once; each comes with a screen's token."""
@@ -70,6 +76,7 @@ async def cart_stream(request: Request, house: HouseOf, caller: TheScreen, cart_
     "/customer-session/{session_id}/events",
     responses=_stream_of(*(event(example(kind), version) for version, kind in enumerate(MESSAGES, 1))),
     response_class=Response,
+    dependencies=[Depends(get_only)],
 )
 @refuses(UNKNOWN_SESSION, SESSION_GONE, TOO_MANY_LISTENERS)
 async def session_stream(

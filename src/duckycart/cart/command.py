@@ -56,7 +56,7 @@ def cart(
             cart_id, url, kind(cart_id, sys.stdout, clock), key=key or None, ask_for_qr=qr, clock=clock
         )
     except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
+        raise typer.BadParameter(f"{error} (given as an option, or as DUCKYCART_URL and DUCKYCART_KEY)") from None
     asyncio.run(_until_signalled(program))
 
 

@@ -44,7 +44,7 @@ def send_page(content: bytes, policy: str) -> HTMLResponse:
     return HTMLResponse(content, headers=headers)
 
 
-@router.api_route("/{name}", methods=["GET", "HEAD"])
+@router.get("/{name}")
 async def asset(request: Request, name: str) -> Response:
     """What the pages need; asked again each time, answered with 304 while it is the same."""
     if name not in _ASSETS:

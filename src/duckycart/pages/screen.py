@@ -17,7 +17,7 @@ router = APIRouter(prefix="/screen", include_in_schema=False)
 _PAGE: Final = read_page("screen.html")
 
 
-@router.api_route("/{cart_id}", methods=["GET", "HEAD"])
+@router.get("/{cart_id}")
 async def page(house: HouseOf, cart_id: Id) -> HTMLResponse:
     """The page. It draws QRs that it fetched (`blob:`), and frames the pay page, which must not lead it away."""
     url = urlsplit(house.settings.url)

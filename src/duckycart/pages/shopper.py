@@ -15,7 +15,7 @@ router = APIRouter(prefix="/s", include_in_schema=False)
 _PAGE: Final = read_page("shopper.html")
 
 
-@router.api_route("/{token}", methods=["GET", "HEAD"])
+@router.get("/{token}")
 async def page(token: str) -> HTMLResponse:
     """The page, whatever the token; `/s/receipt`, where pay pages lead back to, shows the shopping of this phone."""
     return send_page(_PAGE, "img-src 'self'")

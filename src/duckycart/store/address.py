@@ -8,10 +8,10 @@ from sqlalchemy.exc import ArgumentError
 from duckycart.errors import BadRequest
 
 
-def locate(database: str) -> Path | URL:
+def locate(database: str, given: str = "with --database or as DUCKYCART_DATABASE") -> Path | URL:
     """The file that an sqlite:/// URL names, or the PostgreSQL database of a postgresql:// one.
 
-    Raises BadRequest, with a sentence, for anything else.
+    Raises BadRequest, with a sentence that says how it was `given`, for anything else.
     """
     try:
         url = make_url(database)
@@ -25,6 +25,6 @@ def locate(database: str) -> Path | URL:
         raise BadRequest(
             "unsupported_database",
             f"{shown[:100]!a} is no database that can be used here; name a file, like sqlite:///duckycart.db, or a "
-            "PostgreSQL database, like postgresql+psycopg://USER:PASSWORD@HOST/NAME.",
+            f"PostgreSQL database, like postgresql+psycopg://USER:PASSWORD@HOST/NAME (given {given}).",
         )
     return Path(named)
