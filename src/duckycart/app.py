@@ -50,7 +50,6 @@ from duckycart.lifecycle.news import News
 from duckycart.nodes.bus import ALONE, Bus
 from duckycart.nodes.heartbeat import BEAT_SECONDS, Heartbeat
 from duckycart.nodes.messages import Message, TakenOver
-from duckycart.nodes.nats import NatsBus
 from duckycart.pages import assets, screen, shopper
 from duckycart.passwords import Passwords
 from duckycart.payments.checkout import Checkout
@@ -79,6 +78,8 @@ def open_bus(
     """What all servers of one database know, and nobody else, seals what they say: the same NATS may serve others."""
     if not settings.bus:
         return ALONE
+    from duckycart.nodes.nats import NatsBus  # its library is for servers that are not alone
+
     key = sha256(b"the bus of " + oldest_key).digest()
     return NatsBus(settings.bus, key, node, heard, knows, credentials=settings.bus_credentials, ca=settings.bus_ca)
 

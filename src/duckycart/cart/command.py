@@ -6,14 +6,14 @@ import signal
 import sys
 from contextlib import suppress
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from duckycart.cart.program import CartProgram
-from duckycart.cart.terminal import LinesDriver, TerminalDriver
-from duckycart.clock import SystemClock
 from duckycart.outlet import stand_in, terminate
+
+if TYPE_CHECKING:
+    from duckycart.cart.program import CartProgram
 
 
 class DriverKind(StrEnum):
@@ -42,6 +42,11 @@ def cart(
     The commands come over a WebSocket: show a QR, start shopping, hold for payment, end. When the connection
     breaks, the cart comes back by itself, and the server tells it what it missed.
     """
+    # An HTTP client and a QR's pictures, which every other command would have to load as well.
+    from duckycart.cart.program import CartProgram
+    from duckycart.cart.terminal import LinesDriver, TerminalDriver
+    from duckycart.clock import SystemClock
+
     clock = SystemClock()
     kind = TerminalDriver if driver is DriverKind.TERMINAL else LinesDriver
 
@@ -60,7 +65,7 @@ def cart(
     asyncio.run(_until_signalled(program))
 
 
-async def _until_signalled(program: CartProgram) -> None:
+async def _until_signalled(program: "CartProgram") -> None:
     running = asyncio.current_task()
     assert running is not None
     for signal_number in (signal.SIGINT, signal.SIGTERM):

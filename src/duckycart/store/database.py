@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 from sqlalchemy import URL, Engine
@@ -16,14 +16,16 @@ from sqlalchemy.exc import DBAPIError
 from duckycart.clock import MachineClock
 from duckycart.currency import Currency
 from duckycart.errors import BadRequest, Unavailable
-from duckycart.store import postgres, sqlite
+from duckycart.store import sqlite
 from duckycart.store.address import locate
 from duckycart.store.currency import agreed, read_currency
 from duckycart.store.damage import mark_of, refuse_at_start, refuse_stale_journal
 from duckycart.store.engine import EffectsHandler, Store, Transaction, database_failed
 from duckycart.store.migrate import check_postgres, migrate_sqlite, name_of
-from duckycart.store.postgres import PostgresStore, Tenancy
 from duckycart.store.sqlite import FileLock, SqliteStore
+
+if TYPE_CHECKING:
+    from duckycart.store.postgres import Tenancy
 
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -50,6 +52,8 @@ def open_database(database: str, *, alone: bool = True, currency: Currency | Non
     """
     place = locate(database)
     if isinstance(place, URL):
+        from duckycart.store.postgres import PostgresStore, Tenancy  # its driver is for those who have one
+
         try:
             check_postgres(place)
             _agree_on(place, currency)
@@ -102,14 +106,19 @@ def _agree_on(place: Path | URL, currency: Currency | None) -> None:
 @contextmanager
 def alone_with(place: Path | URL) -> Iterator[None]:
     """No server has the database meanwhile. Raises DatabaseInUse while one does."""
-    release = FileLock(place).release if isinstance(place, Path) else Tenancy(place, alone=True).release
+    if isinstance(place, Path):
+        release = FileLock(place).release
+    else:
+        from duckycart.store.postgres import Tenancy  # as above
+
+        release = Tenancy(place, alone=True).release
     try:
         yield
     finally:
         release()
 
 
-def _hold(tenancy: Tenancy) -> None:
+def _hold(tenancy: "Tenancy") -> None:
     try:
         tenancy.hold()
     except DBAPIError as error:
@@ -118,12 +127,18 @@ def _hold(tenancy: Tenancy) -> None:
 
 def engine_for(place: Path | URL) -> Engine:
     """For the administration, which needs no threads."""
-    return postgres.engine_for(place) if isinstance(place, URL) else sqlite.engine_for(place)
+    if isinstance(place, URL):
+        from duckycart.store import postgres  # as above
+
+        return postgres.engine_for(place)
+    return sqlite.engine_for(place)
 
 
 def transact(engine: Engine, clock: MachineClock, work: Callable[[Transaction], T]) -> T:
     """One transaction by itself, beside servers that run."""
     if engine.dialect.name == "postgresql":
+        from duckycart.store import postgres  # as above
+
         return postgres.transact(engine, clock, work)
     return sqlite.transact(engine, clock, work)
 

@@ -6,22 +6,22 @@ by a later version (contract).
 """
 
 import errno
+import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Connection, Engine, inspect, text
 from sqlalchemy.exc import DBAPIError
 
 from duckycart.errors import Conflict
-from duckycart.store import postgres
 from duckycart.store.sqlite import begin_between_groups, driver_of, engine_for
 
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+_REVISION: Final = re.compile(r"(\d{4})_\w+\.py")
 _MIGRATING: Final = 0x6475636B79  # the advisory lock of those who migrate one database; "ducky"
 
 
@@ -48,12 +48,42 @@ class ForeignDatabase(WrongSchema):
     known_as = "foreign_database"
 
 
-def _config(connection: Connection) -> Config:
+# Alembic is loaded where something is migrated: it is a tenth of a start, and mostly all is as it should be.
+
+
+def _config(connection: Connection) -> "Config":
+    from alembic.config import Config
+
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("script_location", str(_migrations()))
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
     return config
+
+
+def _upgrade(connection: Connection) -> None:
+    """Run the migrations that the database does not have."""
+    from alembic import command
+
+    command.upgrade(_config(connection), "head")
+
+
+def _migrations() -> Path:
+    return Path(__file__).parent / "migrations"
+
+
+def known_revisions() -> list[str]:
+    """The revisions of this version, in order: each migration's file begins with its own."""
+    names = (_REVISION.fullmatch(path.name) for path in (_migrations() / "versions").iterdir())
+    return sorted(name[1] for name in names if name is not None)
+
+
+def _present(connection: Connection) -> str | None:
+    """The database's revision, where Alembic keeps it; None for one without."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    revision: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+    return revision
 
 
 def _revisions(connection: Connection, name: object) -> tuple[str | None, str]:
@@ -61,13 +91,12 @@ def _revisions(connection: Connection, name: object) -> tuple[str | None, str]:
 
     Raises NewerSchema, ForeignDatabase for one that this version cannot bring to it; `name` is how they call it.
     """
-    scripts = ScriptDirectory.from_config(_config(connection))
-    newest = scripts.get_current_head()
-    assert newest is not None
-    present = MigrationContext.configure(connection).get_current_revision()
+    known = known_revisions()
+    newest = known[-1]
+    present = _present(connection)
     if present is None and inspect(connection).get_table_names():
         raise ForeignDatabase(f"{name} is a database of something else. Name another one with --database.")
-    if present is not None and present not in {script.revision for script in scripts.walk_revisions()}:
+    if present is not None and present not in known:
         raise NewerSchema(
             f"{name} was written by a newer DuckyCart (schema {present}, this one knows {newest}). "
             "Install that version, or restore a backup."
@@ -108,7 +137,7 @@ def _migrate(path: Path) -> Path | None:
             if present is not None:
                 copy = Path(f"{path}.before-{newest}")
                 backup_sqlite(path, copy)
-            command.upgrade(_config(connection), "head")
+            _upgrade(connection)
             driver.execute("COMMIT")
             return copy
     finally:
@@ -129,7 +158,7 @@ def revision_of(path: Path) -> str | None:
     engine = engine_for(path)
     try:
         with engine.connect() as connection:
-            return MigrationContext.configure(connection).get_current_revision()
+            return _present(connection)
     finally:
         engine.dispose()
 
@@ -139,6 +168,8 @@ def upgrade_postgres(url: URL) -> tuple[str | None, str]:
 
     Several at once wait for each other. Raises NewerSchema, ForeignDatabase; DBAPIError when it cannot be reached.
     """
+    from duckycart.store import postgres  # its driver is for those who have one
+
     engine = postgres.engine_for(url)
     try:
         with engine.begin() as connection:
@@ -148,7 +179,7 @@ def upgrade_postgres(url: URL) -> tuple[str | None, str]:
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATING})
             present, newest = _revisions(connection, name_of(url))
             if present != newest:
-                command.upgrade(_config(connection), "head")
+                _upgrade(connection)
             return present, newest
     finally:
         engine.dispose()
@@ -159,6 +190,8 @@ def check_postgres(url: URL) -> str:
 
     Raises OlderSchema, NewerSchema, ForeignDatabase; DBAPIError when it cannot be reached.
     """
+    from duckycart.store import postgres  # its driver is for those who have one
+
     return _check(postgres.engine_for(url), name_of(url))
 
 
