@@ -16,6 +16,7 @@ from sqlalchemy import URL, Connection, Engine, inspect, text
 from sqlalchemy.exc import DBAPIError
 
 from duckycart.errors import Conflict
+from duckycart.store.pooler import refuse_shared_sessions
 from duckycart.store.sqlite import begin_between_groups, driver_of, engine_for
 
 if TYPE_CHECKING:
@@ -166,12 +167,14 @@ def revision_of(path: Path) -> str | None:
 def upgrade_postgres(url: URL) -> tuple[str | None, str]:
     """Create or migrate the database, all in one transaction. Returns (revision it had, revision it has).
 
-    Several at once wait for each other. Raises NewerSchema, ForeignDatabase; DBAPIError when it cannot be reached.
+    Several at once wait for each other. Raises NewerSchema, ForeignDatabase; SharedSessions where a pooler lends them;
+    DBAPIError when it cannot be reached.
     """
     from duckycart.store import postgres  # its driver is for those who have one
 
     engine = postgres.engine_for(url)
     try:
+        refuse_shared_sessions(engine, name_of(url))
         with engine.begin() as connection:
             # A migration may wait for a server's transactions, and they for it, longer than a request may.
             postgres.take_time(connection)
@@ -188,11 +191,14 @@ def upgrade_postgres(url: URL) -> tuple[str | None, str]:
 def check_postgres(url: URL) -> str:
     """The database's revision, which is this version's. Changes nothing.
 
-    Raises OlderSchema, NewerSchema, ForeignDatabase; DBAPIError when it cannot be reached.
+    Raises OlderSchema, NewerSchema, ForeignDatabase; SharedSessions where a pooler lends connections; DBAPIError when
+    it cannot be reached.
     """
     from duckycart.store import postgres  # its driver is for those who have one
 
-    return _check(postgres.engine_for(url), name_of(url))
+    engine = postgres.engine_for(url)
+    refuse_shared_sessions(engine, name_of(url))
+    return _check(engine, name_of(url))
 
 
 def check_sqlite(path: Path) -> str:

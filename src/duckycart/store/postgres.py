@@ -28,6 +28,7 @@ from duckycart.store.engine import (
     storable,
     violated,
 )
+from duckycart.store.pooler import SharedSessions, backend, refuse_shared_sessions
 from duckycart.store.steady import SteadyClock
 from duckycart.store.threads import Silent, ThreadedStore
 
@@ -56,8 +57,7 @@ _OTHERS_FIRST: Final = (
     psycopg.errors.SerializationFailure,
 )
 
-# So that a database that is gone is noticed in seconds, whether it says so or not. Milliseconds but for the first. One
-# that lives gives up a statement before we give up the connection.
+# So that a database that is gone is noticed in seconds, whether it says so or not. Milliseconds but for the first.
 _CONNECT: Final[dict[str, Any]] = {
     "connect_timeout": 3,
     "application_name": "duckycart",
@@ -65,8 +65,13 @@ _CONNECT: Final[dict[str, Any]] = {
     "keepalives_interval": 2,
     "keepalives_count": 3,
     "tcp_user_timeout": 6000,
-    "options": "-c lock_timeout=3000 -c statement_timeout=3500 -c idle_in_transaction_session_timeout=15000",
 }
+# One that lives gives up a statement before we give up the connection. Set afterwards, because poolers refuse `options`
+# in the start of a connection (F64).
+_LIMITS: Final = (
+    "SELECT set_config('lock_timeout', '3000', false), set_config('statement_timeout', '3500', false), "
+    "set_config('idle_in_transaction_session_timeout', '15000', false)"
+)
 
 
 class _Bounded(psycopg.Connection[Any]):
@@ -101,7 +106,12 @@ def engine_for(url: URL) -> Engine:
 
     @event.listens_for(engine, "do_connect")
     def _connect(_dialect: object, _record: object, arguments: Any, options: Any) -> Any:
-        return _Bounded.connect(*arguments, **options)
+        connection = _Bounded.connect(*arguments, **options)
+        if "options" not in url.query:  # who gives some knows which limits it wants
+            connection.autocommit = True
+            connection.execute(_LIMITS)
+            connection.autocommit = False
+        return connection
 
     return engine
 
@@ -138,7 +148,9 @@ class Tenancy:
         """Raises DatabaseInUse when others are not as this one, DBAPIError when the database cannot be reached."""
         self._engine = engine_for(url)
         self._alone = alone
+        self._name = url.render_as_string(hide_password=True)
         self._connection: Connection | None = None
+        self._backend = 0  # which session has the lock
         try:
             self.hold()
         except BaseException:
@@ -149,11 +161,13 @@ class Tenancy:
         """Take the lock, if it is not held any more: the database may have been restarted. Raises as the beginning."""
         try:
             if self._connection is None:
+                refuse_shared_sessions(self._engine, self._name)
                 self._connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
                 if not self._connection.execute(_LOCK if self._alone else _SHARED_LOCK).scalar_one():
                     raise DatabaseInUse(_ALONE if self._alone else _OTHERS_ALONE)
-            else:
-                self._connection.execute(text("SELECT 1"))
+                self._backend = backend(self._connection)
+            elif backend(self._connection) != self._backend:
+                raise SharedSessions(self._name)  # so it has become since the start
         except BaseException:
             _close(self._connection)
             self._connection = None
