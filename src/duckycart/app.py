@@ -60,6 +60,7 @@ from duckycart.store.currency import KnownCurrency, settle_currency
 from duckycart.store.database import Database
 from duckycart.store.engine import Store
 from duckycart.store.keys import read_or_make_signing_keys
+from duckycart.store.readiness import Readiness
 from duckycart.store.steady import SteadyClock
 
 log = structlog.get_logger()
@@ -179,6 +180,7 @@ async def open_house(
             rules=settings.rules,
             clock=clock,
             store=store,
+            readiness=Readiness(store),
             prices=prices,
             dispatch=dispatch,
             channels=channels,

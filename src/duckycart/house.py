@@ -7,6 +7,7 @@ from duckycart.currency import Currency
 from duckycart.lifecycle.rules import Rules
 from duckycart.settings import Settings
 from duckycart.store.engine import Store
+from duckycart.store.readiness import Readiness
 from duckycart.store.steady import SteadyClock
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ class House:
     rules: Rules
     clock: SteadyClock
     store: Store
+    readiness: Readiness
     prices: "KnownCurrency"
     dispatch: "Dispatch"
     channels: "Channels"

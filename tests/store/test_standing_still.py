@@ -316,6 +316,7 @@ class Relay:
         self._forwarding = asyncio.Event()
         self._passing: set[asyncio.Task[None]] = set()
         self._swallowed: set[asyncio.Task[None]] = set()
+        self._writers: list[asyncio.StreamWriter] = []
 
     @classmethod
     @asynccontextmanager
@@ -329,6 +330,9 @@ class Relay:
             for task in relay._passing:
                 task.cancel()
             await asyncio.gather(*relay._passing, return_exceptions=True)
+            for writer in relay._writers:
+                writer.transport.abort()
+            await asyncio.gather(*(writer.wait_closed() for writer in relay._writers), return_exceptions=True)
 
     def swallow(self) -> None:
         """From now on; connections of now never pass anything on again."""
@@ -339,8 +343,10 @@ class Relay:
         self._forwarding.set()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.append(writer)
         await self._forwarding.wait()
         there_reader, there_writer = await asyncio.open_connection(*self._target)
+        self._writers.append(there_writer)
         for a, b in ((reader, there_writer), (there_reader, writer)):
             self._passing.add(asyncio.create_task(self._pass_on(a, b)))
 

@@ -2,14 +2,14 @@
 
 from typing import Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from pydantic import ConfigDict, Field
-from sqlalchemy import text
 
 from duckycart.api.refusals import DRAINING, NO_PLACES, refuses
 from duckycart.api.views import Answer
-from duckycart.api.who import HouseOf
+from duckycart.api.who import house
 from duckycart.errors import Unavailable
+from duckycart.store.readiness import REASONS
 
 router = APIRouter(tags=["health"])
 
@@ -35,17 +35,18 @@ async def healthz() -> Health:
 
 
 @router.get("/readyz", response_model_exclude_none=True)
-@refuses(DRAINING, NO_PLACES)
-async def readyz(house: HouseOf) -> Readiness:
-    """Ask whether requests would succeed. 200 when the database answers, the server is not stopping, and it has a
-    place for one more connection; else 503."""
-    if house.dispatch.draining:
+@refuses(DRAINING, NO_PLACES, *REASONS)
+async def readyz(request: Request) -> Readiness:
+    """Ask whether requests would succeed. 200 when the database can be read and written, the server is not stopping,
+    and it has a place for one more connection; else 503 with what is the matter."""
+    here = house(request)  # nothing else is asked of the database before it is looked at
+    if here.dispatch.draining:
         raise Unavailable("draining", "The server is stopping.", retry_after=2)
-    places = house.places
+    places = here.places
     if places.full:
         raise Unavailable("no_places", "The server has no place for one more connection.", retry_after=5)
-    await house.store.read(lambda connection: connection.execute(text("SELECT 1")).one())
+    await here.readiness()
     return Readiness(
-        carts_connected=len(house.dispatch.links),
+        carts_connected=len(here.dispatch.links),
         short_of="connections" if places.short else None,
     )

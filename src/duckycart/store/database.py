@@ -21,6 +21,7 @@ from duckycart.store.address import locate
 from duckycart.store.currency import agreed, read_currency
 from duckycart.store.damage import mark_of, refuse_at_start, refuse_stale_journal
 from duckycart.store.engine import EffectsHandler, Store, Transaction, database_failed
+from duckycart.store.file import tighten
 from duckycart.store.migrate import check_postgres, migrate_sqlite, name_of
 from duckycart.store.sqlite import FileLock, SqliteStore
 
@@ -77,6 +78,7 @@ def open_database(database: str, *, alone: bool = True, currency: Currency | Non
     try:
         refuse_stale_journal(place, lock.taken_with)
         _refuse_at_start(place)
+        tighten(place)
         copy = migrate_sqlite(place)
         _agree_on(place, currency)
         lock.take(mark_of(place))

@@ -35,6 +35,7 @@ class Transaction:
 class Store(Protocol):
     """Both stores keep these promises."""
 
+    failures: int  # how often somebody was told Unavailable, ever
     clock: "SteadyClock"  # the steady hand of it may be read once a first transaction was run
 
     def write(

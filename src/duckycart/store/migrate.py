@@ -16,6 +16,7 @@ from sqlalchemy import URL, Connection, Engine, inspect, text
 from sqlalchemy.exc import DBAPIError
 
 from duckycart.errors import Conflict
+from duckycart.store.file import make_private
 from duckycart.store.pooler import refuse_shared_sessions
 from duckycart.store.sqlite import begin_between_groups, driver_of, engine_for
 
@@ -112,6 +113,7 @@ def migrate_sqlite(path: Path) -> Path | None:
     something else; OSError, with the file's name, for one that cannot be used or is no database.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    make_private(path)
     try:
         return _migrate(path)
     except (sqlite3.Error, DBAPIError) as error:
@@ -137,6 +139,7 @@ def _migrate(path: Path) -> Path | None:
             copy = None
             if present is not None:
                 copy = Path(f"{path}.before-{newest}")
+                make_private(copy)
                 backup_sqlite(path, copy)
             _upgrade(connection)
             driver.execute("COMMIT")

@@ -21,6 +21,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from duckycart.clock import MachineClock
 from duckycart.store.engine import DatabaseInUse, EffectsHandler, Job, Transaction, database_failed, storable, violated
+from duckycart.store.file import Place, make_private
 from duckycart.store.steady import SteadyClock
 from duckycart.store.threads import Silent, ThreadedStore
 
@@ -39,6 +40,7 @@ class FileLock:
 
     def __init__(self, database: Path) -> None:
         """Raises DatabaseInUse when another process holds it."""
+        make_private(Path(f"{database}.lock"))
         self._file: IO[str] = open(f"{database}.lock", "a+")  # noqa: SIM115 - held for the life of the server
         pid, self.taken_with = _written(self._file)
         try:
@@ -146,10 +148,14 @@ class SqliteStore(ThreadedStore):
     def __init__(self, path: Path, clock: MachineClock, on_effects: EffectsHandler) -> None:
         super().__init__(engine_for(path), clock, on_effects, writers=1, readers=READERS)
         self._writing = self._engine.connect()  # the writer thread's; opened here, where a failure is heard
+        driver_of(self._writing).execute("SELECT count(*) FROM sqlite_schema")
+        self._place = Place(path)
         self._start()
 
     def _read(self, look: Callable[[Connection], T]) -> T:
         try:
+            if not self._place.look():  # the sweeps read every two seconds, so it is noticed when nobody writes
+                self.failures += 1
             connection = self._reader_connection()
             driver = driver_of(connection)
             driver.execute("BEGIN")
@@ -162,6 +168,7 @@ class SqliteStore(ThreadedStore):
             raise database_failed(error) from error
 
     def _open_reader(self) -> Connection:
+        self._place.check()  # SQLite would make another
         connection = self._engine.connect()
         driver_of(connection).execute("PRAGMA query_only = ON")
         return connection
@@ -187,11 +194,12 @@ class SqliteStore(ThreadedStore):
                 members.append(job)
                 self._run_member(connection, driver, job)
                 if not driver.in_transaction:
-                    raise sqlite3.OperationalError("the transaction is gone")
+                    raise getattr(job.error, "orig", None) or sqlite3.OperationalError("the transaction is gone")
                 full = len(members) == GROUP or time.monotonic() > until
                 job = None if full else self._writes.next(wait=False)
             if not self._writes.begin_commit(members):
                 raise Silent("a member was given up before the commit")
+            self._place.check()
             driver.execute("COMMIT")
         except Exception as error:
             if driver.in_transaction:
@@ -220,6 +228,7 @@ class SqliteStore(ThreadedStore):
                 driver.execute("RELEASE member")
             except BaseException as error:
                 if not driver.in_transaction:  # a SAVEPOINT now would begin, and its RELEASE commit, one of its own
+                    job.fail(error)
                     return
                 driver.execute("ROLLBACK TO member")
                 driver.execute("RELEASE member")

@@ -11,6 +11,7 @@ import structlog
 from sqlalchemy import Connection, Engine
 
 from duckycart.clock import MachineClock
+from duckycart.errors import Unavailable
 from duckycart.store.engine import EffectsHandler, Job, Transaction, database_failed, outcome_unknown
 from duckycart.store.queue import Queue
 from duckycart.store.steady import SteadyClock
@@ -38,6 +39,7 @@ class ThreadedStore(ABC):
         self._engine = engine
         self._writes = Queue()
         self._reads = Queue()
+        self.failures = 0
         self._local = threading.local()  # each reader thread's own connection
         self._reader_connections: set[Connection] = set()
         # Daemons: one that a disk holds must not hold the end of the process.
@@ -78,6 +80,7 @@ class ThreadedStore(ABC):
         def give_up() -> None:
             if job.done:
                 return
+            self.failures += 1
             silent = Silent(f"no answer for {seconds} s")
             kept_nothing = queue.give_up(job)
             if not future.done():
@@ -158,6 +161,7 @@ class ThreadedStore(ABC):
 
     def _deliver(self, jobs: list[Job]) -> None:
         for job in jobs:
+            self.failures += isinstance(job.error, Unavailable)
             if job.effects:
                 try:
                     self._on_effects(job.effects)

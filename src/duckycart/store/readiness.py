@@ -1,0 +1,114 @@
+"""Whether the database takes what is written, not only whether it can be read."""
+
+import asyncio
+import sqlite3
+from secrets import token_hex
+from typing import Final
+
+from sqlalchemy import delete, insert, text
+
+from duckycart.errors import Unavailable
+from duckycart.store.engine import Store, Transaction
+from duckycart.store.file import FileGone
+from duckycart.store.tables import idempotency_keys
+from duckycart.store.threads import Silent
+
+PROVEN_SECONDS: Final = 5.0  # how long a write that succeeded is proof enough, unless one fails
+THOROUGH: Final = 65_536  # bytes that must find room after a failure: on a full disk a few still may
+
+FULL: Final = Unavailable(
+    "database_full", "The disk of the database is full; make room, then it goes on by itself.", retry_after=5
+)
+LOCKED: Final = Unavailable(
+    "database_locked", "Another program keeps the database locked; end it, then it goes on by itself.", retry_after=5
+)
+READ_ONLY: Final = Unavailable(
+    "database_read_only", "The database can be read, but not written; look at its disk, or at its standby.",
+    retry_after=5,
+)  # fmt: skip
+GONE: Final = Unavailable(
+    "database_file_gone",
+    "The file of the database was deleted, moved or replaced under the server; put it back, or restart the server.",
+    retry_after=5,
+)
+SILENT: Final = Unavailable("database_silent", "The database does not answer.", retry_after=5)
+REASONS: Final = (FULL, LOCKED, READ_ONLY, GONE, SILENT)
+
+
+class Readiness:
+    """Asks the store, at most once at a time however many want to know, and remembers a success for a while."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._proven = float("-inf")  # until when (monotonic)
+        self._failures = 0  # of the store, when the last proof began
+        self._trying: asyncio.Task[None] | None = None
+
+    async def __call__(self) -> None:
+        """Raises Unavailable, with a sentence for whoever runs the server, unless the database can be read and
+        written."""
+        try:
+            if self._doubtful():
+                await asyncio.gather(self._look(), self._prove())
+            else:
+                await self._look()
+                if self._doubtful():
+                    await self._prove()
+        except Unavailable as error:
+            raise _reason(error) from error
+
+    def _doubtful(self) -> bool:
+        return self._store.failures != self._failures or self._store.clock.monotonic() >= self._proven
+
+    async def _look(self) -> None:
+        await self._store.read(lambda connection: connection.execute(text("SELECT 1")).one())
+
+    async def _prove(self) -> None:
+        if self._trying is None or self._trying.done():
+            self._trying = asyncio.get_running_loop().create_task(self._try())
+        await asyncio.wait([self._trying])
+        self._trying.result()
+
+    async def _try(self) -> None:
+        failures = self._store.failures
+        size = 1 if failures == self._failures else THOROUGH
+        await self._store.write(lambda tx: _write_and_forget(tx, size))
+        self._failures = failures
+        self._proven = self._store.clock.monotonic() + PROVEN_SECONDS
+
+
+def _write_and_forget(tx: Transaction, size: int) -> None:
+    """A row that is gone again when it is committed; the commit itself goes to the disk as every other."""
+    row = {"scope": "readiness", "key": token_hex(16)}
+    filling = token_hex(size // 2 + 1)  # which no database can make smaller
+    tx.connection.execute(
+        insert(idempotency_keys).values({**row, "fingerprint": b"", "result": filling, "created_at": tx.now})
+    )
+    tx.connection.execute(delete(idempotency_keys).filter_by(**row))
+
+
+def _reason(error: Unavailable) -> Unavailable:
+    """Why, as far as it is known; else the same error."""
+    cause = getattr(error.__cause__, "orig", error.__cause__)
+    match cause:
+        case FileGone():
+            reason = GONE
+        case Silent():
+            reason = SILENT
+        case sqlite3.Error() if reason_or_none := _OF_SQLITE.get(getattr(cause, "sqlite_errorcode", 0) & 0xFF):
+            reason = reason_or_none
+        case object(sqlstate="53100"):  # of PostgreSQL: disk_full
+            reason = FULL
+        case object(sqlstate="25006"):  # read_only_sql_transaction
+            reason = READ_ONLY
+        case _:
+            return error
+    return Unavailable(reason.code, reason.detail, retry_after=reason.retry_after)
+
+
+_OF_SQLITE: Final = {
+    sqlite3.SQLITE_FULL: FULL,
+    sqlite3.SQLITE_BUSY: LOCKED,
+    sqlite3.SQLITE_LOCKED: LOCKED,
+    sqlite3.SQLITE_READONLY: READ_ONLY,
+}
