@@ -76,9 +76,9 @@ def open_database(database: str, *, alone: bool = True, currency: Currency | Non
     place.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(place)
     try:
+        tighten(place)
         refuse_stale_journal(place, lock.taken_with)
         _refuse_at_start(place)
-        tighten(place)
         copy = migrate_sqlite(place)
         _agree_on(place, currency)
         lock.take(mark_of(place))
