@@ -6,7 +6,7 @@ sweep or a round of housekeeping asks for it.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, nullcontext
+from contextlib import ExitStack, asynccontextmanager, contextmanager, nullcontext
 from hashlib import sha256
 from typing import Any
 from unittest import mock
@@ -291,9 +291,11 @@ def no_timers() -> Iterator[None]:
     async def never(seconds: float, name: str, work: object) -> None:
         await asyncio.get_running_loop().create_future()
 
-    # What a cart hears first is sent in the loop's next turn. Its moment in earnest is test_first_frame's.
-    first = mock.patch("duckycart.hardware.socket.FIRST_FRAME_SECONDS", 0.0)
-    with mock.patch("duckycart.app.every", never), first:
+    with ExitStack() as stack:
+        stack.enter_context(mock.patch("duckycart.app.every", never))
+        # What is said first is said in the loop's next turn. Its moment in earnest is test_first_frame's.
+        for opening in ("hardware.socket", "channels.socket", "channels.stream"):
+            stack.enter_context(mock.patch(f"duckycart.{opening}.FIRST_FRAME_SECONDS", 0.0))
         yield
 
 
