@@ -12,7 +12,7 @@ help:
 	@echo "make demo          a server, a cart and a shopper go through a whole session; ONCE=1 ends after it"
 	@echo "make test          lint, strict types, every test"
 	@echo "make proof         what takes longer: more journeys of fielded clients on a bad network"
-	@echo "make bench         what a cart, a session, a storm, one more node and a start cost, against references in the same run"
+	@echo "make bench         what a cart, a session, a storm, one more node, a start and attackers cost, against references in the same run"
 	@echo "make format        put the code into its format"
 	@echo "make lock          write the lock files anew from pyproject.toml"
 	@echo "make clean         remove .venv and caches"
@@ -36,6 +36,7 @@ bench: .venv/dev
 	$(BIN)/python -m bench.storm
 	$(BIN)/python -m bench.nodes
 	$(BIN)/python -m bench.start
+	$(BIN)/python -m bench.attackers
 
 format: .venv/dev
 	$(BIN)/ruff check --fix .

@@ -154,7 +154,11 @@ async def open_house(
         stack.push_async_callback(bus.close)
         places = Places(descriptors(), settings.connections_per_address, clock.monotonic)
         room = Room(
-            settings.listeners_per_session, settings.listeners_per_address, max(1, places.places // 4), places.ran_short
+            per_topic=settings.listeners_per_session,
+            per_address=settings.listeners_per_address,
+            in_all=max(1, places.places // 4),
+            ran_short=places.ran_short,
+            count=RateLimit(settings.listens_per_minute, clock.monotonic).take,
         )
         channels = Channels(store, clock, bus, room)
         dispatch = Dispatch(store, clock, node, bus, handshakes=settings.handshakes, connects=settings.connects)

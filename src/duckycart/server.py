@@ -38,6 +38,8 @@ log = structlog.get_logger()
 MAX_HEAD: Final = 32_768  # bytes of request line and headers
 HEAD_SECONDS: Final = 15.0  # for a request's head to arrive, the first one's from the connection on
 BODY_SECONDS: Final = 30.0  # for its body to arrive after that
+AHEAD: Final = 16  # requests that were sent ahead are answered at once, if a client goes on like that
+AHEAD_SECONDS: Final = 0.02  # from one to the next after these: each takes 0.3 ms of everybody's time, and more
 MAX_WIRE: Final = 524_288  # bytes of a body as it comes, in chunks of whatever size: eight times what it may hold
 MAX_TEXT: Final = 4096  # bytes of a message from a screen, which owes nothing
 CLOSE_SECONDS: Final = 1.0  # for each step of the end: last requests, handshakes of screens, closes, half-sent bodies
@@ -105,6 +107,8 @@ class BoundedHttp(InTurns, MustRead, UpgradingHttp):
         self._in_body = False  # of a request whose end has not come
         self._left: int | None = 0  # bytes of that body that have not come; None if it comes in chunks
         self._wire = 0  # bytes of it that came
+        self._ahead = 0  # requests that had come before the one before them was answered, one after the other
+        self._pause: asyncio.TimerHandle | None = None  # before the next of these
         self._upgraded = False  # to a WebSocket, and this is not the connection's protocol any more
         self._head = 0  # bytes of the head so far, -1 while none is expected
         self._timer = self.loop.call_later(HEAD_SECONDS, self.transport.close)  # for the head, then for the body
@@ -144,7 +148,8 @@ class BoundedHttp(InTurns, MustRead, UpgradingHttp):
 
     def _holding(self) -> bool:
         answering = self.cycle is not None and not self.cycle.response_complete
-        return self.flow.read_paused or (not self._in_body and (answering or self.flow.write_paused))
+        paused = answering or self._pause is not None or self.flow.write_paused
+        return self.flow.read_paused or (not self._in_body and paused)
 
     def _parse(self, data: bytes, begin: int, end: int) -> int:
         if self._in_body and self._left is not None:
@@ -216,9 +221,16 @@ class BoundedHttp(InTurns, MustRead, UpgradingHttp):
         self._empty_lines.forget()
 
     def on_response_complete(self) -> None:
+        self._ahead = self._ahead + 1 if self._waiting else 0
+        if self._ahead > AHEAD and not self.transport.is_closing():
+            self._pause = self.loop.call_later(AHEAD_SECONDS, self._end_pause)
         super().on_response_complete()
         if self.timeout_keep_alive_task is not None:
             self._wait_for_next()
+        self._go_on()
+
+    def _end_pause(self) -> None:
+        self._pause = None
         self._go_on()
 
     def _wait_for_next(self) -> None:
@@ -235,6 +247,8 @@ class BoundedHttp(InTurns, MustRead, UpgradingHttp):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._timer.cancel()
+        if self._pause is not None:
+            self._pause.cancel()
         self._stop()
         self._watch_no_more()
         self._places.leave(self.transport)

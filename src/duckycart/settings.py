@@ -94,6 +94,7 @@ class Settings(BaseSettings):
     # its oldest one. A shop's Wi-Fi, or a proxy that is not among the trusted ones, is one address for a whole shop.
     connections_per_address: int = Field(2000, ge=1)
     listeners_per_address: int = Field(2000, ge=1)
+    listens_per_minute: int = Field(120, ge=1)  # of one session or cart from one address, one after the other
     listeners_per_session: int = Field(32, ge=1)  # or cart: its screen, phones, an operator, and what they left open
 
     legacy_per_minute: int = Field(120, ge=1)  # calls without a credential, per address and cart or session

@@ -18,7 +18,7 @@ TWO: Name = ("session", 2)
 class Listening:
     def __init__(self, per_topic: int, per_address: int, in_all: int) -> None:
         self.said: list[str] = []
-        self.room = Room(per_topic, per_address, in_all, lambda of, address: self.said.append(of))
+        self.room = Room(per_topic, per_address, in_all, lambda of, address: self.said.append(of), lambda key: None)
 
     def enter(self, topic: Name, address: str) -> Listener:
         listener = Listener(0.0)
@@ -91,6 +91,15 @@ async def test_f47_sockets_of_one_session_are_bounded(opening: OpenShop) -> None
             assert await third.hears() == UPDATED
             answer = (await shop.http.get("/readyz")).json()
             assert answer["short_of"] == "connections"
+        await listeners(shop, 0)
+
+
+async def test_f47_who_opens_again_and_again_is_refused(opening: OpenShop) -> None:
+    async with opening(offline_carts="accept", listens_per_minute=2) as shop:
+        await shop.furnish()
+        for status in (200, 200, 429):
+            async with stream(shop, "/sse/1", shop.cart_headers()) as it:
+                assert it.answer.status_code == status
         await listeners(shop, 0)
 
 

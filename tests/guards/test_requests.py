@@ -39,9 +39,9 @@ async def test_f45_requests_sent_ahead_are_answered_one_after_the_other(shop: Sh
 
     shop.server.server_state.tasks = Tasks()
     reader, writer = await asyncio.open_connection("127.0.0.1", shop.port)
-    writer.write(request_ * 300)
+    writer.write(request_ * 40)
     async with asyncio.timeout(PATIENCE):
-        for _ in range(300):
+        for _ in range(40):
             head = await reader.readuntil(b"\r\n\r\n")
             assert head.startswith((b"HTTP/1.1 200 ", b"HTTP/1.1 405 "))
             if not request_.startswith(b"HEAD"):
@@ -60,6 +60,19 @@ async def test_f45_another_client_is_answered_before_a_flood_is_through(shop: Sh
     answer = await shop.http.get("/healthz")
     assert answer.status_code == 200
     assert asked(shop) < 1000
+    writer.transport.abort()
+
+
+async def test_f45_who_goes_on_sending_ahead_is_answered_with_pauses(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "AHEAD_SECONDS", 1000.0)
+    _, writer = await asyncio.open_connection("127.0.0.1", shop.port)
+    writer.write(GET * 100)
+    await until(lambda: asked(shop) > server.AHEAD)
+    for _ in range(20):
+        assert (await shop.http.get("/healthz")).status_code == 200
+    assert asked(shop) == server.AHEAD + 1 + 20, "who waits for each answer is not held up"
     writer.transport.abort()
 
 

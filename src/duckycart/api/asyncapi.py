@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
@@ -95,9 +95,14 @@ _BOOT: Final = {
 
 
 @router.get("/asyncapi.json")
-async def document(house: HouseOf) -> JSONResponse:
+async def document(house: HouseOf) -> Response:
     """The document, for this server's public URL."""
-    return JSONResponse(describe(house.settings.url))
+    return Response(_written(house.settings.url), media_type="application/json")
+
+
+@lru_cache(1)
+def _written(url: str) -> bytes:
+    return bytes(JSONResponse(describe(url)).body)
 
 
 @lru_cache(1)

@@ -23,13 +23,16 @@ class Room:
     per_address: int
     in_all: int
     ran_short: Callable[[str, str], None]  # of what, and who came
+    count: Callable[[str], None]  # raises TooManyRequests when one comes again and again
     _topics: dict[Name, Crowd[Listener]] = field(default_factory=dict)  # by address
     _addresses: dict[str, Crowd[Listener]] = field(default_factory=dict)  # by topic
     _all: Crowd[Listener] = field(default_factory=Crowd)  # by address
     _leave: dict[Listener, Callable[[], None]] = field(default_factory=dict)
 
     def enter(self, listener: Listener, topic: Name, address: str) -> None:
-        """One more; somebody may have to go for it. Raises TooManyRequests if that would be itself."""
+        """One more; somebody may have to go for it. Raises TooManyRequests if that would be itself, or if too many came
+        lately."""
+        self.count(f"{topic[0]} {topic[1]} {address}")
         of_topic = self._topics.get(topic) or Crowd()
         of_address = self._addresses.get(address) or Crowd()
         if len(of_topic) >= self.per_topic:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame, Opcode
 
@@ -51,6 +52,8 @@ class ScreenSocket(InTurns, MustRead, WebSocketsSansIOProtocol):
         self.conn.parser_exc = None  # its traceback holds the generator
 
     async def send(self, message: Any) -> None:
+        if self.close_sent and self.initial_response is None:
+            raise ClientDisconnected  # this class closed it; uvicorn takes the message for a mistake, with a traceback
         await super().send(message)
         if self.initial_response is not None and self.close_sent:
             self.handshake_complete = True  # it was refused; uvicorn would log an error for each

@@ -7,7 +7,7 @@ import structlog
 
 log = structlog.get_logger()
 
-TURN_BYTES: Final = 4096  # parsed in one turn of the event loop; a read may have 256 KiB
+TURN_BYTES: Final = 1024  # parsed in one turn of the event loop: 170 chunks of a byte. A read may have 256 KiB
 TURN_PARTS: Final = 16  # frames, or pieces of a request, parsed in one turn: 0.2 ms
 
 

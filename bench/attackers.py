@@ -1,0 +1,324 @@
+"""What ten attackers of each kind cost a good cart: `python -m bench.attackers [TRIGGERS]`.
+
+Measured is the time from a screen's request for a QR to the frame at the cart, and the server's memory. The attackers
+are ten connections in a process of their own; what they write was made before, every 10 ms as much as TCP takes of
+64 KiB, and they read nothing. Who is cut off comes back after 10 ms.
+
+The reference, in the same run, just before each attack, is the same attackers attacking nobody: a sink that reads all
+they write. So what the attackers cost the machine is in both, and only what the server does about them makes the ratio.
+Targets: p99 at most 3 times the reference, memory back within 10 % after they left.
+"""
+
+import asyncio
+import selectors
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from multiprocessing.synchronize import Event
+from pathlib import Path
+from statistics import quantiles
+from tempfile import TemporaryDirectory
+from typing import Final
+
+from bench.crowd import connect
+from bench.process import free_port, memory_kib, running
+from bench.sessions import Http
+from bench.shop import furnish
+from duckycart.api.tokens import AccessToken, Tokens
+from duckycart.clock import SystemClock
+from duckycart.server import raise_file_limit
+from duckycart.store.keys import read_or_make_signing_keys
+from duckycart.store.sqlite import engine_for, transact
+
+GOOD = 1  # the cart that has done nothing
+ATTACKERS: Final = 10  # of each kind; their carts, shoppers and sessions are the next ten
+BOUND = 1000
+WRITE: Final = 65_536  # bytes
+TICK: Final = 0.01  # seconds
+LEFT_SECONDS: Final = 2.0  # after the attackers left, until memory is looked at
+MANY_STREAMS: Final = 40  # that one attacker keeps open
+
+_UPGRADE = (
+    "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+    "Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Attack:
+    """What one attacker writes: first once, then again and again; and how many connections it keeps open."""
+
+    first: bytes
+    again: bytes
+    step: int = WRITE  # bytes of it in a tick
+    open: int = 1
+
+
+def ask(path: str, headers: str = "", method: str = "GET") -> bytes:
+    return f"{method} {path} HTTP/1.1\r\nHost: x\r\n{headers}\r\n".encode()
+
+
+def whole(piece: bytes) -> bytes:
+    return piece * (WRITE // len(piece) + 1)
+
+
+Kind = Callable[[str, int, str], Attack]  # of a cart's key, a session and its shopper's token
+
+KINDS: Final[dict[str, Kind]] = {
+    "pongs on carts' sockets": lambda key, session, token: Attack(
+        ask("/ws/hardware/{cart}", f"{_UPGRADE}X-API-Key: {key}\r\n"), whole(b"\x8a\x80mask")
+    ),
+    "pings on carts' sockets": lambda key, session, token: Attack(
+        ask("/ws/hardware/{cart}", f"{_UPGRADE}X-API-Key: {key}\r\n"), whole(b"\x89\x80mask")
+    ),
+    "pongs on screens' sockets": lambda key, session, token: Attack(
+        ask(f"/ws/{session}?token={token}", _UPGRADE), whole(b"\x8a\x80mask")
+    ),
+    "fragments on screens' sockets": lambda key, session, token: Attack(
+        ask(f"/ws/{session}?token={token}", _UPGRADE) + b"\x01\x80mask", whole(b"\x00\x80mask")
+    ),
+    "requests ahead, unread": lambda key, session, token: Attack(b"", whole(ask("/healthz"))),
+    "large answers, unread": lambda key, session, token: Attack(b"", whole(ask("/openapi.json"))),
+    "refusals, unread": lambda key, session, token: Attack(b"", whole(ask("/nowhere"))),
+    "heads byte by byte": lambda key, session, token: Attack(b"GET / HTTP/1.1\r\nX: ", b"x", step=1),
+    "frames byte by byte": lambda key, session, token: Attack(
+        ask(f"/ws/{session}?token={token}", _UPGRADE), b"\x8a\x80mask", step=1
+    ),
+    "bodies in chunks of a byte": lambda key, session, token: Attack(
+        ask("/auth/login", "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n", "POST"),
+        whole(b"1\r\nx\r\n"),
+    ),
+    "streams, unread": lambda key, session, token: Attack(
+        ask(f"/customer-session/{session}/events?token={token}"), b"", open=MANY_STREAMS
+    ),
+    "silent connections": lambda key, session, token: Attack(b"", b"", open=MANY_STREAMS),
+}
+
+
+Figures = tuple[float, ...]
+
+
+class Attacker:
+    def __init__(self, attack: Attack, port: int) -> None:
+        self._attack = attack
+        self._port = port
+        self._sockets: list[tuple[socket.socket, memoryview]] = []
+        self._position = 0
+
+    def tick(self) -> None:
+        """Open one connection if one is missing, and write on each."""
+        if len(self._sockets) < self._attack.open:
+            self._open()
+        self._sockets = [(it, left) for it, waiting in self._sockets if (left := self._write(it, waiting)) is not None]
+
+    def _open(self) -> None:
+        made = socket.socket()
+        made.setblocking(False)
+        made.connect_ex(("127.0.0.1", self._port))
+        self._sockets.append((made, memoryview(self._attack.first)))
+
+    def _write(self, it: socket.socket, waiting: memoryview) -> memoryview | None:
+        try:
+            if not waiting and self._attack.again:
+                at = self._position % len(self._attack.again)
+                self._position = at + self._attack.step
+                waiting = memoryview(self._attack.again)[at : at + self._attack.step]
+            return waiting[it.send(waiting) :] if waiting else self._look(it, waiting)
+        except BlockingIOError:
+            return waiting
+        except OSError:
+            it.close()
+            return None
+
+    def _look(self, it: socket.socket, waiting: memoryview) -> memoryview | None:
+        """Whoever has nothing to write must see otherwise that it was cut off; what it was sent stays unread."""
+        if it.recv(1, socket.MSG_PEEK) == b"":
+            it.close()
+            return None
+        return waiting
+
+    def leave(self) -> None:
+        for it, _ in self._sockets:
+            it.close()
+
+
+Someone = tuple[int, str, int, str]  # a cart, its key, a session and its shopper's token
+
+
+def attack(orders: Connection, who: list[Someone]) -> None:
+    """In the attackers' process: what kind against which port, until the next order; None is the last."""
+    raise_file_limit()
+    while (order := orders.recv()) is not None:
+        kind, port = order
+        attackers = []
+        for cart_id, key, session, token in who:
+            made = KINDS[kind](key, session, token)
+            first = made.first.replace(b"{cart}", str(cart_id).encode())
+            attackers.append(Attacker(replace(made, first=first), port))
+        while not orders.poll():
+            for attacker in attackers:
+                attacker.tick()
+            time.sleep(TICK)
+        orders.recv()
+        for attacker in attackers:
+            attacker.leave()
+        orders.send(None)
+
+
+def sink(listening: socket.socket, ended: Event) -> None:
+    """Reads whatever comes, in a process of its own."""
+    selector = selectors.DefaultSelector()
+    selector.register(listening, selectors.EVENT_READ)
+    while not ended.is_set():
+        for key, _ in selector.select(0.1):
+            if key.fileobj is listening:
+                accepted, _ = listening.accept()
+                selector.register(accepted, selectors.EVENT_READ)
+                continue
+            peer = key.fileobj
+            assert isinstance(peer, socket.socket)
+            try:
+                gone = not peer.recv(WRITE)
+            except OSError:
+                gone = True
+            if gone:
+                selector.unregister(peer)
+                peer.close()
+
+
+@contextmanager
+def attackers(who: list[Someone]) -> Iterator[tuple[Connection, int]]:
+    """Where their orders go, and the port of the sink."""
+    spawning = get_context("spawn")
+    ours, theirs = spawning.Pipe()
+    ended = spawning.Event()
+    with socket.create_server(("127.0.0.1", 0), backlog=1000) as listening:
+        port = int(listening.getsockname()[1])
+        processes = [
+            spawning.Process(target=attack, args=(theirs, who), daemon=True),
+            spawning.Process(target=sink, args=(listening, ended), daemon=True),
+        ]
+        for process in processes:
+            process.start()
+        try:
+            yield ours, port
+        finally:
+            ours.send(None)
+            ended.set()
+            for process in processes:
+                process.join(10)
+
+
+class Screen:
+    """The good cart's screen, which asks for a QR, and the cart, which shows it."""
+
+    def __init__(self, port: int, key: str) -> None:
+        self._port = port
+        self._key = key
+        self._heard = asyncio.Event()
+
+    def heard(self, cart_id: int, frame: bytes) -> None:
+        self._heard.set()
+
+    async def open(self) -> None:
+        await connect(self._port, {GOOD: self._key}, 1, self.heard)
+        self._http = await Http.open(self._port)
+
+    async def trigger(self) -> float:
+        """Seconds from the request to the frame."""
+        self._heard.clear()
+        started = time.perf_counter()
+        asking = asyncio.ensure_future(
+            self._http.call("GET", f"/customer-session/qr/{GOOD}", f"x-api-key: {self._key}\r\nconnection: keep-alive")
+        )
+        async with asyncio.timeout(60):
+            await self._heard.wait()
+        seconds = time.perf_counter() - started
+        await asking
+        return seconds
+
+    async def triggers(self, count: int) -> tuple[float, float]:
+        """p50 and p99 of so many, in milliseconds."""
+        seconds = []
+        for _ in range(count):
+            seconds.append(await self.trigger())
+            await asyncio.sleep(TICK / 2)
+        cuts = quantiles(seconds, n=100)
+        return cuts[49] * 1e3, cuts[98] * 1e3
+
+
+async def shop(port: int, keys: dict[int, str], tokens: Tokens) -> list[Someone]:
+    """A session for each attacker, as a shopper and a cart of its own."""
+    http = await Http.open(port)
+    carts = await connect(port, {cart_id: key for cart_id, key in keys.items() if cart_id != GOOD}, ATTACKERS)
+    who = []
+    for cart_id, key in keys.items():
+        if cart_id == GOOD:
+            continue
+        token = tokens.access(AccessToken(cart_id, False))
+        qr = await http.call("GET", f"/customer-session/qr/{cart_id}", f"x-api-key: {key}")
+        session = await http.call("POST", "/customer-session/scan-qr", f"authorization: Bearer {token}", {"token": qr})
+        who.append((cart_id, key, int(session["session_id"]), token))
+    for cart in carts:
+        cart.close()
+    return who
+
+
+async def measure(port: int, pid: int, keys: dict[int, str], tokens: Tokens, count: int) -> list[tuple[str, Figures]]:
+    who = await shop(port, keys, tokens)
+    screen = Screen(port, keys[GOOD])
+    await screen.open()
+    rows: list[tuple[str, Figures]] = []
+    with attackers(who) as (orders, nowhere):
+        for kind in ("large answers, unread", "streams, unread"):  # warm up: what stays of the first time is no leak
+            await under(orders, kind, port, screen, 50, pid)
+        for kind in KINDS:
+            reference, before, _ = await under(orders, kind, nowhere, screen, count, pid)
+            during, most, after = await under(orders, kind, port, screen, count, pid)
+            rows.append((kind, (*reference, *during, before / 1024, most / 1024, after / 1024)))
+    return rows
+
+
+async def under(
+    orders: Connection, kind: str, port: int, screen: Screen, count: int, pid: int
+) -> tuple[tuple[float, float], int, int]:
+    """p50 and p99 under this attack, and KiB at its end and after it."""
+    orders.send((kind, port))
+    await asyncio.sleep(0.3)
+    times = await screen.triggers(count)
+    most = memory_kib(pid)
+    orders.send("stop")
+    await asyncio.to_thread(orders.recv)
+    await asyncio.sleep(LEFT_SECONDS)
+    return times, most, memory_kib(pid)
+
+
+def main() -> None:
+    count = min(int(sys.argv[1]) if len(sys.argv) > 1 else 200, BOUND)
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "bench.db"
+        keys = furnish(path, ATTACKERS + 1)
+        engine = engine_for(path)
+        tokens = Tokens(transact(engine, SystemClock(), read_or_make_signing_keys), SystemClock(), SystemClock().now)
+        engine.dispose()
+        port = free_port()
+        environment = {"DUCKYCART_DATABASE": f"sqlite:///{path}"}
+        with running(["-m", "duckycart", "serve", "--port", str(port)], port, **environment) as pid:
+            rows = asyncio.run(measure(port, pid, keys, tokens, count))
+    print(f"trigger to frame, ms, beside {ATTACKERS} attackers of a kind; {count} triggers each; memory, MiB")
+    print(f"{'':32}{'alone':>14}{'attacked':>16}{'ratio':>12}{'memory':>24}")
+    print(f"{'':32}{'p50':>7}{'p99':>7}{'p50':>8}{'p99':>8}{'p50':>6}{'p99':>6}{'before':>8}{'during':>8}{'after':>8}")
+    for kind, (p50, p99, then50, then99, before, most, after) in rows:
+        print(
+            f"{kind:32}{p50:7.1f}{p99:7.1f}{then50:8.1f}{then99:8.1f}{then50 / p50:6.1f}{then99 / p99:6.1f}"
+            f"{before:8.1f}{most:8.1f}{after:8.1f}"
+        )
+
+
+if __name__ == "__main__":
+    main()
