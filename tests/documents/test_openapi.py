@@ -161,7 +161,7 @@ async def open_every_door(shop: Shop) -> None:
 
 SOURCES = Path(duckycart.__file__).parent
 # What is refused on pages, at start, and at the shell.
-ELSEWHERE = {"pay_page.py", "address.py", "copy.py", "currency.py", "database.py"}
+ELSEWHERE = {"pay_page.py", "address.py", "copy.py", "currency.py", "damage.py", "database.py", "restore.py"}
 KINDS = {kind.__name__: kind.status for kind in errors.DuckyCartError.__subclasses__()}
 
 
