@@ -18,6 +18,8 @@ from tests.postgres import Postgres, some_postgres
 from tests.process.world import Served, serving
 from tests.world import PATIENCE, Shop, open_shop
 
+pytest_plugins = ["tests.watchdog"]
+
 # structlog's own defaults, but for tracebacks: it would draw those for seconds.
 structlog.configure(
     [*structlog.get_config()["processors"][:-1], structlog.dev.ConsoleRenderer(exception_formatter=plain_traceback)]

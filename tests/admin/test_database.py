@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from duckycart.store import migrate
 from tests.admin.conftest import Shell
 
 
@@ -49,6 +50,19 @@ def test_a_backup_that_fails_leaves_nothing_and_keeps_what_was(shell: Shell) -> 
         assert shell.fails("db", "backup", copy, "--force")
         assert copy.read_text() == "precious"
         assert set(os.listdir(shell.folder)) == before
+
+
+def test_a_file_that_came_while_it_was_copied_is_not_replaced(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    shell.run("carts", "add", "1")
+    copying = migrate.backup_sqlite
+
+    def slowly(source: Path, target: Path) -> None:
+        copying(source, target)
+        shell.file("copy.db", "precious")
+
+    monkeypatch.setattr(migrate, "backup_sqlite", slowly)
+    assert shell.json_error("db", "backup", "copy.db")["error"] == "file_exists"
+    assert (shell.folder / "copy.db").read_text() == "precious"
 
 
 def test_a_damaged_database_is_told(shell: Shell) -> None:

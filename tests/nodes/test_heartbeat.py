@@ -106,6 +106,21 @@ async def test_who_looked_away_gives_nobody_up(chain: Chain) -> None:
     assert await names(chain.a) == ["a"]
 
 
+async def test_who_was_given_up_before_its_first_beat_and_lives_is_not_given_up_again_at_once(
+    postgres_database: str, bus: str
+) -> None:
+    """Its row is made anew, with the same beats as the one that stood still."""
+    async with open_node(postgres_database, bus, "a") as a, open_node(postgres_database, bus, "b") as b:
+        for _ in range(round(DEAD_SECONDS / BEAT_SECONDS) + 1):
+            a.clock.move(BEAT_SECONDS)
+            await heartbeat(a)
+        assert await names(a) == ["a"]
+        await heartbeat(b)
+        a.clock.move(BEAT_SECONDS)
+        await heartbeat(a)
+        assert await names(a) == ["a", "b"]
+
+
 async def test_clocks_that_disagree_give_nobody_up(postgres_database: str, bus: str) -> None:
     async with open_node(postgres_database, bus, "a") as a, open_node(postgres_database, bus, "b") as b:
         b.clock.move(-3600)

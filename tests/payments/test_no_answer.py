@@ -147,3 +147,59 @@ async def test_what_others_take_with_the_same_account_does_not_wait_for_our_paym
     await lose_the_answer(shop, acquirer, shopper, session_id)
     answer = await acquirer.say(shop, "succeeded", ref="from-elsewhere", amount=MILK_PRICE + 1)
     assert (answer.status_code, answer.json()) == (200, {"outcome": "unknown_payment"})
+
+
+@pytest.mark.parametrize("lost", [NoAnswer("no answer within 10 s"), ConnectionResetError(), TimeoutError()], ids=repr)
+async def test_f37_no_answer_to_a_cancellation_is_no_cancellation(
+    shop: Shop,
+    acquirer: Acquirer,
+    shopper: dict[str, str],
+    session_id: int,
+    monkeypatch: pytest.MonkeyPatch,
+    lost: Exception,
+) -> None:
+    """The payment may be payable still in the shopper's old tab: another one beside it would be paid twice."""
+    await shop.create_payment(session_id, shopper)
+    shop.clock.move(shop.house.rules.payment_seconds + 1)
+
+    async def cancel(ref: str) -> None:
+        raise lost
+
+    with monkeypatch.context() as patch:
+        patch.setattr(acquirer, "cancel", cancel)
+        await shop.housekeeping()
+    assert await state(shop, session_id) == ["open"]
+    again = (await shop.create_payment(session_id, shopper)).json()
+    assert again["payment_id"] == 1
+    assert len(acquirer.payments) == 1
+    await shop.housekeeping()
+    assert (await state(shop, session_id), acquirer.payments[acquirer.ref]) == (["cancelled"], "cancelled")
+
+
+async def test_f37_a_payment_without_an_answer_that_expired_is_cancelled_and_never_opened(
+    shop: Shop, acquirer: Acquirer, shopper: dict[str, str], session_id: int
+) -> None:
+    await lose_the_answer(shop, acquirer, shopper, session_id)
+    shop.clock.move(shop.house.rules.payment_seconds + 1)
+    await shop.housekeeping()
+    assert acquirer.payments[acquirer.ref] == "cancelled"
+    assert await state(shop, session_id) == ["cancelled"]
+    assert "payment_created" not in await types(shop)
+
+
+async def test_f37_what_cannot_be_cancelled_now_keeps_its_name_and_is_cancelled_later(
+    shop: Shop, acquirer: Acquirer, shopper: dict[str, str], session_id: int
+) -> None:
+    """The session ended while the provider was asked, and the provider cannot cancel just now."""
+    acquirer.answering.clear()
+    creating = asyncio.create_task(shop.create_payment(session_id, shopper))
+    await until(lambda: "open" in acquirer.calls)
+    await end_by_force(shop, session_id)
+    acquirer.cancel_fails = True
+    acquirer.answering.set()
+    assert (await creating).status_code == 409
+    (row,) = await shop.payment_rows(session_id)
+    assert row.provider_ref == acquirer.ref
+    acquirer.cancel_fails = False
+    await shop.housekeeping()
+    assert acquirer.payments[acquirer.ref] == "cancelled"

@@ -13,7 +13,7 @@ from sqlalchemy.schema import CreateTable
 
 from duckycart.store import migrate
 from duckycart.store.migrate import NewerSchema, backup_sqlite, migrate_sqlite
-from duckycart.store.sqlite import engine_for, transact
+from duckycart.store.sqlite import begin_between_groups, engine_for, transact
 from duckycart.store.tables import metadata
 from tests.store.world import note, notes
 from tests.world import FakeClock
@@ -138,6 +138,26 @@ def test_a_migration_that_is_killed_half_way_never_happened(older: Path) -> None
     write_next()
     assert migrate_sqlite(older) is not None
     assert query(older, "SELECT detail FROM alarms") == [("migrated",)]
+
+
+def test_who_waited_for_another_s_migration_looks_again_and_leaves_it_alone(
+    older: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_next("op.execute(\"INSERT INTO alarms (at, kind, detail) VALUES (0, 'note', 'once')\")")
+    begin = begin_between_groups
+    waited: list[Path | None] = []
+
+    def somebody_was_quicker(driver: sqlite3.Connection) -> None:
+        monkeypatch.setattr(migrate, "begin_between_groups", begin)
+        waited.append(migrate_sqlite(older))
+        waited[0].rename(older.parent / "the other's copy") if waited[0] else None
+        begin(driver)
+
+    monkeypatch.setattr(migrate, "begin_between_groups", somebody_was_quicker)
+    assert migrate_sqlite(older) is None
+    assert len(waited) == 1
+    assert query(older, "SELECT count(*) FROM alarms") == [(2,)]
+    assert [found for found in older.parent.iterdir() if "before" in found.name] == []
 
 
 def test_a_newer_database_is_refused_with_a_sentence_and_left_alone(older: Path) -> None:
