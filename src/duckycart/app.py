@@ -37,7 +37,7 @@ from duckycart.api.plain import PlainForCarts
 from duckycart.api.tokens import Tokens
 from duckycart.channels.listeners import Channels
 from duckycart.channels.room import Room
-from duckycart.clock import MachineClock, SystemClock
+from duckycart.clock import Clock, SystemClock
 from duckycart.errors import DuckyCartError
 from duckycart.guards.places import Places, descriptors
 from duckycart.hardware.catchup import release_all
@@ -103,7 +103,7 @@ async def _keep_time(store: Store) -> None:
 
 @asynccontextmanager
 async def open_house(
-    settings: Settings, database: Database, machine: MachineClock, provider: ProviderFactory
+    settings: Settings, database: Database, machine: Clock, provider: ProviderFactory
 ) -> AsyncIterator["Running"]:
     """Everything of a running server but its sockets and timers; closed in the reverse order."""
     dispatch: Dispatch
@@ -202,7 +202,7 @@ async def open_house(
 
 
 def build_app(
-    settings: Settings, database: Database, clock: MachineClock | None = None, provider: ProviderFactory = sandbox
+    settings: Settings, database: Database, clock: Clock | None = None, provider: ProviderFactory = sandbox
 ) -> FastAPI:
     """The ASGI application. Its lifespan owns the database, the links and the timers."""
     machine = clock or SystemClock()

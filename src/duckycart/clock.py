@@ -8,7 +8,7 @@ outlast the process: that is the shop's steady clock (`store/steady.py`).
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")  # proc_sys_kernel(5)
 
@@ -21,7 +21,10 @@ class Clock(Protocol):
         """Seconds that only ever grow; for deadlines."""
 
 
+@runtime_checkable
 class MachineClock(Clock, Protocol):
+    """A clock that knows its machine, and so what passed between two processes."""
+
     boot_id: str | None  # which start of which machine this is; None where nobody knows
 
     def uptime(self) -> int:

@@ -75,6 +75,23 @@ def test_f51_where_nobody_knows_which_boot_it_is_nothing_is_made_up(engine: Engi
     assert begin(engine, machine).steady() == stood
 
 
+class Plain:
+    """All that a `Clock` must have."""
+
+    def __init__(self) -> None:
+        self._clock = FakeClock()
+        self.now, self.monotonic, self.move = self._clock.now, self._clock.monotonic, self._clock.move
+
+
+def test_f50_a_clock_that_knows_no_machine_is_good_for_its_process(engine: Engine) -> None:
+    clock = Plain()
+    steady = SteadyClock(clock)
+    began = transact(engine, clock, steady.keep)
+    clock.move(HOUR)
+    assert steady.steady() == began + HOUR * 1000
+    assert transact(engine, clock, lambda tx: tx.steady) == began
+
+
 def test_f50_a_machine_that_was_put_back_to_an_earlier_state_does_not_take_it_back(engine: Engine) -> None:
     machine = FakeClock()
     machine.move(HOUR)

@@ -13,7 +13,7 @@ import structlog
 from sqlalchemy import URL, Engine
 from sqlalchemy.exc import DBAPIError
 
-from duckycart.clock import MachineClock
+from duckycart.clock import Clock
 from duckycart.currency import Currency
 from duckycart.errors import BadRequest, Unavailable
 from duckycart.store import sqlite
@@ -37,7 +37,7 @@ class Database:
     """It is there and has the schema of this version."""
 
     name: str  # for people: without a password
-    open: Callable[[MachineClock, EffectsHandler], Store]
+    open: Callable[[Clock, EffectsHandler], Store]
     # Now and then, in a thread: keep the lock on it. Raises DatabaseInUse, Unavailable; None where nothing is needed.
     hold: Callable[[], None] | None
     release: Callable[[], None]  # when this server is done with it
@@ -136,7 +136,7 @@ def engine_for(place: Path | URL) -> Engine:
     return sqlite.engine_for(place)
 
 
-def transact(engine: Engine, clock: MachineClock, work: Callable[[Transaction], T]) -> T:
+def transact(engine: Engine, clock: Clock, work: Callable[[Transaction], T]) -> T:
     """One transaction by itself, beside servers that run."""
     if engine.dialect.name == "postgresql":
         from duckycart.store import postgres  # as above

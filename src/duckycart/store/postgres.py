@@ -17,7 +17,7 @@ from psycopg.abc import RV, PQGen
 from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from duckycart.clock import MachineClock
+from duckycart.clock import Clock
 from duckycart.store.engine import (
     DatabaseInUse,
     EffectsHandler,
@@ -124,7 +124,7 @@ def take_time(connection: Connection) -> None:
     driver.patience = PATIENT_SECONDS
 
 
-def transact(engine: Engine, clock: MachineClock, work: Callable[[Transaction], T]) -> T:
+def transact(engine: Engine, clock: Clock, work: Callable[[Transaction], T]) -> T:
     """One transaction by itself, for the administration from the shell. Raises Unavailable, `outcome_unknown`, when the
     connection was lost while it committed."""
     with engine.connect() as connection, connection.begin() as transaction:
@@ -182,7 +182,7 @@ class Tenancy:
 class PostgresStore(ThreadedStore):
     """Concurrent writer threads; two transitions of one cart wait for each other at its row."""
 
-    def __init__(self, url: URL, clock: MachineClock, on_effects: EffectsHandler) -> None:
+    def __init__(self, url: URL, clock: Clock, on_effects: EffectsHandler) -> None:
         super().__init__(engine_for(url), clock, on_effects, writers=WRITERS, readers=READERS)
         self._start()
 

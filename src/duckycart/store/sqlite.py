@@ -19,7 +19,7 @@ import structlog
 from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from duckycart.clock import MachineClock
+from duckycart.clock import Clock
 from duckycart.store.engine import DatabaseInUse, EffectsHandler, Job, Transaction, database_failed, storable, violated
 from duckycart.store.file import Place, make_private
 from duckycart.store.steady import SteadyClock
@@ -108,7 +108,7 @@ def driver_of(connection: Connection) -> sqlite3.Connection:
     return cast(sqlite3.Connection, connection.connection.driver_connection)
 
 
-def transact(engine: Engine, clock: MachineClock, work: Callable[[Transaction], T]) -> T:
+def transact(engine: Engine, clock: Clock, work: Callable[[Transaction], T]) -> T:
     """One transaction by itself, for the administration from the shell; waits up to PATIENT_SECONDS for a server."""
     with engine.connect() as connection:
         driver = driver_of(connection)
@@ -145,7 +145,7 @@ def begin_between_groups(driver: sqlite3.Connection) -> None:
 class SqliteStore(ThreadedStore):
     """One writer thread that commits in groups."""
 
-    def __init__(self, path: Path, clock: MachineClock, on_effects: EffectsHandler) -> None:
+    def __init__(self, path: Path, clock: Clock, on_effects: EffectsHandler) -> None:
         super().__init__(engine_for(path), clock, on_effects, writers=1, readers=READERS)
         self._writing = self._engine.connect()  # the writer thread's; opened here, where a failure is heard
         driver_of(self._writing).execute("SELECT count(*) FROM sqlite_schema")

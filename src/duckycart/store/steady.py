@@ -14,7 +14,7 @@ from typing import Final
 
 from sqlalchemy import Connection, insert, select, update
 
-from duckycart.clock import MachineClock
+from duckycart.clock import Clock, MachineClock
 from duckycart.store.engine import Transaction
 from duckycart.store.tables import steady_clock
 
@@ -22,11 +22,25 @@ _ROW: Final = select(steady_clock.c.ms, steady_clock.c.boot_id, steady_clock.c.b
 _LOCKED: Final = _ROW.with_for_update(skip_locked=True)  # nobody's beat may wait for a node that stands still
 
 
+class _OfOneProcess:
+    """A `MachineClock` of a clock that knows no machine."""
+
+    boot_id = None
+
+    def __init__(self, clock: Clock) -> None:
+        self.now = clock.now
+        self.monotonic = clock.monotonic
+
+    def uptime(self) -> int:
+        return round(self.monotonic() * 1000)
+
+
 class SteadyClock:
     """A `Clock` with a steady hand. Made for one process; may be read in every thread."""
 
-    def __init__(self, machine: MachineClock) -> None:
-        self._machine = machine
+    def __init__(self, clock: Clock) -> None:
+        """One that is no `MachineClock` is only good for what passes in this process."""
+        self._machine = clock if isinstance(clock, MachineClock) else _OfOneProcess(clock)
         self._lock = threading.Lock()
         self._stood: tuple[int, int] | None = None  # where it stood at which uptime; None before the row was read
 

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 import structlog
 from sqlalchemy import Connection, Engine
 
-from duckycart.clock import MachineClock
+from duckycart.clock import Clock
 from duckycart.errors import Unavailable
 from duckycart.store.engine import EffectsHandler, Job, Transaction, database_failed, outcome_unknown
 from duckycart.store.queue import Queue
@@ -30,9 +30,7 @@ class Silent(Exception):
 class ThreadedStore(ABC):
     """See `Store`. Made inside the event loop that it answers to, on a database that has its schema."""
 
-    def __init__(
-        self, engine: Engine, clock: MachineClock, on_effects: EffectsHandler, *, writers: int, readers: int
-    ) -> None:
+    def __init__(self, engine: Engine, clock: Clock, on_effects: EffectsHandler, *, writers: int, readers: int) -> None:
         self._loop = asyncio.get_running_loop()
         self.clock = SteadyClock(clock)
         self._on_effects = on_effects
