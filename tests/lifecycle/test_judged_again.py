@@ -138,8 +138,12 @@ async def test_f37_what_failed_meanwhile_is_not_opened(shop: Shop, state: str) -
 
 
 async def test_f37_what_is_opened_late_holds_no_later_session(shop: Shop) -> None:
+    """Not even while that one's own payment is being created, and its cart waits for one."""
     session_id, payment_id = await paying(shop, opened=False)
     later = await next_session(shop, session_id)
+    assert (await shop.add(later)).status_code == 200
+    rules = shop.house.rules
+    await shop.house.store.write(lambda tx: create_payment(tx, OPERATOR, later, "sandbox", None, rules))
     with pytest.raises(Conflict):
         await shop.house.store.write(lambda tx: open_payment(tx, payment_id, OpenedPayment("r", "u")))
     assert (await shop.session_row(later)).held_at is None
