@@ -161,7 +161,7 @@ async def switch(database: str) -> AsyncIterator[Callable[[str], None]]:
             connection.execute(text(f"ALTER DATABASE {name} SET default_transaction_read_only = {how}"))
             connection.execute(
                 text(
-                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    "SELECT pg_terminate_backend(pid, 20000) FROM pg_stat_activity"
                     " WHERE datname = current_database() AND pid <> pg_backend_pid()"
                 )
             )
