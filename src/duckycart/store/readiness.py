@@ -13,7 +13,7 @@ from duckycart.store.file import FileGone
 from duckycart.store.tables import idempotency_keys
 from duckycart.store.threads import Silent
 
-PROVEN_SECONDS: Final = 5.0  # how long a write that succeeded is proof enough, unless one fails
+PROVEN_SECONDS: Final = 1.0  # how long a write that succeeded is proof enough, unless one fails
 THOROUGH: Final = 65_536  # bytes that must find room after a failure: on a full disk a few still may
 
 FULL: Final = Unavailable(
