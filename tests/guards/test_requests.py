@@ -86,9 +86,10 @@ async def test_f45_whoever_does_not_read_is_dropped_and_what_it_took_is_given_ba
     (connection,) = shop.server.server_state.connections
     assert isinstance(connection, server.BoundedHttp)
     most = 0
-    while shop.server.server_state.connections:
-        most = max(most, connection.transport.get_write_buffer_size())
-        await asyncio.sleep(0)
+    async with asyncio.timeout(PATIENCE):
+        while shop.server.server_state.connections:
+            most = max(most, connection.transport.get_write_buffer_size())
+            await asyncio.sleep(0)
     assert asked(shop) < 1000
     assert most < 1_000_000
     await until(lambda: not shop.server.server_state.tasks)
