@@ -232,6 +232,7 @@ class BootsMachine(RuleBasedStateMachine):
         self.user_id = self.server.do(self._furnish())
         self.names = count(1)
         self.boot = self._new_boot()  # the one that lives
+        self.reads = self.is_heard = True
         self.wire: Wire | None = None  # its newest connection, as far as it knows
         self.numbers: dict[int, Boot] = {}  # by generation, as the server counts
         self.dead: list[Boot] = []
@@ -278,6 +279,7 @@ class BootsMachine(RuleBasedStateMachine):
     @rule()
     def connects(self) -> None:
         self.wire = self._claim(self.boot)
+        self._reads()
 
     @precondition(lambda self: self.dead)
     @rule(data=st.data())
@@ -301,31 +303,44 @@ class BootsMachine(RuleBasedStateMachine):
         self.server.act(self.wire.lost)
         self.wire = None
 
-    @precondition(lambda self: self.wire is not None and self.wire.down)
-    @rule(data=st.data())
-    def it_reads(self, data: st.DataObject) -> None:
-        assert self.wire is not None
-        for _ in range(data.draw(st.integers(1, len(self.wire.down)))):
-            if (payload := self.wire.read()) is not None:
+    @rule(reads=st.booleans(), is_heard=st.booleans())
+    def its_fortune_changes(self, reads: bool, is_heard: bool) -> None:
+        """Whether it reads what comes, and whether its pongs get through before they are late."""
+        self.reads, self.is_heard = reads, is_heard
+
+    def _reads(self) -> None:
+        while self.reads and self.wire is not None and self.wire.down:
+            payload = self.wire.read()
+            if payload is not None and self.is_heard:
+                self._arrives(self.wire, payload)
+            elif payload is not None:
                 self.pongs.append((self.wire, payload))
 
-    @precondition(lambda self: self.pongs)
-    @rule(data=st.data())
-    def a_pong_arrives(self, data: st.DataObject) -> None:
-        wire, payload = self.pongs.pop(data.draw(st.integers(0, len(self.pongs) - 1)))
+    def _arrives(self, wire: Wire, payload: bytes) -> None:
         if not wire.gone:
             self.server.act(lambda: wire.pong(payload))
 
+    @precondition(lambda self: self.pongs)
+    @rule(data=st.data())
+    def a_late_pong_arrives(self, data: st.DataObject) -> None:
+        self._arrives(*self.pongs.pop(data.draw(st.integers(0, len(self.pongs) - 1))))
+
     @precondition(lambda self: self.boot.session is not None)
-    @rule(names_boot=st.booleans(), kind=st.sampled_from(sorted(CALLS)))
-    def it_calls(self, names_boot: bool, kind: str) -> None:
+    @rule(names_boot=st.booleans(), kind=st.sampled_from(sorted(CALLS)), late=st.booleans())
+    def it_calls(self, names_boot: bool, kind: str, late: bool) -> None:
         assert self.boot.session is not None
-        self.calls.append(Call(self.boot, self.boot.session, names_boot, kind))
+        call = Call(self.boot, self.boot.session, names_boot, kind)
+        if late:
+            self.calls.append(call)
+        else:
+            self._ask(call)
 
     @precondition(lambda self: self.calls)
     @rule(data=st.data())
-    def a_call_arrives(self, data: st.DataObject) -> None:
-        call = self.calls.pop(data.draw(st.integers(0, len(self.calls) - 1)))
+    def a_late_call_arrives(self, data: st.DataObject) -> None:
+        self._ask(self.calls.pop(data.draw(st.integers(0, len(self.calls) - 1))))
+
+    def _ask(self, call: Call) -> None:
         method, path, body = CALLS[call.kind]
         headers = {"X-API-Key": self.server.shop.keys[self.cart_id]}
         if call.names_boot:
@@ -344,6 +359,7 @@ class BootsMachine(RuleBasedStateMachine):
     @rule()
     def a_qr_is_asked_for(self) -> None:
         self.server.transact(lambda tx: get_qr(tx, self.cart_id, self.server.house.rules))
+        self._reads()
 
     @precondition(lambda self: self.session is None)
     @rule()
@@ -356,6 +372,7 @@ class BootsMachine(RuleBasedStateMachine):
             return create_session(tx, self.cart_id, qr.round, qr.expires_at, self.user_id, rules).session.id
 
         self.session = self.server.transact(scan)
+        self._reads()
 
     @precondition(lambda self: self.session is not None)
     @rule()
@@ -366,6 +383,7 @@ class BootsMachine(RuleBasedStateMachine):
         if not any(kind == PAYMENT and session == session_id for _, kind, session, *_ in self._rows()):
             self.server.transact(lambda tx: add_item(tx, ByCart(self.cart_id), session_id, MILK, None, house.rules))
             self.server.do(house.checkout.create(ByShopper(self.user_id), session_id, None))
+            self._reads()
 
     @precondition(lambda self: self.session is not None)
     @rule()
@@ -374,6 +392,7 @@ class BootsMachine(RuleBasedStateMachine):
         assert session_id is not None
         self.server.transact(lambda tx: force_end(tx, ByOperator(None), session_id, self.server.house.rules))
         self.session = None
+        self._reads()
 
     @rule()
     def time_passes(self) -> None:
@@ -381,6 +400,7 @@ class BootsMachine(RuleBasedStateMachine):
         self.server.clock.move(KEPT_SECONDS + 1)
         self.server.house.dispatch._lately.forget_old()
         self.server.do(self.server.running.sweep())
+        self._reads()
 
     # What holds
 
