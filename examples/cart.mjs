@@ -2,12 +2,14 @@
 //
 //     DUCKYCART_KEY=… node cart.mjs 1 ws://127.0.0.1:8000
 //
-// In a page:  <script type="module">import { run } from "./cart.mjs"; run(1, "wss://…", "the key")</script>
+// A barcode reader is a keyboard: a barcode on standard input puts one unit in, with a minus before it one is taken out.
+// In a page:  <script type="module">import { run } from "./cart.mjs"; const scan = run(1, "wss://…", "the key")</script>
 
 const FIRST = 500, LONGEST = 60_000; // ms; the wait before a new try is drawn below a limit that doubles
 const STEADY = 10_000; // ms a connection must have lasted for that limit to start again
 const TAKEN_OVER = 4409; // somebody else connects as this cart: do not fight for it
 const ALIVE = 20_000; // ms
+const ANSWER = 10_000; // ms for a call
 
 // Where the cart stands. Your display, scanner and lock go where it logs.
 class Cart {
@@ -37,9 +39,32 @@ class Cart {
   }
 }
 
+// One unit in, or with a minus one out; what the server says. Asks again until there is an answer.
+//
+// When a connection dies nobody knows whether the call was done, and browsers repeat it unasked. The key tells the server
+// that it is the same call: however often it comes, it is done once.
+async function changeBasket(server, headers, session, barcode) {
+  const [method, path] = barcode.startsWith("-") ? ["DELETE", "remove"] : ["POST", "add"];
+  const once = { ...headers, "Content-Type": "application/json", "Idempotency-Key": random() };
+  const body = `{"sessionID": ${session}, "barcode": ${barcode.replace("-", "")}}`; // more digits than a number holds
+  for (;;) {
+    try {
+      const signal = AbortSignal.timeout(ANSWER);
+      const answer = await fetch(`http${server.slice(2)}/cart-items/${path}`, { method, headers: once, body, signal });
+      const said = await answer.json();
+      if (answer.ok) return `${path} ${barcode}: ${("item" in said ? said.item : said)?.quantity ?? 0} in the basket`;
+      if (answer.status < 500 && answer.status !== 429) return `${path} ${barcode}: ${said.detail}`;
+    } catch { /* it may have been done */ }
+    await new Promise((done) => setTimeout(done, Math.random() * 2 * FIRST));
+  }
+}
+
+const random = () => Math.random().toString(36).slice(2);
+
+// Returns what to call with each barcode that is scanned.
 export function run(cartId, server, key) {
   const cart = new Cart(); // is as old as the boot id: whoever keeps the one over a reboot keeps the other
-  const boot = Math.random().toString(36).slice(2);
+  const boot = random();
   // In the URL, because a browser lets nobody set headers here.
   const url = `${server}/ws/hardware/${cartId}?key=${encodeURIComponent(key)}&boot=${boot}`;
   let limit = FIRST;
@@ -82,8 +107,15 @@ export function run(cartId, server, key) {
   }
 
   connect();
+  const headers = { Authorization: `Bearer ${key}`, "Cart-Boot-Id": boot }; // which CORS lets a page of another origin send
+  return async (barcode) => {
+    if (cart.session === null || !/^-?[0-9]+$/.test(barcode)) return;
+    console.log(await changeBasket(server, headers, cart.session, barcode));
+  };
 }
 
 if (globalThis.process?.argv[1]?.endsWith("cart.mjs")) {
-  run(process.argv[2], process.argv[3], process.env.DUCKYCART_KEY);
+  const scan = run(process.argv[2], process.argv[3], process.env.DUCKYCART_KEY);
+  const { createInterface } = await import("node:readline");
+  for await (const line of createInterface({ input: process.stdin })) await scan(line.trim());
 }

@@ -1,6 +1,8 @@
 """The smallest honest cart in Python 3.11 or newer. `pip install websockets`, and then:
 
 DUCKYCART_KEY=… python cart.py 1 ws://127.0.0.1:8000
+
+A barcode reader is a keyboard: a barcode on standard input puts one unit in, with a minus before it one is taken out.
 """
 
 import asyncio
@@ -9,13 +11,17 @@ import os
 import random
 import secrets
 import sys
+import threading
 import time
 from contextlib import suppress
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
 FIRST, LONGEST = 0.5, 60.0  # seconds; the wait before a new try is drawn below a limit that doubles
+ANSWER = 10.0  # seconds for a call
 STEADY = 10.0  # seconds a connection must have lasted for that limit to start again
 TAKEN_OVER = 4409  # somebody else connects as this cart: do not fight for it
 
@@ -60,9 +66,40 @@ async def one_connection(url: str, headers: dict[str, str], cart: Cart) -> int |
     return socket.close_code
 
 
+def change_basket(server: str, headers: dict[str, str], session: int, barcode: str) -> str:
+    """One unit in, or with a minus one out; what the server says. Asks again until there is an answer.
+
+    When a connection dies nobody knows whether the call was done, and some libraries repeat it unasked. The key tells
+    the server that it is the same call: however often it comes, it is done once.
+    """
+    method, path = ("DELETE", "remove") if barcode.startswith("-") else ("POST", "add")
+    body = json.dumps({"sessionID": session, "barcode": int(barcode.lstrip("-"))}).encode()
+    once = {**headers, "Content-Type": "application/json", "Idempotency-Key": secrets.token_hex(8)}
+    request = Request(f"http{server.removeprefix('ws')}/cart-items/{path}", body, once, method=method)
+    while True:
+        try:
+            with urlopen(request, timeout=ANSWER) as answer:
+                item = json.load(answer)
+            return f"{path} {barcode}: {(item.get('item', item) or {'quantity': 0})['quantity']} in the basket"
+        except HTTPError as error:
+            if error.code < 500 and error.code != 429:
+                return f"{path} {barcode}: {json.load(error)['detail']}"
+        except OSError:
+            pass  # it may have been done
+        time.sleep(random.uniform(0, 2 * FIRST))
+
+
+def scan(server: str, headers: dict[str, str], cart: Cart) -> None:
+    """In a thread of its own, so that slow calls keep nobody from answering pings."""
+    for line in sys.stdin:
+        if cart.session is not None and line.strip().lstrip("-").isdecimal():
+            say(change_basket(server, headers, cart.session, line.strip()))
+
+
 async def main(cart_id: str, server: str, key: str) -> None:
     cart = Cart()  # is as old as the boot id: whoever keeps the one over a reboot keeps the other
     headers = {"X-API-Key": key, "Cart-Boot-Id": secrets.token_hex(8)}
+    threading.Thread(target=scan, args=(server, headers, cart), daemon=True).start()
     limit = FIRST
     while True:
         began = time.monotonic()

@@ -12,14 +12,18 @@ from tests.world import Shop
 
 @pytest.fixture(params=["cart.py", "cart.mjs", "cart_micropython.py"])
 def command(request: pytest.FixtureRequest) -> list[str]:
+    return started_by(request.param)
+
+
+def started_by(example: str) -> list[str]:
     """What starts the example. Where its language is missing the test is skipped aloud; in CI, where it can be
     installed, it fails."""
     try:
-        return command_of(request.param)
+        return command_of(example)
     except NotHere as reason:
         if os.environ.get("CI") == "true" and platform.machine() == "x86_64":
             pytest.fail(str(reason))
-        pytest.skip(f"examples/{request.param} was NOT tested: {reason}")
+        pytest.skip(f"examples/{example} was NOT tested: {reason}")
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
+from asyncio.subprocess import PIPE, STDOUT, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -50,6 +50,7 @@ class Network:
     def __init__(self) -> None:
         self.port = 0  # the cart connects here
         self.loses_answers = False  # what the cart sends arrives nowhere
+        self.cuts_calls = 0  # so many answers to calls are lost, each with its connection
         self.down = b""  # all that the server has sent to the cart
         self._server_port = 0
         self._listening: asyncio.Server | None = None  # None: nobody is there
@@ -94,6 +95,10 @@ class Network:
     async def _downwards(self, server: asyncio.StreamReader, cart: asyncio.StreamWriter) -> None:
         with suppress(OSError):
             while data := await server.read(65536):
+                if self.cuts_calls and data.startswith(b"HTTP/1.1 200"):
+                    self.cuts_calls -= 1
+                    cart.transport.abort()
+                    return
                 self.down += data
                 cart.write(data)
         cart.close()
@@ -146,6 +151,11 @@ class Example:
         assert line, "the example ended"
         return line
 
+    def scans(self, barcode: str) -> None:
+        """What a barcode reader types into it."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{barcode}\n".encode())
+
     async def end(self) -> list[str]:
         """Kill it; the lines that nobody has asked for."""
         with suppress(ProcessLookupError):
@@ -174,7 +184,7 @@ async def running(
         str(cart_id),
         f"{scheme}://127.0.0.1:{port}",
         env={"PATH": os.environ.get("PATH", os.defpath), "DUCKYCART_KEY": key, **(environment or {})},
-        stdin=DEVNULL,
+        stdin=PIPE,
         stdout=PIPE,
         stderr=STDOUT,
         start_new_session=True,

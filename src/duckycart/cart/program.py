@@ -80,13 +80,14 @@ class CartProgram:
         self._ask_for_qr = ask_for_qr
         self._clock = clock or SystemClock()
         self._sleep = sleep
-        self._credential = {} if key is None else {"X-API-Key": key}
-        self._boot_id = secrets.token_hex(16)  # a new one tells the server that this cart's memory is gone
+        # A new boot id tells the server that this cart's memory is gone; on calls, whose calls they are.
+        self._headers = {} if key is None else {"X-API-Key": key}
+        self._headers["Cart-Boot-Id"] = secrets.token_hex(16)
         # One context for both, so that what the store's SSL_CERT_FILE trusts holds for socket and HTTP.
         self._tls = ssl.create_default_context() if self._base.scheme == "https" else None
         self._http = httpx2.AsyncClient(
             base_url=self._base,
-            headers={"Accept": "application/json", **self._credential},
+            headers={"Accept": "application/json", **self._headers},
             verify=self._tls or True,
             timeout=_ANSWER,
             trust_env=False,  # no proxy, as for the socket
@@ -117,7 +118,7 @@ class CartProgram:
         try:
             connection = await _Connect(
                 self._socket_url,
-                additional_headers={**self._credential, "Cart-Boot-Id": self._boot_id},
+                additional_headers=self._headers,
                 ssl=self._tls,
                 proxy=None,
                 compression=None,  # it would cost both ends more memory than the commands have bytes

@@ -98,12 +98,15 @@ export class Problem extends Error {
     this.after = Number(headers.get("Retry-After"));
   }
 }
+const onceKey = () => crypto.getRandomValues(new Uint32Array(4)).join("-");
 export async function call(method, path, { access, json, form, headers, signal } = {}) {
   const answer = await fetch(root + path, {
     method,
     headers: {
       ...(access && { Authorization: `Bearer ${access}` }),
       ...(json && { "Content-Type": "application/json" }),
+      // A browser repeats a call by itself when a kept connection dies, and nobody knows whether it was done.
+      ...(method !== "GET" && { "Idempotency-Key": onceKey() }),
       ...headers,
     },
     body: json ? JSON.stringify(json) : form && new URLSearchParams(form),
