@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
 import httpx2
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from sqlalchemy import Connection, select
 
 from duckycart.app import build_app, open_house, sandbox
-from duckycart.clock import MachineClock
+from duckycart.clock import Clock
 from duckycart.hardware.ending import Ended, Ending
 from duckycart.hardware.lately import KEPT_SECONDS
 from duckycart.hardware.link import Close, Link, NeedRows, Outputs, Ping, Read, Send
@@ -49,10 +50,14 @@ CALLS: Final[dict[str, tuple[str, str, Callable[[int], dict[str, Any]] | None]]]
 }
 
 
+LUCK = WELL, UNHEARD, DEAF = "reads, and is heard", "reads, but its pongs are late", "does not read"
+
+
 class OneThread:
     """A store whose transactions are done when they are handed over."""
 
-    def __init__(self, machine: MachineClock, on_effects: EffectsHandler) -> None:
+    def __init__(self, machine: Clock, on_effects: EffectsHandler) -> None:
+        self.failures = 0
         self.clock = SteadyClock(machine)
         self._on_effects = on_effects
         self._connection = engine_for(Path(":memory:")).connect()
@@ -232,7 +237,6 @@ class BootsMachine(RuleBasedStateMachine):
         self.user_id = self.server.do(self._furnish())
         self.names = count(1)
         self.boot = self._new_boot()  # the one that lives
-        self.reads = self.is_heard = True
         self.wire: Wire | None = None  # its newest connection, as far as it knows
         self.numbers: dict[int, Boot] = {}  # by generation, as the server counts
         self.dead: list[Boot] = []
@@ -267,19 +271,28 @@ class BootsMachine(RuleBasedStateMachine):
         if (payload := wire.read()) is not None:
             self.server.act(lambda: wire.pong(payload))
 
+    @initialize(luck=st.sampled_from(LUCK), somebody_shops=st.booleans())
+    def it_begins(self, luck: str, somebody_shops: bool) -> None:
+        self.connects(luck)
+        if somebody_shops:
+            self.a_session_starts(luck)
+
     # The cart, and what is on its way
 
     @rule()
     def reboots(self) -> None:
+        """Its last call is still on its way, and that of a fielded cart names no boot."""
+        if self.boot.session is not None:
+            self.calls.append(Call(self.boot, self.boot.session, names_boot=False, kind="good"))
         self.dead.append(self.boot)
         if self.wire is not None:
             self.late.append(self.wire)
         self.boot, self.wire = self._new_boot(), None
 
-    @rule()
-    def connects(self) -> None:
+    @rule(luck=st.sampled_from(LUCK))
+    def connects(self, luck: str) -> None:
         self.wire = self._claim(self.boot)
-        self._reads()
+        self._reads(luck)
 
     @precondition(lambda self: self.dead)
     @rule(data=st.data())
@@ -303,15 +316,10 @@ class BootsMachine(RuleBasedStateMachine):
         self.server.act(self.wire.lost)
         self.wire = None
 
-    @rule(reads=st.booleans(), is_heard=st.booleans())
-    def its_fortune_changes(self, reads: bool, is_heard: bool) -> None:
-        """Whether it reads what comes, and whether its pongs get through before they are late."""
-        self.reads, self.is_heard = reads, is_heard
-
-    def _reads(self) -> None:
-        while self.reads and self.wire is not None and self.wire.down:
+    def _reads(self, luck: str) -> None:
+        while luck != DEAF and self.wire is not None and self.wire.down:
             payload = self.wire.read()
-            if payload is not None and self.is_heard:
+            if payload is not None and luck == WELL:
                 self._arrives(self.wire, payload)
             elif payload is not None:
                 self.pongs.append((self.wire, payload))
@@ -356,14 +364,14 @@ class BootsMachine(RuleBasedStateMachine):
     # The shop
 
     @precondition(lambda self: self.session is None)
-    @rule()
-    def a_qr_is_asked_for(self) -> None:
+    @rule(luck=st.sampled_from(LUCK))
+    def a_qr_is_asked_for(self, luck: str) -> None:
         self.server.transact(lambda tx: get_qr(tx, self.cart_id, self.server.house.rules))
-        self._reads()
+        self._reads(luck)
 
     @precondition(lambda self: self.session is None)
-    @rule()
-    def a_session_starts(self) -> None:
+    @rule(luck=st.sampled_from(LUCK))
+    def a_session_starts(self, luck: str) -> None:
         rules = self.server.house.rules
         self.told = {self.numbers[row.boot_generation] for row in [self._cart()] if row.link_node is not None}
 
@@ -372,35 +380,35 @@ class BootsMachine(RuleBasedStateMachine):
             return create_session(tx, self.cart_id, qr.round, qr.expires_at, self.user_id, rules).session.id
 
         self.session = self.server.transact(scan)
-        self._reads()
+        self._reads(luck)
 
     @precondition(lambda self: self.session is not None)
-    @rule()
-    def a_payment_is_created(self) -> None:
+    @rule(luck=st.sampled_from(LUCK))
+    def a_payment_is_created(self, luck: str) -> None:
         session_id = self.session
         assert session_id is not None
         house = self.server.house
         if not any(kind == PAYMENT and session == session_id for _, kind, session, *_ in self._rows()):
             self.server.transact(lambda tx: add_item(tx, ByCart(self.cart_id), session_id, MILK, None, house.rules))
             self.server.do(house.checkout.create(ByShopper(self.user_id), session_id, None))
-            self._reads()
+            self._reads(luck)
 
     @precondition(lambda self: self.session is not None)
-    @rule()
-    def the_session_ends(self) -> None:
+    @rule(luck=st.sampled_from(LUCK))
+    def the_session_ends(self, luck: str) -> None:
         session_id = self.session
         assert session_id is not None
         self.server.transact(lambda tx: force_end(tx, ByOperator(None), session_id, self.server.house.rules))
         self.session = None
-        self._reads()
+        self._reads(luck)
 
-    @rule()
-    def time_passes(self) -> None:
+    @rule(luck=st.sampled_from(LUCK))
+    def time_passes(self, luck: str) -> None:
         """So much that nobody remembers what is not in the rows."""
         self.server.clock.move(KEPT_SECONDS + 1)
         self.server.house.dispatch._lately.forget_old()
         self.server.do(self.server.running.sweep())
-        self._reads()
+        self._reads(luck)
 
     # What holds
 
@@ -435,9 +443,10 @@ class BootsMachine(RuleBasedStateMachine):
 
 
 START, PAYMENT = CommandType.SESSION_STARTED.value, CommandType.PAYMENT_CREATED.value
-BootsMachine.TestCase.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
+BootsMachine.TestCase.settings = settings(max_examples=120, stateful_step_count=40, deadline=None)
 
 
+@pytest.mark.timeout(600)  # it waits for nothing, but it has much to do
 class TestBoots(BootsMachine.TestCase):  # type: ignore[misc, valid-type]
     @classmethod
     def tearDownClass(cls) -> None:
