@@ -137,6 +137,7 @@ async def test_deviations_from_the_protocol_are_said_aloud(served: Served) -> No
 @pytest.mark.parametrize(("log_format", "is_json"), [("auto", True), ("json", True), ("text", False)])
 async def test_a_pipe_gets_json_unless_it_is_told_otherwise(served: Served, log_format: str, is_json: bool) -> None:
     await served.start(DUCKYCART_LOG_FORMAT=log_format)
+    await until(lambda: "\n" in served.log.read_text())  # a thread writes it
     first = served.log.read_text().splitlines()[0]
     assert "starting" in first
     assert first.startswith("{") == is_json
