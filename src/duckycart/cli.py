@@ -13,7 +13,7 @@ import typer
 from pydantic import ValidationError
 
 from duckycart import environment, logs
-from duckycart.admin import carts, database, products, sessions, users
+from duckycart.admin import carts, database, feedback, products, sessions, users
 from duckycart.admin.nodes import nodes
 from duckycart.cart.command import cart
 from duckycart.outlet import stand_in, terminate
@@ -183,6 +183,7 @@ app.add_typer(products.app, name="products")
 app.add_typer(users.app, name="users")
 app.add_typer(sessions.app, name="sessions")
 app.add_typer(sessions.alarms_app, name="alarms")
+app.add_typer(feedback.app, name="feedback")
 app.add_typer(database.app, name="db")
 
 

@@ -7,6 +7,7 @@
     ├── NotFound            404  not there, or not yours to know of
     ├── Conflict            409  understood, allowed, but not in this state
     ├── Gone                410  it was valid once
+    ├── Invalid             422  the body cannot be read, and why
     ├── Mismatch            422  the same Idempotency-Key for another request
     ├── TooManyRequests     429  come back later
     ├── ProviderFailed      502  the payment provider did not do it; nothing was sent
@@ -53,6 +54,10 @@ class Conflict(DuckyCartError):
 
 class Gone(DuckyCartError):
     status = 410
+
+
+class Invalid(DuckyCartError):
+    status = 422
 
 
 class Mismatch(DuckyCartError):

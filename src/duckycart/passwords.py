@@ -7,12 +7,14 @@ from typing import Final
 
 from pwdlib import PasswordHash
 
+from duckycart import names
+
 _argon2: Final = PasswordHash.recommended()
 
 
 def hash_password(password: str) -> str:
-    """Takes tens of milliseconds on purpose."""
-    return _argon2.hash(password)
+    """Takes tens of milliseconds on purpose. The same of a password in whatever Unicode form it is typed."""
+    return _argon2.hash(names.password(password))
 
 
 @cache
@@ -31,11 +33,16 @@ class Passwords:
         return await asyncio.get_running_loop().run_in_executor(self._threads, hash_password, password)
 
     async def check(self, password: str, password_hash: str | None) -> bool:
-        """Whether it is the password; `None` (no such user, or one without a password) takes as long and is False."""
+        """Whether it is the password; `None` (no such user, or one without a password) takes as long and is False.
+
+        It may have been kept in another Unicode form, before there was one for all: each is tried, whatever comes of
+        the others, so that the time says nothing.
+        """
+        kept = password_hash or _nobody()
         right = await asyncio.get_running_loop().run_in_executor(
-            self._threads, lambda: _argon2.verify(password, password_hash or _nobody())
+            self._threads, lambda: [_argon2.verify(form, kept) for form in names.password_forms(password)]
         )
-        return right and password_hash is not None
+        return any(right) and password_hash is not None
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)

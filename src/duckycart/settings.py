@@ -71,6 +71,7 @@ class Settings(BaseSettings):
     # The shop
     currency: str | None = None  # ISO 4217; the database's own, or EGP for a new one
     currency_digits: int | None = None  # follow from the currency; who gives them is told when they are others
+    feedback_items: Words = ()  # CATEGORY:LABEL, what fielded screens let a shopper tick after a payment
     offline_carts: OfflineCarts = OfflineCarts.REFUSE  # whether a cart away for over 60 s may start a session
     qr_seconds: int = Field(300, ge=10, le=86_400)  # long enough to find the app, short enough to be on the screen
     idle_seconds: int = Field(900, ge=60)  # a shopper who walked off

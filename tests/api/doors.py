@@ -76,6 +76,10 @@ def _screen_key(session: Session, qr: str) -> dict[str, Any]:
     return {"key": screen_key(1)}
 
 
+def _feedback(session: Session, qr: str) -> dict[str, Any]:
+    return {"session_id": session.id, "satisfaction": "great"}
+
+
 DOORS = [
     Door("GET", "/customer-session/qr/{cart_id}", "cart"),
     Door("GET", "/customer-session/cart/{cart_id}", "cart"),
@@ -100,6 +104,12 @@ DOORS = [
     Door("POST", "/payment/create-payment/{session_id}", "both"),
     Door("GET", "/payment/get-payment/{session_id}", "both"),
     Door("POST", "/payment/webhook/{provider}", "nobody"),
+    Door("GET", "/feedback/items", "nobody"),
+    Door("POST", "/feedback/", "both", _feedback),
+    Door("GET", "/feedback/session/{session_id}", "both"),
+    Door("GET", "/layout/map", "nobody"),
+    Door("GET", "/promotions/", "nobody"),
+    Door("GET", "/checklists/pinned", "nobody"),
     Door("GET", "/healthz", "nobody"),
     Door("GET", "/readyz", "nobody"),
 ]

@@ -18,6 +18,7 @@ from duckycart.store.tables import (
     carts,
     commands,
     connections,
+    feedback,
     fraud_warnings,
     idempotency_keys,
     metadata,
@@ -59,6 +60,7 @@ ROWS: dict[Table, dict[str, Any]] = {
     analytics: {"session_id": 1, "cart_id": 1, "user_id": 1, "started_at": 0, "ended_at": 0, "end_reason": "paid",
                 "units": 0, "total": 0, "paid": 0, "currency": "EGP"},
     alarms: {"id": 1, "at": 0, "kind": "", "detail": ""},
+    feedback: {"id": 1, "session_id": 1, "satisfaction": "5", "selected_item_ids": "[]", "created_at": 0},
     fraud_warnings: {"id": 1, "session_id": 1, "type_of_warning": "", "held": False, "created_at": 0},
     session_locations: {"session_id": 1, "aisle_id": 1, "created_at": 0, "updated_at": 0},
     idempotency_keys: {"scope": "s", "key": "k", "fingerprint": b"", "result": "", "created_at": 0},
@@ -136,6 +138,7 @@ REFUSED = [
         (connections, "an unknown cart's", {"cart_id": 404}),
         (refusals, "one reason twice", {}),
         (refusals, "an unknown cart's", {"cart_id": 404}),
+        (feedback, "twice of a session", {"id": 2}),
         (shop_currency, "a second currency", {"id": 2}),
     ]
 ]  # fmt: skip

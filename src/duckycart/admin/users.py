@@ -8,6 +8,7 @@ import typer
 
 from duckycart.admin.shell import DEFAULT_DATABASE, DatabaseOption, JsonOption, Shell, quoted
 from duckycart.errors import BadRequest
+from duckycart.names import account_name
 
 PASSWORD: Final = range(10, 201)  # characters; signing in takes no longer ones
 
@@ -67,7 +68,7 @@ def add(
 
 
 def _email(given: str) -> str:
-    email = given.strip().lower()
+    email = account_name(given)
     if len(email) > 254 or not email.isprintable() or _EMAIL.fullmatch(email) is None:
         raise BadRequest("bad_email", f"{quoted(given)} is no e-mail address; give one like ann@example.com.")
     return email

@@ -1,11 +1,12 @@
 """Accounts: sign up, sign in, go on as a guest."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Form, Request
 from pydantic import BaseModel, Field
 
-from duckycart.api.inputs import ONE_LINE
+from duckycart.api.bodies import BodyRoute
+from duckycart.api.inputs import NAME, ONE_LINE, PASSWORD, USER_NAME
 from duckycart.api.openapi import ONCE
 from duckycart.api.refusals import (
     ACCOUNT_TAKEN,
@@ -24,15 +25,16 @@ from duckycart.api.who import HouseOf, address
 from duckycart.api.writes import write
 from duckycart.errors import Forbidden, Unauthenticated
 from duckycart.lifecycle.accounts import User, begin_guest, find_account, sign_up
+from duckycart.names import EMAIL
 
-router = APIRouter(prefix="/auth", tags=["shoppers"])
+router = APIRouter(prefix="/auth", tags=["shoppers"], route_class=BodyRoute)
 
 
 class SignUp(BaseModel):
-    email: str = Field(max_length=254, pattern=r"^[^@\s\x00-\x1f]+@[^@\s\x00-\x1f]+\.[^@\s\x00-\x1f]+$")
-    password: str = Field(min_length=8, max_length=200)
+    email: Annotated[str, Field(max_length=254, pattern=EMAIL), NAME]
+    password: Annotated[str, Field(min_length=8, max_length=200), PASSWORD]
     full_name: str = Field(min_length=1, max_length=120, pattern=ONE_LINE)
-    username: str | None = Field(None, min_length=3, max_length=80, pattern=r"^[\w.-]+$")
+    username: Annotated[str, Field(min_length=3, max_length=80, pattern=USER_NAME), NAME] | None = None
     mobile_number: str | None = Field(None, max_length=32, pattern=ONE_LINE)
 
 
@@ -56,6 +58,21 @@ class SignedIn(Answer):
     access_token: str
     token_type: Literal["bearer"] = "bearer"  # noqa: S105 - no secret
     user: UserBrief
+
+
+_LOGIN_AS_JSON: Final[dict[str, Any]] = {
+    "requestBody": {
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["username", "password"],
+                    "properties": {"username": {"type": "string"}, "password": {"type": "string"}},
+                }
+            }
+        }
+    }
+}
 
 
 @router.post("/signup", openapi_extra=ONCE)
@@ -88,17 +105,17 @@ async def signup(request: Request, house: HouseOf, form: SignUp) -> UserView:
     )
 
 
-@router.post("/login")
+@router.post("/login", openapi_extra=_LOGIN_AS_JSON)
 @refuses(WRONG_LOGIN, USER_INACTIVE, TOO_MANY)
 async def login(
     request: Request,
     house: HouseOf,
-    username: Annotated[str, Form(max_length=254)],
-    password: Annotated[str, Form(max_length=200)],
+    username: Annotated[str, Form(max_length=254, pattern=ONE_LINE), NAME],
+    password: Annotated[str, Form(max_length=1000)],  # of 200 characters, in whatever form they are typed
 ) -> SignedIn:
     """Sign in with e-mail or user name. An unknown one takes as long as a wrong password, and is told the same."""
     house.addresses.take(address(request))
-    house.sign_ins.take(username.lower())
+    house.sign_ins.take(username)
     account = await house.store.read(lambda connection: find_account(connection, username))
     if not await house.passwords.check(password, account[1] if account else None) or account is None:
         raise Unauthenticated("wrong_login", "Wrong e-mail, user name or password.")

@@ -57,7 +57,7 @@ async def qr(request: Request, house: HouseOf, caller: TheScreen, cart_id: Id) -
     queued = await house.store.write(lambda tx: get_qr(tx, cart_id, house.rules, even_in_use=legacy))
     token = house.tokens.qr(QrToken(queued.cart_id, queued.round, queued.expires_at))
     url = f"{house.settings.url}/s/{token}"
-    response = picture(request, url) or JSONResponse(token)
+    response = await picture(request, url) or JSONResponse(token)
     response.headers["Cache-Control"] = "no-store"
     response.headers["Link"] = f'<{url}>; rel="alternate"'
     response.headers["Vary"] = "Accept"

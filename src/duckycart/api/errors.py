@@ -11,8 +11,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from duckycart.api.methods import allowed
+from duckycart.api.sentences import field_of, problem_of, sentence_of
 from duckycart.api.who import who
-from duckycart.errors import DuckyCartError
+from duckycart.errors import DuckyCartError, Invalid
 
 log = structlog.get_logger()
 
@@ -45,7 +46,7 @@ _HTTP: Final[dict[int, tuple[str, str | None]]] = {
     413: ("body_too_large", None),
 }
 
-INVALID_JSON: Final = (422, "invalid_json", "The body is not valid JSON.")
+INVALID_JSON: Final = (422, "invalid_json", "The body is not valid JSON: it ends too early (line 1, column 2).")
 INTERNAL_ERROR: Final = (500, "internal_error", "Something went wrong here; nobody's fault but ours.")
 
 
@@ -86,6 +87,8 @@ def _let_go(error: Exception) -> None:
 
 async def _ours(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, DuckyCartError)
+    if isinstance(error, Invalid):
+        await _ask_who(request)
     headers = {}
     if error.retry_after is not None:
         headers["Retry-After"] = str(error.retry_after)
@@ -106,15 +109,9 @@ async def _invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     await _ask_who(request)
     _let_go(error)
-    if any(one["type"] == "json_invalid" for one in error.errors()):
-        return problem(*INVALID_JSON)
-    fields = [
-        {"field": ".".join(str(part) for part in one["loc"] if part != "body") or "body", "problem": one["msg"]}
-        for one in error.errors()
-    ]
-    first = fields[0] if fields else {"field": "body", "problem": "not valid"}
-    detail = f"The request is not valid: {first['field']}: {first['problem']}."
-    return problem(422, "invalid_request", detail, errors=fields)
+    found = error.errors()
+    fields = [{"field": field_of(one), "problem": problem_of(one)} for one in found]
+    return problem(422, "invalid_request", sentence_of(found[0]), errors=fields)
 
 
 async def _http(request: Request, error: Exception) -> Response:

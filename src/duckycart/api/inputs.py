@@ -1,13 +1,20 @@
 """What clients write, read strictly: whole numbers, and texts that people typed."""
 
 import re
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator
 from pydantic_core import PydanticCustomError
 
+from duckycart.names import account_name_of, password_of
+
+# Each has its sentence in `sentences.py`.
+KEY_TEXT: Final = r"^[A-Za-z0-9_-]+$"
+PLAIN_TEXT: Final = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$"  # of several lines
+USER_NAME: Final = r"^[\w.-]+$"
 ONE_LINE: Final = r"^[^\x00-\x1f\x7f]*$"  # no control characters: databases refuse NUL, logs take the rest for lines
 
+_WORD: Final = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{1,100}")
 _DIGITS: Final = re.compile(r"[0-9]+")
 _NO_LEADING_ZERO: Final = re.compile(r"[1-9][0-9]*")
 
@@ -26,6 +33,17 @@ def _id(value: Any) -> Any:
     return value
 
 
+def _number_or_word(value: Any) -> Any:
+    whole = type(value) is int and abs(value) <= 999_999_999
+    if not whole and not (isinstance(value, str) and _WORD.fullmatch(value)):
+        raise PydanticCustomError("number_or_word", "must be a whole number or a short text of one line")
+    return value
+
+
+NumberOrWord = Annotated[int | str, BeforeValidator(_number_or_word)]
+
 # To come after a Field with bounds, or the bounds are missing in the JSON Schema.
 WHOLE: Final = BeforeValidator(_whole)
 ID: Final = BeforeValidator(_id)
+NAME: Final = BeforeValidator(account_name_of)
+PASSWORD: Final = BeforeValidator(password_of)

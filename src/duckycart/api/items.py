@@ -1,10 +1,14 @@
 """Products and the basket. Fielded carts send `sessionID`, integer barcodes, and a body with DELETE."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Annotated
 
+import structlog
 from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, ConfigDict, Field
 
+from duckycart.api.bodies import BodyRoute
 from duckycart.api.inputs import WHOLE
 from duckycart.api.openapi import ONCE
 from duckycart.api.refusals import (
@@ -21,6 +25,8 @@ from duckycart.api.refusals import (
 from duckycart.api.views import Answer, LineView, ProductView, line_view, product_view
 from duckycart.api.who import MAX_ID, Anyone, HouseOf, Id, TheCart
 from duckycart.api.writes import write
+from duckycart.errors import DuckyCartError
+from duckycart.house import House
 from duckycart.lifecycle.basket import (
     Line,
     add_item,
@@ -29,9 +35,12 @@ from duckycart.lifecycle.basket import (
     read_item,
     remove_item,
 )
+from duckycart.lifecycle.disagreements import DISAGREE, note_disagreement
 from duckycart.lifecycle.transitions import Event
+from duckycart.lifecycle.who import ByCart
 
-router = APIRouter(tags=["carts"])
+log = structlog.get_logger()
+router = APIRouter(tags=["carts"], route_class=BodyRoute)
 
 MAX_BARCODE = 10**40 - 1
 Barcode = Annotated[int, Field(ge=0, le=MAX_BARCODE, description="leading zeros do not count"), WHOLE]
@@ -81,12 +90,13 @@ async def look_up(house: HouseOf, caller: Anyone, barcode: Annotated[Barcode, Pa
 @refuses(UNKNOWN_SESSION, UNKNOWN_PRODUCT, *refused(Event.CHANGE_BASKET), LINE_FULL, BASKET_FULL, *WRITES)
 async def add(request: Request, house: HouseOf, caller: TheCart, item: NewItem) -> LineView:
     """Put one more unit into the basket. 409 once a payment exists."""
-    line = await write(
-        request,
-        caller,
-        Line,
-        lambda tx: add_item(tx, caller, item.session_id, item.barcode, item.weight, house.rules),
-    )
+    async with _disagreements_told(house, caller, item, "added"):
+        line = await write(
+            request,
+            caller,
+            Line,
+            lambda tx: add_item(tx, caller, item.session_id, item.barcode, item.weight, house.rules),
+        )
     return line_view(house, line)
 
 
@@ -94,7 +104,10 @@ async def add(request: Request, house: HouseOf, caller: TheCart, item: NewItem) 
 @refuses(UNKNOWN_SESSION, UNKNOWN_PRODUCT, NOT_IN_BASKET, *refused(Event.CHANGE_BASKET), *WRITES)
 async def remove(request: Request, house: HouseOf, caller: TheCart, item: ItemOfSession) -> Removed:
     """Take one unit out of the basket. `item` is what is left of its line, null when that was the last unit."""
-    line = await write(request, caller, Line | None, lambda tx: remove_item(tx, caller, item.session_id, item.barcode))
+    async with _disagreements_told(house, caller, item, "took out"):
+        line = await write(
+            request, caller, Line | None, lambda tx: remove_item(tx, caller, item.session_id, item.barcode)
+        )
     return Removed.model_construct(item=None if line is None else line_view(house, line))
 
 
@@ -108,3 +121,18 @@ async def basket(house: HouseOf, caller: Anyone, session_id: Id) -> Basket:
         total_price=house.currency.major(sum(line.quantity * line.unit_price for line in lines)),
         item_count=sum(line.quantity for line in lines),
     )
+
+
+@asynccontextmanager
+async def _disagreements_told(house: House, cart: ByCart, item: ItemOfSession, did: str) -> AsyncIterator[None]:
+    """The cart did it already. What is refused here is told to an operator, in a transaction of its own."""
+    try:
+        yield
+    except DuckyCartError as refusal:
+        if refusal.code in DISAGREE:
+            why = refusal.detail
+            try:
+                await house.store.write(lambda tx: note_disagreement(tx, cart, item.session_id, item.barcode, did, why))
+            except DuckyCartError as error:
+                log.warning("disagreement not written", cart=cart.cart_id, session=item.session_id, reason=error.code)
+        raise

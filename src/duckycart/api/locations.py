@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
+from duckycart.api.bodies import BodyRoute
 from duckycart.api.inputs import WHOLE
 from duckycart.api.openapi import ONCE
 from duckycart.api.refusals import SESSION_OVER, UNKNOWN_SESSION, WRITES, refuses
@@ -13,7 +14,7 @@ from duckycart.api.writes import write
 from duckycart.clock import iso
 from duckycart.lifecycle.reports import Location, locate
 
-router = APIRouter(prefix="/session-location", tags=["carts"])
+router = APIRouter(prefix="/session-location", tags=["carts"], route_class=BodyRoute)
 
 
 class Aisle(BaseModel):

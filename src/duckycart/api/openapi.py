@@ -29,7 +29,7 @@ from duckycart.api.refusals import (
     UNAVAILABLE,
     WRONG_KEY,
 )
-from duckycart.api.who import SCREEN_COOKIE, cart, listener, screen, shopper, who
+from duckycart.api.who import SCREEN_COOKIE, cart, listener, of_session, screen, shopper, who
 from duckycart.api.writes import MAX_WAIT
 
 Json = dict[str, Any]
@@ -147,6 +147,7 @@ _CALLERS: Final[dict[Callable[..., Any], tuple[str, ...]]] = {
     screen: ("cart", _CART_SCREEN, "operator"),
     who: _ALL,
     listener: (*_ALL, "token"),
+    of_session: _ALL,
 }
 _CARTS_OWN: Final = ("cart", "operator")  # who may ask about a cart that the path names
 
@@ -177,7 +178,7 @@ _PROBLEM: Final[Json] = {
 _INVALID: Final = problem_content(
     422,
     "invalid_request",
-    "The request is not valid: session_id: must be a whole number.",
+    "The session_id must be a whole number.",
     errors=[{"field": "session_id", "problem": "must be a whole number"}],
 )
 _ANYWHERE: Final = [problem_content(*each) for each in (TOO_LARGE, TOO_LONG, INTERNAL_ERROR)]
@@ -185,9 +186,11 @@ _ANYWHERE: Final = [problem_content(*each) for each in (TOO_LARGE, TOO_LONG, INT
 # Examples by the field's name, which means the same wherever it stands; else a schema brings its own.
 _SAMPLES: Final[Json] = {
     "access_token": "header.claims.signature",
+    "additional_comments": "The scanner is quick.",
     "aisle_id": 4,
     "amount": 12.5,
     "barcode": 6221000000012,
+    "category": "good",
     "cart_id": 1,
     "carts_connected": 20,
     "short_of": "connections",
@@ -206,6 +209,7 @@ _SAMPLES: Final[Json] = {
     "item_id": 5,
     "item_no_": 5,
     "key": "pLq3YzR1cVx8mTn0sWk5bHd7fGj2aUe9iOt4vXy6hZc",
+    "label": "Friendly staff",
     "mobile_number": None,
     "outcome": "settled",
     "password": "correct horse battery",
@@ -216,6 +220,8 @@ _SAMPLES: Final[Json] = {
     "provider": "sandbox",
     "quantity": 1,
     "saved_weight": 1030,
+    "satisfaction": 5,
+    "selected_item_ids": 1,
     "sessionID": 7,
     "session_id": 7,
     "token": "header.claims.signature",
@@ -378,7 +384,9 @@ def _sample(schema: Json, schemas: Json, name: str = "") -> Any:
     if schema.get("type") == "object":
         return {key: _sample(each, schemas, key) for key, each in schema["properties"].items()}
     if schema.get("type") == "array":
-        return [_sample(schema["items"], schemas)]
+        return [_sample(schema["items"], schemas)] if schema["items"] else []
+    if not schema:
+        return None  # of a call that has nothing to say
     for each in schema.get("anyOf", ()):
         if "$ref" in each:
             return _sample(each, schemas)

@@ -5,6 +5,7 @@ from typing import Any, Final
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
+from duckycart.api.bodies import BodyRoute
 from duckycart.api.inputs import ONE_LINE
 from duckycart.api.openapi import ONCE_AND_PREFER
 from duckycart.api.picture import PICTURES, picture
@@ -27,7 +28,7 @@ from duckycart.errors import NotFound
 from duckycart.lifecycle.payments import Opened, Payment, read_payment
 from duckycart.lifecycle.transitions import Event
 
-router = APIRouter(prefix="/payment", tags=["shoppers"])
+router = APIRouter(prefix="/payment", tags=["shoppers"], route_class=BodyRoute)
 
 
 class PaymentRequest(BaseModel):
@@ -109,7 +110,7 @@ async def get(request: Request, house: HouseOf, caller: Anyone, session_id: Id) 
     As a picture it is a QR of the payment's URL, to be paid by phone.
     """
     payment = await house.store.read(lambda connection: read_payment(connection, caller, session_id))
-    drawn = None if payment.url is None else picture(request, payment.url)
+    drawn = None if payment.url is None else await picture(request, payment.url)
     return drawn or PaymentState.model_construct(payment_id=payment.id, payment_url=payment.url, status=payment.state)
 
 

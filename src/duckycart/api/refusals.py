@@ -65,6 +65,7 @@ UNKNOWN_SESSION: Final = NotFound("unknown_session", "There is no session 7 of y
 NO_ACTIVE_SESSION: Final = NotFound("no_active_session", "Cart 1 has no active session.")
 UNKNOWN_PRODUCT: Final = NotFound("unknown_product", "There is no product with barcode 6221000000012.")
 NOT_IN_BASKET: Final = NotFound("not_in_basket", "Product 6221000000012 is not in the basket.")
+NO_FEEDBACK: Final = NotFound("no_feedback", "There is no feedback for session 7 yet.")
 NO_PAYMENT: Final = NotFound("no_payment", "Session 7 has no payment yet.")
 UNKNOWN_PROVIDER: Final = NotFound("unknown_provider", "This payment provider is not in use here.")
 

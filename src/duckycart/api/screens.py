@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
+from duckycart.api.bodies import BodyRoute
+from duckycart.api.inputs import KEY_TEXT
 from duckycart.api.refusals import TOO_MANY, WRONG_KEY, refuses
 from duckycart.api.tokens import CART_SCREEN_SECONDS, CartScreenToken
 from duckycart.api.who import SCREEN_COOKIE, HouseOf, Id, address
@@ -16,13 +18,13 @@ from duckycart.house import House
 from duckycart.lifecycle.screens import name_of, screen_key
 from duckycart.lifecycle.who import ByCartScreen
 
-router = APIRouter(prefix="/screen", tags=["screens"])
+router = APIRouter(prefix="/screen", tags=["screens"], route_class=BodyRoute)
 
 DOORS: Final = ("/customer-session/qr", "/sse")  # what the cookie opens, and so where a browser sends it
 
 
 class ScreenKey(BaseModel):
-    key: str = Field(max_length=200, pattern=r"^[A-Za-z0-9_-]+$", description="as `carts screen-key` printed it")
+    key: str = Field(max_length=200, pattern=KEY_TEXT, description="as `carts screen-key` printed it")
 
 
 class ScreenView(BaseModel):

@@ -5,6 +5,7 @@ from typing import Literal
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
+from duckycart.api.bodies import BodyRoute
 from duckycart.api.openapi import ONCE_AND_PREFER
 from duckycart.api.refusals import (
     BASKET_NOT_EMPTY,
@@ -28,7 +29,7 @@ from duckycart.lifecycle.sessions import Ended, Started, create_session, end_ses
 from duckycart.lifecycle.transitions import Event
 from duckycart.lifecycle.who import find_session
 
-router = APIRouter(prefix="/customer-session", tags=["shoppers"])
+router = APIRouter(prefix="/customer-session", tags=["shoppers"], route_class=BodyRoute)
 
 
 class Scan(BaseModel):

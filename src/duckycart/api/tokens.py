@@ -128,7 +128,10 @@ class Tokens:
         """The claims, if the signature is ours and the purpose one of these. Expiry is the caller's matter."""
         if len(text) > MAX_TOKEN:
             raise jwt.InvalidTokenError("too long")
-        key = self._keys.get(str(jwt.get_unverified_header(text).get("kid")))
+        try:
+            key = self._keys.get(str(jwt.get_unverified_header(text).get("kid")))
+        except (RecursionError, UnicodeError) as error:  # a header nested a thousand deep
+            raise jwt.InvalidTokenError("no header") from error
         if key is None:
             raise jwt.InvalidTokenError("unknown key")
         options: Any = {"verify_exp": False, "verify_iat": False, "verify_nbf": False}

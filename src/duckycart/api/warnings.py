@@ -3,6 +3,7 @@
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
+from duckycart.api.bodies import BodyRoute
 from duckycart.api.inputs import ONE_LINE
 from duckycart.api.items import Barcode, SessionId
 from duckycart.api.openapi import ONCE
@@ -13,7 +14,7 @@ from duckycart.api.writes import write
 from duckycart.clock import iso
 from duckycart.lifecycle.reports import FraudWarning, notify_cart_update, warn
 
-router = APIRouter(prefix="/fraud-warnings", tags=["carts"])
+router = APIRouter(prefix="/fraud-warnings", tags=["carts"], route_class=BodyRoute)
 
 
 class NewWarning(BaseModel):

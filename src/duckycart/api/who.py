@@ -215,7 +215,14 @@ async def _acknowledge(house: House, cart: ByCart, session_id: int, proved: Proo
         house.dispatch.received(receipt(cart, session_id, proved))  # a fact before it is written
 
 
+async def of_session(request: HTTPConnection) -> Who:
+    """Who may speak of a session: as `who`, and a screen in a network where screens need no credential, whose header
+    counts for nothing."""
+    return legacy_screen(request) or await who(request)
+
+
 Anyone = Annotated[Who, Depends(who)]
+OfSession = Annotated[Who, Depends(of_session)]
 TheScreen = Annotated[Who, Depends(screen)]
 Listening = Annotated[Who, Depends(listener)]
 

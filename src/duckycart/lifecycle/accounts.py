@@ -8,6 +8,7 @@ from sqlalchemy import Connection, insert, or_, select
 from duckycart.errors import Conflict, Gone
 from duckycart.lifecycle.carts import lock_cart
 from duckycart.lifecycle.effects import Happened
+from duckycart.names import account_name
 from duckycart.store.engine import Transaction
 from duckycart.store.tables import users
 
@@ -45,9 +46,9 @@ def sign_up(
     username: str | None,
     mobile_number: str | None,
 ) -> User:
-    """A new shopper. E-mail and user name are unique, without regard to case. Raises Conflict when taken."""
-    email = email.lower()
-    username = username.lower() if username else None
+    """A new shopper. E-mail and user name are unique, in whatever form they are typed. Raises Conflict when taken."""
+    email = account_name(email)
+    username = account_name(username) if username else None
     same = users.c.email == email if username is None else or_(users.c.email == email, users.c.username == username)
     if tx.connection.execute(select(users.c.id).where(same)).first() is not None:
         raise Conflict("account_taken", "There is already an account with this e-mail or user name.")
@@ -69,11 +70,10 @@ def sign_up(
 
 
 def find_account(connection: Connection, name: str) -> tuple[User, str | None] | None:
-    """The account with this e-mail or user name, and its password hash."""
+    """The account with this e-mail or user name, in whatever form it is typed, and its password hash."""
+    name = account_name(name)
     row = connection.execute(
-        select(*_COLUMNS, users.c.password_hash).where(
-            or_(users.c.email == name.lower(), users.c.username == name.lower())
-        )
+        select(*_COLUMNS, users.c.password_hash).where(or_(users.c.email == name, users.c.username == name))
     ).first()
     if row is None:
         return None

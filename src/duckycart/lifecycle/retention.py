@@ -20,6 +20,7 @@ from duckycart.store.tables import (
     carts,
     commands,
     connections,
+    feedback,
     fraud_warnings,
     idempotency_keys,
     provider_events,
@@ -74,7 +75,7 @@ def forget_sessions(tx: Transaction, before: int) -> Forgotten:
     )
     if not old:
         return Forgotten()
-    for table in (basket_lines, fraud_warnings, session_locations):
+    for table in (basket_lines, feedback, fraud_warnings, session_locations):
         tx.connection.execute(delete(table).where(table.c.session_id.in_(old)))
     told = tx.connection.execute(delete(commands).where(commands.c.session_id.in_(old))).rowcount
     tx.connection.execute(update(analytics).where(analytics.c.session_id.in_(old)).values(user_id=nobody))

@@ -30,7 +30,6 @@ const TEXTS = {
 const PROBLEMS = {
   en: {
     not_a_qr: "This is not a QR of this shop. Please scan the QR on a cart again.",
-    invalid_request: "Something in the form is not right; please look at it again.",
   },
   ar: {
     not_a_qr: "هذا ليس رمز QR لهذا المتجر. امسح الرمز الموجود على العربة مرة أخرى.",

@@ -341,6 +341,7 @@ alarms = Table(
     Column("cart_id", Integer),
     Column("session_id", Integer),
     Column("detail", Text, nullable=False),
+    Index("ix_alarms_session_id", "session_id"),  # whether an operator was told of it already
     sqlite_autoincrement=True,
 )
 
@@ -366,6 +367,20 @@ session_locations = Table(
     Column("aisle_id", Integer, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
+)
+
+feedback = Table(
+    # What a shopper thought of it, as the cart's screen asked.
+    "feedback",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("session_id", Integer, ForeignKey("sessions.id"), nullable=False),
+    Column("satisfaction", Text, nullable=False),  # JSON: a number of stars or a word, as the screen says it
+    Column("selected_item_ids", Text, nullable=False),  # JSON, a list
+    Column("additional_comments", Text),
+    Column("created_at", BigInteger, nullable=False),
+    UniqueConstraint("session_id", name="uq_feedback_session_id"),
+    sqlite_autoincrement=True,
 )
 
 idempotency_keys = Table(

@@ -1,0 +1,84 @@
+"""A body is read as what it is, whatever it is called (F62).
+
+Carts and small devices send JSON without a Content-Type, as text/plain or as a form, and FastAPI would read none of it.
+At a door that takes JSON everything is JSON; at the one that takes a form, what begins with a brace is JSON too. Which
+cause there is when it cannot be read is said in a sentence.
+"""
+
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from fastapi import Request, Response, params
+from fastapi.routing import APIRoute
+from starlette.types import Message
+
+from duckycart.errors import Invalid
+from duckycart.json_text import BOM, NotJson, kind_of, read_json
+
+_JSON: Final = b"application/json"
+_FORM: Final = b"application/x-www-form-urlencoded"
+_PARTS: Final = "multipart/form-data"
+
+
+class _Read(Request):
+    """The request with its body read, and called what it is."""
+
+    def __init__(self, request: Request, kind: bytes, body: bytes, content: Any) -> None:
+        headers = [(name, value) for name, value in request.scope["headers"] if name != b"content-type"]
+        super().__init__({**request.scope, "headers": [*headers, (b"content-type", kind)]}, self._rest)
+        self._unread = [{"type": "http.request", "body": body, "more_body": False}]
+        self._later = request.receive
+        self._content = content
+
+    async def _rest(self) -> Message:
+        return self._unread.pop() if self._unread else await self._later()
+
+    async def json(self) -> Any:
+        return self._content
+
+
+class BodyRoute(APIRoute):
+    """A route that reads its body so. Raises Invalid for one that cannot be read."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+        field = self.body_field
+        if field is None:
+            return handle
+        read = _as_form if isinstance(field.field_info, params.Form) else _as_json
+        needed = field.field_info.is_required()
+
+        async def read_and_handle(request: Request) -> Response:
+            return await handle(read(request, await request.body(), needed))
+
+        return read_and_handle
+
+
+def _as_json(request: Request, body: bytes, needed: bool) -> Request:
+    if not body and not needed:
+        return _Read(request, _JSON, b"", None)
+    content = _json(body)
+    if not isinstance(content, dict) and (needed or content is not None):
+        raise Invalid("invalid_json", f"The body must be an object, like {{…}}, not {kind_of(content)}.")
+    return _Read(request, _JSON, body, content)
+
+
+def _as_form(request: Request, body: bytes, needed: bool) -> Request:
+    kind = request.headers.get("content-type", "")
+    if body.removeprefix(BOM).lstrip(b" \t\r\n").startswith(b"{"):
+        given = _json(body)
+        for name, value in given.items():
+            if not isinstance(value, str):
+                raise Invalid("invalid_json", f"The field {name[:40]!a} must be a text, not {kind_of(value)}.")
+        return _Read(request, _FORM, urlencode(given, errors="replace").encode(), None)
+    if kind.lower().startswith(_PARTS):
+        return _Read(request, kind.encode("latin-1"), body, None)
+    return _Read(request, _FORM, body, None)
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return read_json(body)
+    except NotJson as error:
+        raise Invalid("invalid_json", str(error)) from error

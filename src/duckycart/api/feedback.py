@@ -1,0 +1,115 @@
+"""What fielded screens ask besides: feedback after each payment, and a map, offers and lists that this shop has not.
+
+They show a red error for anything but 200, and throw their session away on any 401. So what is the same for everybody
+needs no credential, and a stale one is not looked at.
+"""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel, Field
+
+from duckycart.api.bodies import BodyRoute
+from duckycart.api.inputs import PLAIN_TEXT, NumberOrWord
+from duckycart.api.items import SessionId
+from duckycart.api.openapi import ONCE
+from duckycart.api.refusals import NO_FEEDBACK, TOO_MANY, UNKNOWN_SESSION, WRITES, refuses
+from duckycart.api.who import HouseOf, Id, OfSession, limit_legacy
+from duckycart.api.writes import write
+from duckycart.clock import iso
+from duckycart.lifecycle.feedback import Feedback, give_feedback, read_feedback
+
+router = APIRouter(tags=["screens"], route_class=BodyRoute)
+
+
+class FeedbackItem(BaseModel):
+    id: int
+    category: str
+    label: str
+
+
+class NewFeedback(BaseModel):
+    session_id: SessionId
+    satisfaction: NumberOrWord = Field(description="as the screen says it: a number of stars, or a word")
+    selected_item_ids: list[NumberOrWord] = Field(
+        default_factory=list, max_length=100, examples=[[1, 3]], description="of what `/feedback/items` lists"
+    )
+    additional_comments: Annotated[str, Field(max_length=2000, pattern=PLAIN_TEXT)] | None = None
+
+
+class FeedbackView(BaseModel):
+    id: int
+    session_id: int
+    satisfaction: int | str
+    selected_item_ids: list[int | str] = Field(examples=[[1, 3]])
+    additional_comments: str | None
+    created_at: str
+
+
+class Layout(BaseModel):
+    positions: list[Any]
+    connections: list[Any]
+
+
+@router.get("/feedback/items")
+async def items(house: HouseOf, category: Annotated[str | None, Query(max_length=100)] = None) -> list[FeedbackItem]:
+    """List what a shopper may tick. It is empty unless `DUCKYCART_FEEDBACK_ITEMS` names something."""
+    named = [one.partition(":") for one in house.settings.feedback_items]
+    return [
+        FeedbackItem(id=number, category=kind, label=label)
+        for number, (kind, _, label) in enumerate(named, 1)
+        if category in (None, "", kind)
+    ]
+
+
+@router.post("/feedback/", openapi_extra=ONCE)
+@refuses(UNKNOWN_SESSION, TOO_MANY, *WRITES)
+async def give(request: Request, house: HouseOf, caller: OfSession, given: NewFeedback) -> FeedbackView:
+    """Say what the shopping was like. Said again for the same session, the last word counts."""
+    limit_legacy(house, caller, f"session {given.session_id}")
+    kept = await write(
+        request,
+        caller,
+        Feedback,
+        lambda tx: give_feedback(
+            tx, caller, given.session_id, given.satisfaction, given.selected_item_ids, given.additional_comments
+        ),
+    )
+    return _view(kept)
+
+
+@router.get("/feedback/session/{session_id}")
+@refuses(UNKNOWN_SESSION, NO_FEEDBACK, TOO_MANY)
+async def of_session(house: HouseOf, caller: OfSession, session_id: Id) -> FeedbackView:
+    """Read what was said of a session. 404 while nothing was."""
+    limit_legacy(house, caller, f"session {session_id}")
+    return _view(await house.store.read(lambda connection: read_feedback(connection, caller, session_id)))
+
+
+def _view(kept: Feedback) -> FeedbackView:
+    return FeedbackView(
+        id=kept.id,
+        session_id=kept.session_id,
+        satisfaction=kept.satisfaction,
+        selected_item_ids=kept.selected_item_ids,
+        additional_comments=kept.additional_comments,
+        created_at=iso(kept.created_at),
+    )
+
+
+@router.get("/layout/map")
+async def layout() -> Layout:
+    """Show no map: fielded screens ask for one."""
+    return Layout(positions=[], connections=[])
+
+
+@router.get("/promotions/")
+async def promotions() -> list[Any]:
+    """List no promotions: fielded screens ask for them."""
+    return []
+
+
+@router.get("/checklists/pinned")
+async def pinned() -> None:
+    """Show no checklist: fielded screens ask for the pinned one."""
+    return

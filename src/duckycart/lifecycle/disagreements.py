@@ -1,0 +1,31 @@
+"""What a cart did with an item and this server did not: the two disagree about what lies in the basket (F72)."""
+
+from typing import Final
+
+from sqlalchemy import func, select
+
+from duckycart.lifecycle.carts import raise_alarm, stand
+from duckycart.lifecycle.who import ByCart
+from duckycart.store.engine import Transaction
+from duckycart.store.tables import alarms
+
+KIND: Final = "basket_differs"
+MOST: Final = 20  # of one session: a cart that repeats itself must not hide the alarms of others
+
+# Refusals of an item that the cart has put in, or taken out, all the same.
+DISAGREE: Final = frozenset(("unknown_product", "not_in_basket", "basket_frozen", "line_full", "basket_full"))
+
+
+def note_disagreement(tx: Transaction, cart: ByCart, session_id: int, barcode: int, did: str, why: str) -> None:
+    """Tell an operator, once for each session, barcode and cause; `did` is what the cart did, `why` why not here.
+
+    Nothing happens when the session is not the cart's present one.
+    """
+    if stand(tx, cart.cart_id).cart.session_id != session_id:
+        return
+    detail = f"Cart {cart.cart_id} {did} {barcode} in session {session_id}, which was refused here: {why}"
+    ours = select(func.count()).where(alarms.c.session_id == session_id, alarms.c.kind == KIND)
+    if tx.connection.execute(ours.where(alarms.c.detail == detail)).scalar_one():
+        return
+    if tx.connection.execute(ours).scalar_one() < MOST:
+        raise_alarm(tx, KIND, detail, cart_id=cart.cart_id, session_id=session_id)
