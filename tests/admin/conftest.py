@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from duckycart import logs
 from duckycart.cli import app
 
 
@@ -69,6 +70,7 @@ class Shell:
 @pytest.fixture
 def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(logs, "configure", lambda _: None)  # loggers would keep the shell's stream, which then closes
     return Shell(tmp_path, tmp_path / "shop.db")
 
 
