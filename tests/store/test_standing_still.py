@@ -6,7 +6,7 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from sqlalchemy import URL, Connection, event
@@ -132,7 +132,20 @@ async def test_f48_one_connection_whose_packets_are_swallowed_is_given_up(
         await store.write(note("before"))
         relay.swallow()
         monkeypatch.setattr(postgres._Bounded, "patience", 0.3)
-        assert await Deadlines(store).told(*(store.write(note("lost")) for _ in range(20)), store.read(notes)) == {GONE}
+        deadlines, asking = Deadlines(store), threading.Event()
+
+        def lost(tx: Transaction) -> None:
+            asking.set()
+            note("lost")(tx)
+
+        writes: list[Awaitable[None]] = []
+
+        def ask() -> bool:
+            writes.append(store.write(lost))
+            return asking.is_set()
+
+        await until(ask)  # the connection of before is used: it might be called off earlier than that
+        assert await deadlines.told(*writes, store.read(notes)) == {GONE}
         await until(lambda: relay.left)  # the connection of before is given up
         monkeypatch.setattr(postgres._Bounded, "patience", PATIENCE)
         relay.forward()
@@ -314,6 +327,7 @@ class Relay:
         self.left = 0  # connections that one end closed
         self._target = url.host, url.port
         self._forwarding = asyncio.Event()
+        self._arriving: set[asyncio.Task[Any]] = set()
         self._passing: set[asyncio.Task[None]] = set()
         self._swallowed: set[asyncio.Task[None]] = set()
         self._writers: list[asyncio.StreamWriter] = []
@@ -327,9 +341,11 @@ class Relay:
             relay.url = url.set(host="127.0.0.1", port=server.sockets[0].getsockname()[1])
             yield relay
             server.close()
-            for task in relay._passing:
+            await asyncio.sleep(0)  # who was let in has begun
+            tasks = relay._arriving | relay._passing
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*relay._passing, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
             for writer in relay._writers:
                 writer.transport.abort()
             await asyncio.gather(*(writer.wait_closed() for writer in relay._writers), return_exceptions=True)
@@ -344,6 +360,7 @@ class Relay:
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.append(writer)
+        self._arriving.add(cast(asyncio.Task[Any], asyncio.current_task()))
         await self._forwarding.wait()
         there_reader, there_writer = await asyncio.open_connection(*self._target)
         self._writers.append(there_writer)
