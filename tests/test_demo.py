@@ -7,6 +7,7 @@ import sys
 from asyncio.subprocess import PIPE, STDOUT, Process
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from duckycart.demo.run import DemoFailed, _Demo
@@ -54,6 +55,23 @@ async def test_the_demo_stays_open_until_it_is_asked_to_stop_and_takes_the_other
 
 def _log(seq: int, state: str) -> str:
     return json.dumps({"event": f"command {state}", "seq": seq, "type": "generate_qr", "session": None})
+
+
+async def test_the_demos_shopper_scans_no_qr_before_the_cart_heard_of_it(tmp_path: Path) -> None:
+    """A QR that is scanned in the moment before a link's first frame makes its `generate_qr` void."""
+    demo = _Demo(tmp_path, 1)
+    heard: list[bool] = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        heard.append("received" in demo._transcript.commands.get(1, []))
+        return httpx2.Response(503)
+
+    demo._cart_line(json.dumps({"event": "show_qr", "url": "http://shop/s/token"}))
+    asyncio.get_running_loop().call_later(0.05, demo._transcript.server_line, _log(1, "received"))
+    async with httpx2.AsyncClient(base_url=demo.url, transport=httpx2.MockTransport(answer)) as http:
+        with pytest.raises(DemoFailed, match="503"):
+            await demo.shop(http, "key")
+    assert heard == [True]
 
 
 @pytest.mark.parametrize("states", [["queued"], ["queued", "sent", "sent", "received"], ["queued", "superseded"]])
