@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 import structlog
+from pwdlib import PasswordHash
+from pwdlib.hashers.argon2 import Argon2Hasher
 from structlog.dev import plain_traceback
 
+from duckycart import passwords
 from duckycart.store import postgres as store_on_postgres
 from duckycart.store import threads
 from duckycart.store.migrate import migrate_sqlite
@@ -42,6 +45,15 @@ def anyio_backend() -> str:
 def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine that is slow fails no test; what the deadline promises has tests of its own. Not in other processes."""
     monkeypatch.setattr(threads, "ANSWER_SECONDS", PATIENCE)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cheap_passwords() -> Iterator[None]:
+    """A hash costs tens of milliseconds on purpose; not a thousand times here. Other processes do as ever."""
+    with pytest.MonkeyPatch.context() as patch:
+        cheap = PasswordHash((Argon2Hasher(time_cost=1, memory_cost=8, parallelism=1),))
+        patch.setattr(passwords, "_argon2", cheap)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,8 @@ from tests.world import Shop
 
 @pytest.fixture
 async def shop(opening: OpenShop) -> AsyncIterator[Shop]:
-    async with opening(offline_carts="accept", sign_in_per_minute=10_000, address_per_minute=10_000) as shop:
+    limits = dict.fromkeys(("sign_in_per_minute", "address_per_minute", "scans_per_minute"), 10_000)
+    async with opening(offline_carts="accept", **limits) as shop:
         await shop.furnish()
         await shop.add_cart(2)
         await watch(shop)
