@@ -20,6 +20,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from uvicorn.server import ServerState
 
 from duckycart.addresses import bucket, parse, within
+from duckycart.api.limits import declared_length
 from duckycart.app import Running
 from duckycart.guards.door import Door
 from duckycart.guards.heads import EmptyLines
@@ -208,9 +209,8 @@ class BoundedHttp(InTurns, MustRead, UpgradingHttp):
             self.cycle.default_headers = [*self.cycle.default_headers, (b"keep-alive", hint)]
         if self.cycle is not None and self.cycle.more_body:  # not so for a WebSocket, which has a class of its own
             self._expect(BODY_SECONDS)
-            headers = dict(self.headers)
             self._in_body = True
-            self._left = None if b"transfer-encoding" in headers else int(headers.get(b"content-length", b"0"))
+            self._left = None if b"transfer-encoding" in dict(self.headers) else declared_length(self.headers)
 
     def on_message_complete(self) -> None:
         super().on_message_complete()

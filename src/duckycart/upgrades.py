@@ -26,16 +26,21 @@ class _Parser:
         return getattr(self._parser, name)
 
     def feed_data(self, data: bytes) -> None:
-        while data:
-            try:
-                self._parser.feed_data(data)
-                return
-            except httptools.HttpParserUpgrade as upgrade:
-                head = self._http.head_without_upgrade()
-                if head is None:
-                    raise
-                data = head + data[upgrade.args[0] :]
-                self._begin()  # behind a head that closes the connection the old one reads nothing
+        """Parse what belongs to one request. Raises as httptools does; for CONNECT, which is a request to become a
+        tunnel whatever its head says, HttpParserError."""
+        try:
+            self._parser.feed_data(data)
+            return
+        except httptools.HttpParserUpgrade as upgrade:
+            head = self._http.head_without_upgrade()
+            if head is None:
+                raise
+            once_more = head + data[upgrade.args[0] :]
+        self._begin()  # behind a head that closes the connection the old one reads nothing
+        try:
+            self._parser.feed_data(once_more)
+        except httptools.HttpParserUpgrade as still:
+            raise httptools.HttpParserError("a tunnel") from still
 
 
 class UpgradingHttp(HttpToolsProtocol):

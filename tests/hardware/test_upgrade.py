@@ -186,6 +186,19 @@ async def test_f58_many_requests_in_one_read_that_ask_for_another_protocol(shop:
     assert answers.count(b"HTTP/1.1 200 ") == 201
 
 
+@pytest.mark.parametrize(
+    "more", [b"", OTHER, b"Connection: Upgrade\r\nUpgrade: websocket\r\n", b"Content-Length: 4\r\n\r\nbody"]
+)
+async def test_f58_who_asks_for_a_tunnel_is_refused(shop: Shop, more: bytes) -> None:
+    """CONNECT asks for another protocol, whatever its head says; this is no proxy."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", shop.port)
+    writer.write(b"CONNECT shop.example:443 HTTP/1.1\r\nHost: shop.example:443\r\n%b\r\n" % more)
+    async with asyncio.timeout(PATIENCE):
+        assert (await reader.read()).startswith(b"HTTP/1.1 400 ")
+    writer.close()
+    assert (await shop.http.get("/healthz")).status_code == 200
+
+
 async def test_f58_an_upgrade_to_something_else_is_no_trouble_for_the_log(
     shop: Shop, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -2,7 +2,7 @@
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from starlette.exceptions import HTTPException
@@ -16,6 +16,14 @@ MAX_QUERY: Final = 4096
 TOO_LARGE: Final = (413, "body_too_large", f"The body is over {MAX_BODY} bytes.")
 TOO_LONG: Final = (414, "query_too_long", f"The query string is over {MAX_QUERY} bytes.")
 _CLOSE: Final = {"Connection": "close"}  # or the rest of the body would still be read
+
+
+def declared_length(headers: Iterable[tuple[bytes, bytes]]) -> int:
+    """Content-Length of a head that was parsed; 0 where none is declared.
+
+    It may begin with thousands of zeros (RFC 9110, 8.6), and Python reads no number of so many digits.
+    """
+    return int(dict(headers).get(b"content-length", b"").lstrip(b"0") or b"0")
 
 
 class BodyLimit:
@@ -32,8 +40,7 @@ class BodyLimit:
             refusal = problem(*TOO_LONG)
             await refusal(scope, receive, send)
             return
-        declared = dict(scope["headers"]).get(b"content-length", b"0")
-        if declared.isdigit() and int(declared) > MAX_BODY:
+        if declared_length(scope["headers"]) > MAX_BODY:
             refusal = problem(*TOO_LARGE, headers=_CLOSE)
             await refusal(scope, receive, send)
             return
