@@ -11,7 +11,7 @@ export PYTHONDONTWRITEBYTECODE :=
 help:
 	@echo "make demo          a server, a cart and a shopper go through a whole session; ONCE=1 ends after it"
 	@echo "make test          lint, strict types, every test"
-	@echo "make proof         what takes longer: more journeys of fielded clients on a bad network"
+	@echo "make proof         what takes longer: more journeys of fielded clients, every field of every call on both stores"
 	@echo "make bench         what a cart, a session, a storm, one more node, a start and attackers cost, against references in the same run"
 	@echo "make format        put the code into its format"
 	@echo "make lock          write the lock files anew from pyproject.toml"

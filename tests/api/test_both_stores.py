@@ -119,6 +119,7 @@ def calls(document: Json) -> list[tuple[str, str]]:
     ]
 
 
+@pytest.mark.proof
 @pytest.mark.timeout(600)  # some thousand calls on either store
 async def test_f55_no_value_is_an_error_of_ours_and_both_stores_answer_the_same(
     shops: list[tuple[Shop, Session]],

@@ -80,6 +80,8 @@ FOR_SCREENS = {
     "GET /items/read/{barcode}",
     "POST /payment/create-payment/{session_id}",
     "GET /payment/get-payment/{session_id}",
+    "POST /feedback/",
+    "GET /feedback/session/{session_id}",
 }
 
 

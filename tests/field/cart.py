@@ -49,6 +49,7 @@ class FieldedCart:
         self.torn = 0  # connections that broke between an older session's end, said again, and the present one's start
         self.blocked = 0
         self.lost_warnings: set[int] = set()  # sessions in which one was cut off: it may arrive as late as it likes
+        self.refused_changes: set[int] = set()  # sessions in which the server may have refused to add or remove
         self.wrong: list[str] = []  # what must not have been said to it
         self.diary: list[str] = []  # the second of the clock, and what happened
 
@@ -153,8 +154,11 @@ class FieldedCart:
             answer = await self._ask("POST", "/cart-items/add", body)
         except Lost:
             basket.more[barcode] += 1
+            self.refused_changes.add(session_id)
             return False
-        if answer is not None:
+        if answer is None:
+            self.refused_changes.add(session_id)
+        else:
             basket.sure[barcode] += 1
             if not basket.fits(barcode, answer.body["quantity"]):
                 self._complain(f"added to {basket}: {answer.body}")
@@ -167,8 +171,11 @@ class FieldedCart:
             answer = await self._ask("DELETE", "/cart-items/remove", body, 404 if basket.less[barcode] else 409)
         except Lost:
             basket.less[barcode] += 1
+            self.refused_changes.add(session_id)
             return False
-        if answer is not None:
+        if answer is None:
+            self.refused_changes.add(session_id)
+        else:
             basket.sure[barcode] -= 1
             left = answer.body["item"]
             if not basket.fits(barcode, 0 if left is None else left["quantity"]):

@@ -106,6 +106,8 @@ def no_session_is_wrong(floor: Floor, records: Records) -> None:
     late = set().union(*(cart.lost_warnings for cart in floor.carts))  # said while shopping, arrived in the hold
     allowed = {("session_idle", it) for it in records.sessions}
     allowed |= {(kind, it) for it in late for kind in ("weight_increased", "weight_decreased")}
+    refused = set().union(*(cart.refused_changes for cart in floor.carts))
+    allowed |= {("basket_differs", it) for it in refused}
     assert {(row.kind, row.session_id) for row in records.alarms} <= allowed, records.alarms
 
 

@@ -251,7 +251,7 @@ REFUSED: dict[str, tuple[int, Call]] = {
     ),
     "no aisle": (422, lambda shop, session: call(shop, "PUT", f"/session-location/{session}", aisle_id=-1)),
     "an aisle that is no JSON": (422, lambda shop, session: _bytes(shop, f"/session-location/{session}", b"{")),
-    "an aisle that is no text": (400, lambda shop, session: _bytes(shop, f"/session-location/{session}", b'"\xff"')),
+    "an aisle that is no text": (422, lambda shop, session: _bytes(shop, f"/session-location/{session}", b'"\xff"')),
     "an idempotency key that is none": (
         400,
         lambda shop, session: call(shop, "POST", "/cart-items/add", key="a b", sessionID=session, barcode=MILK),
