@@ -104,6 +104,25 @@ async def test_f41_a_late_connection_takes_no_qr_from_the_screen(shop: Shop) -> 
     assert back.texts == []
 
 
+async def test_f41_f42_who_connects_without_naming_a_boot_hears_for_no_other(shop: Shop) -> None:
+    """An operator who looks, in the cart's place, whether it would come; or the program before `boot` was added."""
+    session_id, unread, shopper = await in_session(shop, "B1", answers=False)
+    await away(shop, unread)
+    await heard(await raw(shop), said("session_started", session_id))
+    await shop.settled()
+    back = await raw(shop, boot="B1")
+    await heard(back, said("session_started", session_id))
+    await shop.add(session_id)
+    await shop.settled()
+    shop.clock.move(10)
+    looking = await raw(shop)
+    await shop.create_payment(session_id, shopper)
+    await heard(looking, said("payment_created", session_id))
+    await shop.settled()
+    await heard(await raw(shop, boot="B1"), said("payment_created", session_id))
+    assert (await shop.settled())[1:] == ["received"] * 2
+
+
 async def test_f41_a_cart_without_a_clock_whose_boot_id_comes_twice_is_not_locked_out(shop: Shop) -> None:
     """Its third boot has the id of its first, which has never heard of the session."""
     await away(shop, await raw(shop, boot="1970"))

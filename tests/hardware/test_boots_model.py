@@ -143,7 +143,7 @@ server = cache(Server)
 class Boot:
     """A boot of the cart, and its memory."""
 
-    id: str
+    id: str | None
     session: int | None = None
     heard: set[int] = field(default_factory=set)  # seqs that its socket has read
     proved: set[int] = field(default_factory=set)  # seqs of which the server knows that
@@ -237,6 +237,7 @@ class BootsMachine(RuleBasedStateMachine):
         self.user_id = self.server.do(self._furnish())
         self.names = count(1)
         self.boot = self._new_boot()  # the one that lives
+        self.nobody = Boot(None)
         self.wire: Wire | None = None  # its newest connection, as far as it knows
         self.numbers: dict[int, Boot] = {}  # by generation, as the server counts
         self.dead: list[Boot] = []
@@ -299,6 +300,11 @@ class BootsMachine(RuleBasedStateMachine):
     def a_late_handshake_comes_through(self, data: st.DataObject) -> None:
         self.late.append(self._claim(data.draw(st.sampled_from(self.dead))))
 
+    @rule()
+    def somebody_looks_in_its_place(self) -> None:
+        """Without naming a boot."""
+        self.late.append(self._claim(self.nobody))
+
     @precondition(lambda self: self.late)
     @rule(data=st.data(), answers=st.booleans())
     def a_late_connection_ends(self, data: st.DataObject, answers: bool) -> None:
@@ -352,7 +358,7 @@ class BootsMachine(RuleBasedStateMachine):
         method, path, body = CALLS[call.kind]
         headers = {"X-API-Key": self.server.shop.keys[self.cart_id]}
         if call.names_boot:
-            headers["Cart-Boot-Id"] = call.boot.id
+            headers["Cart-Boot-Id"] = str(call.boot.id)
         json = body and body(call.session)
         request = self.server.http.request(method, path.format(call.session), json=json, headers=headers)
         answer = self.server.do(request)

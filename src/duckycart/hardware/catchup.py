@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Row, and_, bindparam, exists, func, literal, 
 from duckycart.hardware import connections
 from duckycart.hardware.ending import Refused
 from duckycart.hardware.link import Send
-from duckycart.lifecycle.boots import Change, change_boots
+from duckycart.lifecycle.boots import UNNAMED, Change, change_boots
 from duckycart.lifecycle.carts import CART_COLUMNS, CHANGED_NOW, Cart, changed_now, lock_cart
 from duckycart.lifecycle.effects import Superseded
 from duckycart.store.engine import Transaction
@@ -176,8 +176,9 @@ def claim_many(tx: Transaction, claims: Sequence[Claim], node: str) -> list[Fill
             continue
         cart = Cart(*row[: len(CART_COLUMNS)])
         claimed[cart.id] = cart = replace(cart, link_epoch=cart.link_epoch + 1, link_node=node)
-        if claim.boot_id is not None and claim.boot_id != row.boot_id:
-            changes.append(Change(cart, row.boot_id, claim.boot_id))
+        boot_id = UNNAMED if claim.boot_id is None and row.boot_id is not None else claim.boot_id
+        if boot_id is not None and boot_id != row.boot_id:
+            changes.append(Change(cart, row.boot_id, boot_id))
     if claimed:
         tx.connection.execute(_CLAIM, {"carts": list(claimed), "node": node, **changed_now(tx)})
     if changes:

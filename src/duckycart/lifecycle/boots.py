@@ -9,7 +9,7 @@ late takes nothing from the boot that lives: when that one is back, it hears wha
 import re
 from collections import defaultdict
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from sqlalchemy import Connection, Executable, and_, bindparam, delete, func, insert, or_, select, update
@@ -21,6 +21,7 @@ from duckycart.wire import CommandType
 
 BOOT_ID: Final = re.compile(r"[\x21-\x7e]{1,64}")
 BAD_BOOT_ID: Final = "Cart-Boot-Id must be 1 to 64 visible ASCII characters."
+UNNAMED: Final = ""  # who names no boot where one was named before
 KEPT: Final = 16  # boots of one cart; one that was here before them counts as new
 
 
@@ -152,12 +153,19 @@ def change_boots(tx: Transaction, changes: Collection[Change]) -> dict[int, int]
         {"cart": change.cart.id, "boot": change.before, "told": change.cart.last_seq, "epoch": change.cart.link_epoch}
         for change in changes if change.before is not None
     ])  # fmt: skip
-    taking = [
-        (change.cart, known[change.cart.id].get(change.now) or Boot(change.now, change.cart.link_epoch))
-        for change in changes
-    ]
+    taking = [(change.cart, _takes(tx, change, known[change.cart.id].get(change.now))) for change in changes]
     _tell_rows(tx, taking)
     return {cart.id: boot.generation for cart, boot in taking}
+
+
+def _takes(tx: Transaction, change: Change, known: Boot | None) -> Boot:
+    """The boot that has the cart now. Who does not say that its memory is gone is told nothing again that the boot
+    before has."""
+    boot = known or Boot(change.now, change.cart.link_epoch)
+    if boot.id != UNNAMED or change.before is None:
+        return boot
+    before = find_boot(tx.connection, change.cart.id, change.before)
+    return boot if before is None else replace(boot, heard_seq=max(boot.heard_seq, before.heard_seq))
 
 
 def _remember(tx: Transaction, changes: Collection[Change]) -> None:

@@ -89,7 +89,8 @@ carts = Table(
     Column("link_node", String(80)),  # who holds the link, None while offline
     Column("link_changed_at", BigInteger, nullable=False, server_default="0"),  # steady; of epoch or node
     Column("link_changed_wall", BigInteger),
-    Column("boot_id", String(64)),  # of the boot whose link is, or was, the last; None when the cart never named one
+    # Of the boot whose link is, or was, the last: None when the cart never named one, empty when only that one did not.
+    Column("boot_id", String(64)),
     # That boot's number: the epoch of its first link, so that each has its own; 0 without a boot_id.
     Column("boot_generation", Integer, nullable=False, server_default="0"),
     Column("created_at", BigInteger, nullable=False),
