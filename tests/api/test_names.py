@@ -60,6 +60,16 @@ async def test_f67_a_password_is_right_in_whatever_form_it_is_typed(shop: Shop, 
         assert await sign_in(shop, "zoe@example.com", wrong) == 401, ascii(wrong)
 
 
+async def test_f67_a_form_that_is_utf8_and_not_escaped_is_the_same(shop: Shop) -> None:
+    """As `curl -d` and small devices send it."""
+    assert await sign_up(shop, NFC, SECRET) == 200
+    body = f"username={NFC}&password={SECRET}"
+    for headers in ({}, {"Content-Type": "application/x-www-form-urlencoded"}):
+        answer = await shop.http.post("/auth/login", content=body.encode(), headers=headers)
+        assert answer.status_code == 200, headers
+    refused(await shop.http.post("/auth/login", content=body.encode("latin-1")), 401)
+
+
 @pytest.mark.parametrize("kept", PASSWORDS)
 async def test_f67_a_password_that_was_kept_as_it_was_typed_goes_on_working(shop: Shop, kept: str) -> None:
     def add(tx: Transaction) -> None:

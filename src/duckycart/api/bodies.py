@@ -5,6 +5,7 @@ At a door that takes JSON everything is JSON; at the one that takes a form, what
 cause there is when it cannot be read is said in a sentence.
 """
 
+import re
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -19,6 +20,7 @@ from duckycart.json_text import BOM, NotJson, kind_of, read_json
 _JSON: Final = b"application/json"
 _FORM: Final = b"application/x-www-form-urlencoded"
 _PARTS: Final = "multipart/form-data"
+_NOT_ASCII: Final = re.compile(rb"[\x80-\xff]")  # in a form: UTF-8 that was not escaped, as `curl -d` sends it
 
 
 class _Read(Request):
@@ -74,7 +76,11 @@ def _as_form(request: Request, body: bytes, needed: bool) -> Request:
         return _Read(request, _FORM, urlencode(given, errors="replace").encode(), None)
     if kind.lower().startswith(_PARTS):
         return _Read(request, kind.encode("latin-1"), body, None)
-    return _Read(request, _FORM, body, None)
+    return _Read(request, _FORM, _NOT_ASCII.sub(_escape, body), None)
+
+
+def _escape(byte: re.Match[bytes]) -> bytes:
+    return b"%%%02X" % byte[0][0]
 
 
 def _json(body: bytes) -> Any:
