@@ -34,9 +34,11 @@ from duckycart.api import (
 )
 from duckycart.api.limits import BodyLimit, RateLimit
 from duckycart.api.methods import Head
+from duckycart.api.openings import InTurn
 from duckycart.api.plain import PlainForCarts
 from duckycart.api.tokens import Tokens
 from duckycart.channels.listeners import Channels
+from duckycart.channels.openings import Openings
 from duckycart.channels.room import Room
 from duckycart.clock import Clock, SystemClock
 from duckycart.errors import DuckyCartError
@@ -189,6 +191,7 @@ async def open_house(
             prices=prices,
             dispatch=dispatch,
             channels=channels,
+            openings=Openings(room.in_all),
             places=places,
             checkout=checkout,
             tokens=Tokens(keys, clock, clock.steady),
@@ -249,6 +252,7 @@ def build_app(
     app.state.settings = settings
     openapi.install(app)
     errors.install(app)
+    app.add_middleware(InTurn)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,

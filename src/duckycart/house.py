@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from duckycart.api.limits import RateLimit
     from duckycart.api.tokens import Tokens
     from duckycart.channels.listeners import Channels
+    from duckycart.channels.openings import Openings
     from duckycart.guards.places import Places
     from duckycart.hardware.dispatch import Dispatch
     from duckycart.passwords import Passwords
@@ -31,6 +32,7 @@ class House:
     prices: "KnownCurrency"
     dispatch: "Dispatch"
     channels: "Channels"
+    openings: "Openings"
     places: "Places"
     checkout: "Checkout"
     tokens: "Tokens"

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.exc import OperationalError
 
-from duckycart.hardware import admission, catchup, claims, dispatch
+from duckycart.hardware import catchup, claims, dispatch
 from duckycart.store.engine import Transaction
 from duckycart.store.tables import carts, commands, sessions
 from tests.hardware.helpers import GENERATE_QR, connect, handed_over, heard, raw, refused, status, writer_blocked
@@ -199,7 +199,7 @@ async def test_a_batch_the_database_does_not_do_is_503_for_all_and_leaves_nobody
 
 async def test_who_finds_no_room_inside_waits_and_is_let_in(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     await furnish(shop, range(2, 12))
-    monkeypatch.setattr(admission, "INSIDE", 1)
+    monkeypatch.setattr(shop.house.dispatch.turnstile, "_most", 1)
     with writer_blocked(shop):
         first = asyncio.create_task(raw(shop, 2))
         await until(lambda: shop.house.dispatch.handshaking)
@@ -211,7 +211,7 @@ async def test_who_finds_no_room_inside_waits_and_is_let_in(shop: Shop, monkeypa
 
 async def test_who_goes_away_while_it_waits_never_claims(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     await furnish(shop, range(2, 4))
-    monkeypatch.setattr(admission, "INSIDE", 1)
+    monkeypatch.setattr(shop.house.dispatch.turnstile, "_most", 1)
     with writer_blocked(shop):
         inside = asyncio.create_task(raw(shop, 2))
         await until(lambda: shop.house.dispatch.handshaking)
@@ -227,7 +227,7 @@ async def test_who_goes_away_while_it_waits_never_claims(shop: Shop, monkeypatch
 
 
 async def test_f25_who_waits_cannot_fill_our_memory(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(admission, "INSIDE", 0)
+    monkeypatch.setattr(shop.house.dispatch.turnstile, "_most", 0)
     reader, writer = await asyncio.open_connection("127.0.0.1", shop.port)
     writer.write(b"GET /ws/hardware/1 HTTP/1.1\r\nHost: shop\r\nX-Long: " + b"x" * 100_000)
     async with asyncio.timeout(20):
@@ -236,7 +236,7 @@ async def test_f25_who_waits_cannot_fill_our_memory(shop: Shop, monkeypatch: pyt
 
 
 async def test_others_do_not_wait_for_carts(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(admission, "INSIDE", 0)
+    monkeypatch.setattr(shop.house.dispatch.turnstile, "_most", 0)
     coming = asyncio.create_task(connect(shop))
     await until(lambda: len(shop.house.dispatch.turnstile))
     assert (await shop.http.get("/healthz")).status_code == 200

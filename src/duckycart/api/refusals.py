@@ -100,6 +100,7 @@ UNAVAILABLE: Final = (
     Unavailable("database_unavailable", "The database could not do this now; nothing was changed.", retry_after=1),
 )
 DRAINING: Final = Unavailable("draining", "The server is stopping.", retry_after=2)
+TOO_MANY_OPENINGS: Final = Unavailable("too_many_openings", "Too many screens and phones come at once.", retry_after=2)
 NO_PLACES: Final = Unavailable("no_places", "The server has no place for one more connection.", retry_after=5)
 # Of all that writes.
 WRITES: Final = (

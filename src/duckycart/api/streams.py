@@ -10,7 +10,15 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from duckycart.api.errors import problem
 from duckycart.api.methods import get_only
-from duckycart.api.refusals import SESSION_GONE, TOO_MANY, TOO_MANY_LISTENERS, UNKNOWN_CART, UNKNOWN_SESSION, refuses
+from duckycart.api.refusals import (
+    SESSION_GONE,
+    TOO_MANY,
+    TOO_MANY_LISTENERS,
+    TOO_MANY_OPENINGS,
+    UNKNOWN_CART,
+    UNKNOWN_SESSION,
+    refuses,
+)
 from duckycart.api.tokens import ScreenToken
 from duckycart.api.who import (
     HouseOf,
@@ -50,7 +58,7 @@ def _stream_of(*events: str) -> dict[int | str, dict[str, Any]]:
     response_class=Response,
     dependencies=[Depends(get_only)],
 )
-@refuses(UNKNOWN_CART, TOO_MANY, TOO_MANY_LISTENERS)
+@refuses(UNKNOWN_CART, TOO_MANY, TOO_MANY_LISTENERS, TOO_MANY_OPENINGS)
 async def cart_stream(request: Request, house: HouseOf, caller: TheScreen, cart_id: Id) -> EventStream:
     """Hear each session of the cart as it starts. The present one is said at once; each comes with a screen's token."""
     require_cart(caller, cart_id)
@@ -78,7 +86,7 @@ async def cart_stream(request: Request, house: HouseOf, caller: TheScreen, cart_
     response_class=Response,
     dependencies=[Depends(get_only)],
 )
-@refuses(UNKNOWN_SESSION, SESSION_GONE, TOO_MANY_LISTENERS)
+@refuses(UNKNOWN_SESSION, SESSION_GONE, TOO_MANY_LISTENERS, TOO_MANY_OPENINGS)
 async def session_stream(
     request: Request,
     house: HouseOf,

@@ -11,7 +11,8 @@ from sqlalchemy import bindparam, select
 
 from duckycart.clock import Clock
 from duckycart.errors import DuckyCartError
-from duckycart.hardware.admission import Brake, Refusal, Turnstile
+from duckycart.guards.turnstile import Turnstile
+from duckycart.hardware.admission import A_TURN, INSIDE, Brake, Refusal
 from duckycart.hardware.catchup import Filled, fill
 from duckycart.hardware.claims import Claims
 from duckycart.hardware.connections import Refusals
@@ -52,7 +53,7 @@ class Dispatch:
         self.brake = Brake(connects, clock.monotonic)
         self.draining = False
         self.handshaking = 0
-        self.turnstile = Turnstile(handshakes, lambda: self.handshaking)
+        self.turnstile = Turnstile("carts", handshakes, lambda: self.handshaking, a_turn=A_TURN, most=INSIDE)
         self._tasks: set[asyncio.Task[None]] = set()
         self.claims = Claims(store, node, self._spawn)
         self.refusals = Refusals(store)

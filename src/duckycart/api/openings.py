@@ -1,0 +1,40 @@
+"""The door of all streams and sockets of screens and phones: they are opened in turns."""
+
+import re
+from typing import Final
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from duckycart.api.errors import problem
+from duckycart.errors import Unavailable
+
+LISTENS: Final = re.compile(r"/sse/[^/]+|/customer-session/[^/]+/events|/ws/[^/]+")
+
+
+class InTurn:
+    """ASGI middleware: what opens a stream or socket waits here until it is its turn (channels/openings.py)."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan" or LISTENS.fullmatch(scope["path"]) is None:
+            await self._app(scope, receive, send)
+            return
+        openings = scope["app"].state.house.openings
+        try:
+            turn = openings.turn()
+        except Unavailable as error:
+            headers = {"Retry-After": str(error.retry_after)}
+            await problem(error.status, error.code, error.detail, headers=headers)(scope, receive, send)
+            return
+
+        async def answer(message: Message) -> None:
+            openings.over(turn)
+            await send(message)
+
+        try:
+            await turn
+            await self._app(scope, receive, answer)
+        finally:
+            openings.over(turn)

@@ -1,0 +1,41 @@
+"""Streams and sockets of screens and phones are opened a few at a time, so that a cart's command goes out between."""
+
+import asyncio
+from functools import partial
+from typing import Final
+
+from duckycart.errors import Unavailable
+from duckycart.guards.turnstile import Turnstile
+
+A_TURN: Final = 1  # openings begun in one turn of the event loop, 1 ms
+INSIDE: Final = 4  # openings under way: a cart's own requests stand behind so many at the store
+
+
+class Openings:
+    """What becomes a stream or a socket takes its turn before anything is looked at: its credential is one look at the
+    store, what it hears first another. `places` may wait or be under way."""
+
+    def __init__(self, places: int) -> None:
+        self._under_way: set[asyncio.Future[None]] = set()
+        self.turnstile = Turnstile(
+            "screens and phones", places, lambda: len(self._under_way), a_turn=A_TURN, most=INSIDE
+        )
+
+    def turn(self) -> asyncio.Future[None]:
+        """What one opening has to wait for. Say `over` of it in any case. Raises Unavailable if too many wait."""
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if not self.turnstile.enter(partial(self._begin, turn)):
+            raise Unavailable("too_many_openings", "Too many screens and phones come at once.", retry_after=2)
+        return turn
+
+    def _begin(self, turn: asyncio.Future[None]) -> None:
+        if turn.done():  # it was over before it began
+            return
+        self._under_way.add(turn)
+        turn.set_result(None)
+
+    def over(self, turn: asyncio.Future[None]) -> None:
+        """It is open, or refused, or nobody waits any more. May be said again and again."""
+        turn.cancel()
+        self._under_way.discard(turn)
+        self.turnstile.go_on()
