@@ -158,6 +158,21 @@ async def test_f56_a_foreign_page_gets_no_qr_no_stream_and_no_session(opening: O
             assert await it.event() is not None
 
 
+async def test_f56_a_foreign_page_says_and_reads_nothing_of_a_session(opening: OpenShop) -> None:
+    """A browser sends a text to anybody, unasked, and here a text is JSON (F62)."""
+    async with opening(**KEYLESS) as shop:
+        await shop.furnish()
+        shopper = await shop.shopper()
+        session = await shop.start(shopper)
+        said = f'{{"session_id": {session}, "satisfaction": 1}}'.encode()
+        foreign, ours = {"Origin": EVIL, "Content-Type": "text/plain"}, {"Origin": shop.url}
+        refused(await shop.http.post("/feedback/", content=said, headers=foreign), 403)
+        refused(await shop.http.get(f"/feedback/session/{session}", headers=foreign), 403)
+        refused(await shop.http.get(f"/feedback/session/{session}", headers=ours), 404)
+        for page in (ours, foreign | shopper):
+            assert (await shop.http.post("/feedback/", content=said, headers=page)).status_code == 200
+
+
 async def test_f56_a_token_or_key_is_proof_at_these_doors_too(opening: OpenShop) -> None:
     async with opening(**KEYLESS) as shop:
         await shop.furnish()

@@ -13,7 +13,7 @@ from duckycart.api.bodies import BodyRoute
 from duckycart.api.inputs import PLAIN_TEXT, NumberOrWord
 from duckycart.api.items import SessionId
 from duckycart.api.openapi import ONCE
-from duckycart.api.refusals import NO_FEEDBACK, TOO_MANY, UNKNOWN_SESSION, WRITES, refuses
+from duckycart.api.refusals import FOREIGN_ORIGIN, NO_FEEDBACK, TOO_MANY, UNKNOWN_SESSION, WRITES, refuses
 from duckycart.api.who import HouseOf, Id, OfSession, limit_legacy
 from duckycart.api.writes import write
 from duckycart.clock import iso
@@ -63,7 +63,7 @@ async def items(house: HouseOf, category: Annotated[str | None, Query(max_length
 
 
 @router.post("/feedback/", openapi_extra=ONCE)
-@refuses(UNKNOWN_SESSION, TOO_MANY, *WRITES)
+@refuses(UNKNOWN_SESSION, FOREIGN_ORIGIN, TOO_MANY, *WRITES)
 async def give(request: Request, house: HouseOf, caller: OfSession, given: NewFeedback) -> FeedbackView:
     """Say what the shopping was like. Said again for the same session, the last word counts."""
     limit_legacy(house, caller, f"session {given.session_id}")
@@ -79,7 +79,7 @@ async def give(request: Request, house: HouseOf, caller: OfSession, given: NewFe
 
 
 @router.get("/feedback/session/{session_id}")
-@refuses(UNKNOWN_SESSION, NO_FEEDBACK, TOO_MANY)
+@refuses(UNKNOWN_SESSION, NO_FEEDBACK, FOREIGN_ORIGIN, TOO_MANY)
 async def of_session(house: HouseOf, caller: OfSession, session_id: Id) -> FeedbackView:
     """Read what was said of a session. 404 while nothing was."""
     limit_legacy(house, caller, f"session {session_id}")

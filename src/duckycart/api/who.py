@@ -217,8 +217,15 @@ async def _acknowledge(house: House, cart: ByCart, session_id: int, proved: Proo
 
 async def of_session(request: HTTPConnection) -> Who:
     """Who may speak of a session: as `who`, and a screen in a network where screens need no credential, whose header
-    counts for nothing."""
-    return legacy_screen(request) or await who(request)
+    counts for nothing. Raises Forbidden for a web page of another origin that shows none."""
+    legacy = legacy_screen(request)
+    if legacy is None:
+        return await who(request)
+    if (foreign := _foreign(request)) is None:
+        return legacy
+    if not {"x-api-key", "authorization"}.isdisjoint(request.headers):
+        return await who(request)
+    raise foreign
 
 
 Anyone = Annotated[Who, Depends(who)]
