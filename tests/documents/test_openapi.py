@@ -237,3 +237,7 @@ async def test_an_idempotency_key_is_offered_where_it_is_honoured(shop: Shop) ->
         "POST /payment/webhook/{provider}",  # its events have ids of their own
     }
     assert offered <= writes
+
+
+async def test_f55_a_query_that_is_too_long_is_a_documented_refusal(shop: Shop) -> None:
+    assert "422" in (await served(shop))["paths"]["/feedback/items"]["get"]["responses"]

@@ -335,9 +335,10 @@ def _problems(operation: Json, route: APIRoute) -> list[Json]:
 
 
 def _bounded(operation: Json) -> bool:
-    return any(
-        {"minimum", "maximum"} & parameter.get("schema", {}).keys() for parameter in operation.get("parameters", ())
-    )
+    given = [one for one in operation.get("parameters", ()) if one.get("in") in ("path", "query")]
+    schemas = [one.get("schema", {}) for one in given]
+    forms = [form for schema in schemas for form in (schema, *schema.get("anyOf", ()))]
+    return any({"minimum", "maximum", "maxLength"} & form.keys() for form in forms)
 
 
 def _refusals(problems: Iterable[Json], examples: Json) -> Json:
