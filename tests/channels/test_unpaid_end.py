@@ -1,6 +1,7 @@
 """F68: a session that ended unpaid. Fielded screens go back to their QR on a 401, and on nothing else."""
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 
@@ -40,8 +41,10 @@ UNPAID = pytest.mark.parametrize("finish", [ended, forced, forced_in_payment, id
 Finish = Callable[[Shop, Session], Awaitable[None]]
 
 
-def doors_of_screens(session: Session) -> list[tuple[str, str]]:
-    return [(door.method, door.url(session)) for door in DOORS if str(door) in FOR_SCREENS]
+def doors_of_screens(session: Session) -> list[tuple[str, str, Any]]:
+    """Method, address and body of each."""
+    bodies = ((door, door.body(session, "x") if door.body else None) for door in DOORS if str(door) in FOR_SCREENS)
+    return [(door.method, door.url(session), body) for door, body in bodies]
 
 
 @UNPAID
@@ -52,8 +55,8 @@ async def test_f68_all_that_a_screen_asks_is_401_from_the_moment_its_session_end
     assert (await shop.http.get(f"/cart-items/session/{session.id}", headers=bearer(token))).status_code == 200
     await finish(shop, session)
     assert not (await shop.session_row(session.id)).is_active
-    for method, url in doors_of_screens(session):
-        answer = await shop.http.request(method, url, headers=bearer(token))
+    for method, url, body in doors_of_screens(session):
+        answer = await shop.http.request(method, url, json=body, headers=bearer(token))
         assert refused(answer, 401, url)["code"] == "ended_unpaid"
 
 
