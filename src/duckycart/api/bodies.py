@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 from fastapi import Request, Response, params
 from fastapi.routing import APIRoute
-from starlette.types import Message
+from starlette.types import Message, Receive
 
 from duckycart.errors import Invalid
 from duckycart.json_text import BOM, NotJson, kind_of, read_json
@@ -23,18 +23,25 @@ _PARTS: Final = "multipart/form-data"
 _NOT_ASCII: Final = re.compile(rb"[\x80-\xff]")  # in a form: UTF-8 that was not escaped, as `curl -d` sends it
 
 
+def _body_first(request: Request, body: bytes) -> Receive:
+    """What is received of a request whose body was read: that body, then what comes after it. It holds no request that
+    holds it, or each request would be garbage that only a collection finds."""
+    unread: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+    later = request.receive
+
+    async def receive() -> Message:
+        return unread.pop() if unread else await later()
+
+    return receive
+
+
 class _Read(Request):
     """The request with its body read, and called what it is."""
 
     def __init__(self, request: Request, kind: bytes, body: bytes, content: Any) -> None:
         headers = [(name, value) for name, value in request.scope["headers"] if name != b"content-type"]
-        super().__init__({**request.scope, "headers": [*headers, (b"content-type", kind)]}, self._rest)
-        self._unread = [{"type": "http.request", "body": body, "more_body": False}]
-        self._later = request.receive
+        super().__init__({**request.scope, "headers": [*headers, (b"content-type", kind)]}, _body_first(request, body))
         self._content = content
-
-    async def _rest(self) -> Message:
-        return self._unread.pop() if self._unread else await self._later()
 
     async def json(self) -> Any:
         return self._content

@@ -107,8 +107,8 @@ async def _ask_who(request: Request) -> None:
 
 async def _invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    await _ask_who(request)
     _let_go(error)
+    await _ask_who(request)
     found = error.errors()
     fields = [{"field": field_of(one), "problem": problem_of(one)} for one in found]
     return problem(422, "invalid_request", sentence_of(found[0]), errors=fields)
@@ -121,8 +121,8 @@ async def _http(request: Request, error: Exception) -> Response:
         if request.method == "OPTIONS":
             return Response(status_code=204, headers=allow)
         error.headers = {**(error.headers or {}), **allow}
-    await _ask_who(request)
     _let_go(error)
+    await _ask_who(request)
     code, detail = _HTTP.get(error.status_code, ("http_error", None))
     return problem(error.status_code, code, detail or str(error.detail), headers=dict(error.headers or {}))
 
