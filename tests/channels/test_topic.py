@@ -101,6 +101,19 @@ def test_who_heard_it_before_knowing_the_present_does_not_hear_it_again(topic: T
     assert topic.told == 5
 
 
+@pytest.mark.parametrize("said", [news(5), start(9)], ids=["of a session", "of a cart"])
+def test_what_two_heard_before_either_knew_the_present_is_looked_up_for_neither(said: News) -> None:
+    topic = Topic()
+    first, second = listener(topic), listener(topic)
+    assert topic.next(said) == [said]
+    assert set(topic.hearing(said)) == {first, second}
+    present = news(4) if said.kind is NewsKind.CART_UPDATED else None
+    topic.opened(first, present)
+    topic.opened(second, present)
+    assert topic.found(said) == []
+    assert first.told == second.told == topic.told == (5 if present else 9)
+
+
 def test_a_scan_changes_nothing_waits_for_nothing_and_is_not_said_when_its_moment_is_past(topic: Topic) -> None:
     seen = news(4, NewsKind.ITEM_READ)
     assert topic.next(seen) == topic.next(seen) == [seen]

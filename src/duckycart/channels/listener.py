@@ -31,6 +31,7 @@ class Listener:
         "_waiting",
         "close_code",
         "closes_at",
+        "early",
         "end",
         "heard_at",
         "key",
@@ -47,6 +48,7 @@ class Listener:
         self.since: float | None = None  # when it was told what there is, None before (monotonic)
         self.key = key  # of a cart's screen: which key opened it; else None
         self.told = -1  # its topic's: up to which version it knows everything
+        self.early: set[int] = set()  # its topic's: versions it heard before that could be told
         self.heard_at = now  # when something was last put in its way (monotonic)
         self.closes_at: float | None = None  # GRACE_SECONDS after its session's last word (monotonic)
 

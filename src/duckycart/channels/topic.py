@@ -27,15 +27,24 @@ class Topic:
         """It was told this when it came, None for nothing. Of two who came at once, the other may have been told more:
         what is between is said yet."""
         listener.told = max(listener.told, 0 if present is None else _number(present))
+        while listener.told + 1 in listener.early:  # said to it before anybody knew the present
+            listener.told += 1
+        listener.early.clear()
         if self._told is None or listener.told < self._told:
             self._told = listener.told
             self._in_order()
 
     def hearing(self, news: News) -> list[Listener]:
         """Who has to hear what can be said now: all but those who knew it when they came."""
-        if self._told is None or news.kind is NewsKind.ITEM_READ:
+        if news.kind is NewsKind.ITEM_READ:
             return list(self.listeners)
         number = _number(news)
+        if self._told is None:
+            for listener in self.listeners:
+                if news.kind is NewsKind.SESSION_STARTED:  # of the sessions before it nobody needs to hear
+                    listener.told = max(listener.told, number)
+                listener.early.add(number)
+            return list(self.listeners)
         hearing = [listener for listener in self.listeners if listener.told < number]
         for listener in hearing:
             listener.told = number
