@@ -55,4 +55,4 @@ def test_a_test_that_hangs_is_ended_and_named(tmp_path: Path, content: str, wher
     assert "test_hanging.py::test_whose" in ended.stderr
     assert where in ended.stderr
     if workers == "1":  # the others go on in another worker
-        assert " failed, 1 passed" in ended.stdout
+        assert any(f"{reported} failed, 1 passed" in ended.stdout for reported in (1, 2))  # its time-out, its worker
