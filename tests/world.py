@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager, nullcontext
 from hashlib import sha256
+from types import ModuleType
 from typing import Any
 from unittest import mock
 
@@ -85,6 +86,15 @@ async def until(condition: Callable[[], Any]) -> Any:
             if result:
                 return result
             await asyncio.sleep(0.002)
+
+
+class _Hurried(ModuleType):
+    """asyncio, for uvicorn's server: its shutdown sleeps a tenth of a second at least, in each of thousands of tests."""
+
+    sleep = staticmethod(lambda seconds: asyncio.sleep(seconds / 50))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(asyncio, name)
 
 
 class Server(server.Server):
@@ -293,6 +303,7 @@ def no_timers() -> Iterator[None]:
 
     with ExitStack() as stack:
         stack.enter_context(mock.patch("duckycart.app.every", never))
+        stack.enter_context(mock.patch("uvicorn.server.asyncio", _Hurried("asyncio")))
         # What is said first is said in the loop's next turn. Its moment in earnest is test_first_frame's.
         for opening in ("hardware.socket", "channels.socket", "channels.stream"):
             stack.enter_context(mock.patch(f"duckycart.{opening}.FIRST_FRAME_SECONDS", 0.0))

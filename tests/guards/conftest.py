@@ -1,5 +1,4 @@
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
@@ -16,8 +15,8 @@ def short_goodbyes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-async def shop(tmp_path: Path) -> AsyncIterator[Shop]:
-    async with open_shop(f"sqlite:///{tmp_path}/shop.db", offline_carts="accept", connects=1000) as opened:
+async def shop(sqlite_database: str) -> AsyncIterator[Shop]:
+    async with open_shop(sqlite_database, offline_carts="accept", connects=1000) as opened:
         await opened.furnish()
         await opened.add_cart(2)
         yield opened
