@@ -23,7 +23,7 @@ async def serve_socket(websocket: WebSocket, listener: Listener, first: News) ->
     await websocket.accept()
     reading = asyncio.create_task(_until_gone(websocket, listener))
     try:
-        await asyncio.sleep(FIRST_FRAME_SECONDS)
+        await asyncio.wait([reading], timeout=FIRST_FRAME_SECONDS)
         await say(first)
         end = End.OVER if first.final else await listener.listen(say)
         listener.finish(end)

@@ -58,6 +58,7 @@ class EventStream(Response):
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             reading = asyncio.create_task(_until_gone(receive, listener))
             try:
+                await asyncio.wait([reading], timeout=FIRST_FRAME_SECONDS)
                 await self._go_on(listener, first, send)
             finally:
                 reading.cancel()
@@ -68,7 +69,6 @@ class EventStream(Response):
             await send({"type": "http.response.body", "body": content, "more_body": True})
 
         try:
-            await asyncio.sleep(FIRST_FRAME_SECONDS)
             await say(first)  # and be it a heartbeat: the client sees that it is heard
             end = End.OVER if first is not None and first.final else await listener.listen(say)
         except DuckyCartError:
