@@ -89,7 +89,7 @@ async def until(condition: Callable[[], Any]) -> Any:
 
 
 class _Hurried(ModuleType):
-    """asyncio, for uvicorn's server: its shutdown sleeps a tenth of a second at least, in each of thousands of tests."""
+    """asyncio, for uvicorn's server: its shutdown sleeps a tenth of a second, in each of thousands of tests."""
 
     sleep = staticmethod(lambda seconds: asyncio.sleep(seconds / 50))
 

@@ -10,6 +10,8 @@ import pytest
 from tests.api.doors import DOORS, WITH_BODY, WITH_CART_ID, WITH_SESSION_ID, Door, Session, contents, refused
 from tests.world import MILK, PATIENCE, Shop
 
+pytestmark = pytest.mark.any_store
+
 FORM = "application/x-www-form-urlencoded"
 SURROGATE = "\\ud800"  # as JSON writes it; no UTF-8 text can hold it
 NESTED = "[" * 30_000

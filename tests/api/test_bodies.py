@@ -8,6 +8,8 @@ import pytest
 from tests.api.doors import PASSWORD, WITH_BODY, Door, Session, contents, refused
 from tests.world import Shop
 
+pytestmark = pytest.mark.any_store
+
 FORM = "application/x-www-form-urlencoded"
 CALLED = [
     None, "", "text/plain", "text/plain;charset=UTF-8", "application/json; charset=utf-8", "application/JSON", FORM,

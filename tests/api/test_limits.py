@@ -11,6 +11,8 @@ from tests.api.doors import PASSWORD, refused
 from tests.conftest import OpenShop
 from tests.world import Shop
 
+pytestmark = pytest.mark.any_store
+
 LOGIN = {"username": "nobody@example.com", "password": "wrong"}
 
 

@@ -10,6 +10,8 @@ from duckycart.api.methods import is_get_only
 from tests.api.doors import Session, refused
 from tests.world import MILK, Shop
 
+pytestmark = pytest.mark.any_store
+
 EFFECTS = {"/customer-session/qr/{cart_id}", "/sse/{cart_id}", "/customer-session/{session_id}/events"}
 
 

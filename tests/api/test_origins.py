@@ -17,6 +17,8 @@ from tests.hardware.helpers import connect, status
 from tests.hardware.helpers import refused as cart_refused
 from tests.world import Shop, screen_key
 
+pytestmark = pytest.mark.any_store
+
 EVIL = "https://evil.example"
 KEYLESS: dict[str, Any] = {"keyless_carts": "127.0.0.0/8", "legacy_screens": "127.0.0.0/8", "offline_carts": "accept"}
 

@@ -9,6 +9,8 @@ import pytest
 from tests.api.doors import Session, refused
 from tests.world import MILK, Shop
 
+pytestmark = pytest.mark.any_store
+
 JARGON = re.compile(r"pattern|regex|string|dict|valid (int|str)|input|\\|\^|\[|parse|Field required", re.IGNORECASE)
 GOOD = {"email": "ann@example.com", "password": "long enough", "full_name": "Ann"}
 WRONG: list[tuple[dict[str, object], str]] = [

@@ -4,11 +4,14 @@ import re
 from typing import Any
 
 import jwt
+import pytest
 from sqlalchemy import update
 
 from duckycart.store.tables import carts, products
 from tests.api.doors import PASSWORD, Session
 from tests.world import BREAD, MILK, TEA, Shop
+
+pytestmark = pytest.mark.any_store
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 MILK_VIEW = {

@@ -2,8 +2,12 @@
 
 import socket
 
+import pytest
+
 from tests.conftest import OpenShop
 from tests.world import Shop
+
+pytestmark = pytest.mark.any_store
 
 SCREEN = "https://screen.example"
 

@@ -14,6 +14,8 @@ from tests.api.doors import Session
 from tests.channels.world import listeners, message, screen, stream
 from tests.world import Shop, until
 
+pytestmark = pytest.mark.any_store
+
 MANY = 12
 
 

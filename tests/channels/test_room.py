@@ -10,6 +10,8 @@ from tests.channels.world import listeners, message, screen, stream
 from tests.conftest import OpenShop
 from tests.world import until
 
+pytestmark = pytest.mark.any_store
+
 UPDATED = message("cart-updated")
 ONE: Name = ("session", 1)
 TWO: Name = ("session", 2)

@@ -11,6 +11,8 @@ from tests.hardware.test_malformed import GOOD
 from tests.process.world import KEY, Served
 from tests.world import PATIENCE, Shop, until
 
+pytestmark = pytest.mark.any_store
+
 LONG = 3600.0  # seconds
 PING = b"\x89\x85\x00\x00\x00\x00early"  # a client's, with an empty mask
 PONG = b"\x8a\x05early"

@@ -16,6 +16,8 @@ from duckycart.hardware.socket import MAX_EARLY, MAX_UNREAD, HardwareSocket
 from tests.hardware.helpers import GENERATE_QR, connect, heard, raw, refused, status, writer_blocked
 from tests.world import RawCart, Shop, until
 
+pytestmark = pytest.mark.any_store
+
 
 def frame(opcode: Opcode, data: bytes, *, fin: bool = True) -> bytes:
     return Frame(opcode, data, fin).serialize(mask=True)

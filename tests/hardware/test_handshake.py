@@ -9,6 +9,8 @@ from tests.conftest import OpenShop
 from tests.hardware.helpers import PATH, connect, heard, raw, refused, rotate_key, status, writer_blocked
 from tests.world import PATIENCE, RawCart, Shop, until
 
+pytestmark = pytest.mark.any_store
+
 KEY = "key-of-cart-1-0123456789abcdef0123"
 
 

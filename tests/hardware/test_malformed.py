@@ -7,6 +7,8 @@ import pytest
 from tests.hardware.helpers import heard, raw
 from tests.world import PATIENCE, Shop, until
 
+pytestmark = pytest.mark.any_store
+
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 GOOD = {
     "Host": "shop",

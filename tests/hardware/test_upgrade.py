@@ -11,6 +11,8 @@ from duckycart.handshake import flaw, origin_form
 from tests.hardware.test_malformed import GOOD
 from tests.world import PATIENCE, Shop, until
 
+pytestmark = pytest.mark.any_store
+
 Lines = list[tuple[str, str]]
 
 ASKS: Lines = [("Connection", "Upgrade"), ("Upgrade", "websocket")]

@@ -9,6 +9,8 @@ from duckycart import server
 from tests.conftest import OpenShop
 from tests.world import PATIENCE, Shop, until
 
+pytestmark = pytest.mark.any_store
+
 ASK = b"GET /healthz HTTP/1.1\r\nHost: shop\r\n\r\n"
 
 

@@ -7,6 +7,8 @@ import pytest
 from duckycart import server
 from tests.world import PATIENCE, Shop
 
+pytestmark = pytest.mark.any_store
+
 WHOLE = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
 HALF_A_HEAD = b"GET /healthz HTTP/1.1\r\nHo"
 HALF_A_BODY = b"POST /auth/guest HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{"
