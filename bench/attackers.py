@@ -41,7 +41,7 @@ BOUND = 1000
 WRITE: Final = 65_536  # bytes
 TICK: Final = 0.01  # seconds
 LEFT_SECONDS: Final = 2.0  # after the attackers left, until memory is looked at
-ROUNDS: Final = 5  # of the reference and the attack, in turns
+ROUNDS: Final = 10  # of the reference and the attack, in turns
 MANY_STREAMS: Final = 40  # that one attacker keeps open
 
 _UPGRADE = (
@@ -310,7 +310,7 @@ def middle_and_worst(seconds: list[float]) -> tuple[float, float]:
 
 
 def main() -> None:
-    count = min(int(sys.argv[1]) if len(sys.argv) > 1 else 200, BOUND)
+    count = min(int(sys.argv[1]) if len(sys.argv) > 1 else 400, BOUND)
     with TemporaryDirectory() as folder:
         path = Path(folder) / "bench.db"
         keys = furnish(path, ATTACKERS + 1)

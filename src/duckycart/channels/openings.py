@@ -8,7 +8,7 @@ from duckycart.errors import Unavailable
 from duckycart.guards.turnstile import Turnstile
 
 A_TURN: Final = 1  # openings begun in one turn of the event loop, 1 ms
-INSIDE: Final = 4  # openings under way: a cart's own requests stand behind so many at the store
+INSIDE: Final = 2  # openings under way: a cart's own requests stand behind so many at the store
 
 
 class Openings:
