@@ -49,8 +49,9 @@ async def test_only_what_is_more_than_may_wait_is_refused() -> None:
     turns = [openings.turn() for _ in range(3)]
     with pytest.raises(Unavailable):
         openings.turn()
-    await turns[0]
-    openings.over(turns[0])
+    for turn in turns:
+        await turn
+        openings.over(turn)
     await openings.turn()
 
 
