@@ -29,11 +29,11 @@ from bench.crowd import connect
 from bench.process import free_port, memory_kib, running
 from bench.sessions import Http
 from bench.shop import furnish
-from duckycart.api.tokens import AccessToken, Tokens
 from duckycart.clock import SystemClock
 from duckycart.server import raise_file_limit
 from duckycart.store.keys import read_or_make_signing_keys
 from duckycart.store.sqlite import engine_for, transact
+from duckycart.tokens import AccessToken, Tokens
 
 GOOD = 1  # the cart that has done nothing
 ATTACKERS: Final = 10  # of each kind; their carts, shoppers and sessions are the next ten

@@ -20,10 +20,10 @@ import httptools
 from bench.crowd import connect
 from bench.process import cpu_seconds, free_port, running
 from bench.shop import BARCODE, furnish
-from duckycart.api.tokens import AccessToken, Tokens
 from duckycart.clock import SystemClock
 from duckycart.store.keys import read_or_make_signing_keys
 from duckycart.store.sqlite import engine_for, transact
+from duckycart.tokens import AccessToken, Tokens
 
 SHOPPERS = 8
 IDLE_CARTS = 2000

@@ -23,13 +23,13 @@ from bench.crowd import CrowdCart, connect
 from bench.process import cpu_seconds, free_port, running
 from bench.sessions import Http
 from bench.shop import furnish
-from duckycart.api.tokens import AccessToken, Tokens
 from duckycart.clock import SystemClock
 from duckycart.server import raise_file_limit
 from duckycart.store.database import engine_for, transact
 from duckycart.store.engine import Transaction
 from duckycart.store.keys import read_or_make_signing_keys
 from duckycart.store.tables import carts, commands
+from duckycart.tokens import AccessToken, Tokens
 
 SHOPPER = 1  # and the number of the shopper's cart, which stays connected
 QUIET_SCANS = 300

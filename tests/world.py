@@ -21,7 +21,6 @@ from websockets.http11 import Response
 from websockets.uri import parse_uri
 
 from duckycart import server
-from duckycart.api.tokens import AccessToken
 from duckycart.app import ProviderFactory, build_app, sandbox
 from duckycart.house import House
 from duckycart.settings import Settings
@@ -29,6 +28,7 @@ from duckycart.store.currency import fix_currency
 from duckycart.store.database import open_database
 from duckycart.store.engine import Transaction
 from duckycart.store.tables import alarms, carts, commands, payments, products, sessions, users
+from duckycart.tokens import AccessToken
 
 PATIENCE = 20.0  # seconds until a condition that never comes fails the test; nothing waits for it to pass
 

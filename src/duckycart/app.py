@@ -32,17 +32,17 @@ from duckycart.api import (
     upgrade,
     warnings,
 )
-from duckycart.api.limits import BodyLimit, RateLimit
+from duckycart.api.limits import BodyLimit
 from duckycart.api.methods import Head
 from duckycart.api.openings import InTurn
 from duckycart.api.plain import PlainForCarts
-from duckycart.api.tokens import Tokens
 from duckycart.channels.listeners import Channels
 from duckycart.channels.openings import Openings
 from duckycart.channels.room import Room
 from duckycart.clock import Clock, SystemClock
 from duckycart.errors import DuckyCartError
 from duckycart.guards.places import Places, descriptors
+from duckycart.guards.rate import RateLimit
 from duckycart.hardware.catchup import release_all
 from duckycart.hardware.dispatch import Dispatch
 from duckycart.hardware.sweep import SWEEP_SECONDS, Sweep
@@ -56,8 +56,8 @@ from duckycart.nodes.messages import Message, TakenOver
 from duckycart.pages import assets, screen, shopper
 from duckycart.passwords import Passwords
 from duckycart.payments.checkout import Checkout
-from duckycart.payments.provider import Provider
-from duckycart.payments.sandbox import Sandbox
+from duckycart.providers.protocol import Provider
+from duckycart.providers.sandbox import Sandbox
 from duckycart.settings import Settings
 from duckycart.store.currency import KnownCurrency, settle_currency
 from duckycart.store.database import Database
@@ -65,6 +65,7 @@ from duckycart.store.engine import Store
 from duckycart.store.keys import read_or_make_signing_keys
 from duckycart.store.readiness import Readiness
 from duckycart.store.steady import SteadyClock
+from duckycart.tokens import Tokens
 
 log = structlog.get_logger()
 

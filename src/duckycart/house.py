@@ -11,15 +11,15 @@ from duckycart.store.readiness import Readiness
 from duckycart.store.steady import SteadyClock
 
 if TYPE_CHECKING:
-    from duckycart.api.limits import RateLimit
-    from duckycart.api.tokens import Tokens
     from duckycart.channels.listeners import Channels
     from duckycart.channels.openings import Openings
     from duckycart.guards.places import Places
+    from duckycart.guards.rate import RateLimit
     from duckycart.hardware.dispatch import Dispatch
     from duckycart.passwords import Passwords
     from duckycart.payments.checkout import Checkout
     from duckycart.store.currency import KnownCurrency
+    from duckycart.tokens import Tokens
 
 
 @dataclass(frozen=True, slots=True)

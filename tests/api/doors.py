@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import httpx2
 
-from duckycart.payments.sandbox import Sandbox
+from duckycart.providers.sandbox import Sandbox
 from duckycart.store.tables import metadata
 from tests.world import MILK, Shop, screen_key
 

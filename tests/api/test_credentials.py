@@ -7,8 +7,8 @@ from typing import Any
 import jwt
 from sqlalchemy import update
 
-from duckycart.api.tokens import ACCESS_SECONDS
 from duckycart.store.tables import carts
+from duckycart.tokens import ACCESS_SECONDS
 from tests.api.doors import KEPT, Session, begin, contents, refused
 from tests.world import Shop
 

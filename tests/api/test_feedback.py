@@ -16,7 +16,7 @@ TICKS = "good:Friendly staff,bad:Too slow,good:Clean carts"
 
 async def screen_token(shop: Shop, session: Session) -> dict[str, str]:
     """What the session's screen was given."""
-    from duckycart.api.tokens import ScreenToken
+    from duckycart.tokens import ScreenToken
 
     return {"Authorization": f"Bearer {shop.house.tokens.screen(ScreenToken(session.id))}"}
 

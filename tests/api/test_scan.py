@@ -8,8 +8,8 @@ import pytest
 import segno
 from sqlalchemy import func, select, update
 
-from duckycart.api.tokens import QrToken
 from duckycart.store.tables import carts, commands, sessions
+from duckycart.tokens import QrToken
 from tests.api.doors import Session, begin, contents, refused
 from tests.conftest import OpenShop
 from tests.world import Shop

@@ -7,7 +7,7 @@ import jwt
 import pytest
 
 from duckycart.admin.fleet import disable, enable, hash_of, set_screen_key
-from duckycart.api.tokens import CART_SCREEN_SECONDS
+from duckycart.tokens import CART_SCREEN_SECONDS
 from tests.api.doors import KEPT, Session, contents, refused
 from tests.channels.world import listeners, stream
 from tests.conftest import OpenShop

@@ -6,11 +6,11 @@ import jwt
 import pytest
 from sqlalchemy import update
 
-from duckycart.api.tokens import SCREEN_SECONDS as TOKEN_SECONDS
-from duckycart.api.tokens import ScreenToken
 from duckycart.lifecycle.news import News, NewsKind
 from duckycart.lifecycle.who import SCREEN_SECONDS
 from duckycart.store.tables import carts
+from duckycart.tokens import SCREEN_SECONDS as TOKEN_SECONDS
+from duckycart.tokens import ScreenToken
 from tests.api.doors import DOORS, Session, refused
 from tests.channels.world import end, message, pay, refusal, screen, stream
 from tests.world import Shop

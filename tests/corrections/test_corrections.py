@@ -3,10 +3,10 @@
 Nothing that is open ends by it, nothing lives longer than its time after it, nobody is locked out.
 """
 
-from duckycart.api.tokens import ACCESS_SECONDS
 from duckycart.api.writes import KEEP_SECONDS
 from duckycart.lifecycle.news import GRACE_SECONDS
 from duckycart.lifecycle.who import GUEST_SECONDS, SCREEN_SECONDS
+from duckycart.tokens import ACCESS_SECONDS
 from tests.api.doors import sandbox
 from tests.api.test_screen_key import cookie
 from tests.channels.world import refusal, screen

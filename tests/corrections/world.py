@@ -7,7 +7,7 @@ from typing import Any, Final, Literal, Self
 
 import httpx2
 
-from duckycart.api.tokens import ScreenToken
+from duckycart.tokens import ScreenToken
 from tests.conftest import OpenShop
 from tests.world import MILK, FakeClock, Shop
 

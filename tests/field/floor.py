@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from random import Random
 from typing import Any
 
-from duckycart.api.tokens import AccessToken
+from duckycart.tokens import AccessToken
 from tests.field.calls import Caller
 from tests.field.cart import FieldedCart
 from tests.field.journey import Journey

@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass
 from random import Random
 
-from duckycart.payments.sandbox import Sandbox
+from duckycart.providers.sandbox import Sandbox
 from tests.field.calls import Caller, Lost
 from tests.field.cart import FieldedCart
 from tests.field.pace import Pace

@@ -14,7 +14,7 @@ from duckycart.lifecycle.effects import Queued
 from duckycart.lifecycle.rules import Rules
 from duckycart.lifecycle.transitions import Phase
 from duckycart.lifecycle.who import ByCart, ByOperator, ByShopper
-from duckycart.payments.provider import OpenedPayment
+from duckycart.providers.protocol import OpenedPayment
 from duckycart.store.database import open_database
 from duckycart.store.engine import Store, Transaction
 from duckycart.store.tables import carts, metadata, products, users

@@ -27,7 +27,7 @@ from duckycart.lifecycle.sessions import create_session, end_if_idle, force_end
 from duckycart.lifecycle.who import ByOperator
 from duckycart.nodes.heartbeat import give_up
 from duckycart.nodes.messages import TakenOver
-from duckycart.payments.provider import OpenedPayment
+from duckycart.providers.protocol import OpenedPayment
 from duckycart.store.engine import Transaction
 from duckycart.store.tables import basket_lines, carts, commands, nodes, payments, products
 from tests.conftest import OpenShop

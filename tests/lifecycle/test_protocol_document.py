@@ -9,11 +9,11 @@ import pytest
 from sqlalchemy import text
 
 from duckycart.api import carts as carts_api
-from duckycart.api.tokens import QrToken, Tokens
 from duckycart.hardware.dispatch import Dispatch
 from duckycart.lifecycle.effects import Queued
 from duckycart.store.address import locate
 from duckycart.store.database import engine_for
+from duckycart.tokens import QrToken, Tokens
 from duckycart.wire import CommandType
 from tests.world import Shop
 

@@ -20,12 +20,12 @@ from sqlalchemy import insert, make_url
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
-from duckycart.api.tokens import AccessToken, Tokens
 from duckycart.clock import SystemClock
 from duckycart.store.engine import Transaction
 from duckycart.store.keys import read_or_make_signing_keys
 from duckycart.store.postgres import engine_for, transact
 from duckycart.store.tables import carts, products, users
+from duckycart.tokens import AccessToken, Tokens
 from tests.process.world import Served
 from tests.world import MILK, PATIENCE, until
 

@@ -7,8 +7,8 @@ from typing import Any
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, expect
 from sqlalchemy import select
 
-from duckycart.api.tokens import QrToken
 from duckycart.store.tables import carts
+from duckycart.tokens import QrToken
 from tests.world import PATIENCE, Shop, screen_key, until
 
 expect.set_options(PATIENCE * 1000)

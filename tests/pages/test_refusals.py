@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, WebSocketRoute, expect
 
-from duckycart.api.tokens import QrToken
+from duckycart.tokens import QrToken
 from tests.api.doors import contents
 from tests.pages.phone import Phones
 from tests.world import BREAD, Shop

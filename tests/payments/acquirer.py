@@ -9,7 +9,7 @@ import httpx2
 
 from duckycart.clock import Clock
 from duckycart.errors import BadRequest
-from duckycart.payments.provider import NoLongerCancellable, OpenedPayment, Outcome, ProviderError, ProviderEvent
+from duckycart.providers.protocol import NoLongerCancellable, OpenedPayment, Outcome, ProviderError, ProviderEvent
 from duckycart.settings import Settings
 from tests.world import Shop
 

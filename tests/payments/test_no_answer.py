@@ -7,7 +7,7 @@ import pytest
 from duckycart.lifecycle.sessions import force_end
 from duckycart.lifecycle.who import ByOperator
 from duckycart.payments.checkout import ASKING_SECONDS
-from duckycart.payments.provider import NoAnswer
+from duckycart.providers.protocol import NoAnswer
 from duckycart.store.tables import provider_events
 from tests.payments.acquirer import MILK_PRICE, Acquirer, state, types
 from tests.world import BREAD, Shop, until

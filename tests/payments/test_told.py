@@ -7,7 +7,7 @@ import pytest
 
 from duckycart.lifecycle.news import CANCELLED, DECLINED, NewsKind, missed_news
 from duckycart.payments.checkout import ASKING_SECONDS
-from duckycart.payments.provider import NoAnswer
+from duckycart.providers.protocol import NoAnswer
 from tests.channels.world import message, screen
 from tests.payments.acquirer import Acquirer, state
 from tests.world import Shop

@@ -16,7 +16,8 @@ from typing import Any
 
 from duckycart import cli
 from duckycart.hardware import catchup, dispatch, links, receipts
-from duckycart.payments import checkout, sandbox
+from duckycart.payments import checkout
+from duckycart.providers import sandbox
 from duckycart.store import sqlite
 
 MEMBERS = 3  # of the group that dies before its COMMIT

@@ -15,14 +15,14 @@ from typing import Any
 import httpx2
 from sqlalchemy import insert
 
-from duckycart.api.tokens import AccessToken, Tokens
 from duckycart.clock import SystemClock
-from duckycart.payments.sandbox import Sandbox
+from duckycart.providers.sandbox import Sandbox
 from duckycart.server import listener
 from duckycart.store.engine import Transaction
 from duckycart.store.keys import read_or_make_signing_keys
 from duckycart.store.sqlite import engine_for, transact
 from duckycart.store.tables import carts, products, users
+from duckycart.tokens import AccessToken, Tokens
 from tests.ports import free_port
 from tests.process import killable
 from tests.world import MILK, PATIENCE, RawCart, until

@@ -15,7 +15,7 @@ from duckycart.hardware.receipts import _write_rows
 from duckycart.lifecycle import basket, news, payments, qr, reports, screens, sessions, webhooks
 from duckycart.lifecycle.rules import Rules
 from duckycart.lifecycle.who import ByCart, ByScreen, ByShopper, admit_screen
-from duckycart.payments.provider import OpenedPayment, Outcome, ProviderEvent
+from duckycart.providers.protocol import OpenedPayment, Outcome, ProviderEvent
 from duckycart.store.engine import Transaction
 from duckycart.store.sqlite import driver_of, engine_for
 from duckycart.store.tables import carts, products, users

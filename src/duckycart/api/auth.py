@@ -19,13 +19,13 @@ from duckycart.api.refusals import (
     WRONG_LOGIN,
     refuses,
 )
-from duckycart.api.tokens import AccessToken
 from duckycart.api.views import Answer
 from duckycart.api.who import HouseOf, address
 from duckycart.api.writes import write
 from duckycart.errors import Forbidden, Unauthenticated
 from duckycart.lifecycle.accounts import User, begin_guest, find_account, sign_up
 from duckycart.names import EMAIL
+from duckycart.tokens import AccessToken
 
 router = APIRouter(prefix="/auth", tags=["shoppers"], route_class=BodyRoute)
 

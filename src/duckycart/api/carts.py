@@ -10,7 +10,6 @@ from duckycart.api.openapi import PREFER
 from duckycart.api.picture import PICTURES, picture
 from duckycart.api.refusals import CART_UNFIT, NO_ACTIVE_SESSION, TOO_MANY, UNKNOWN_CART, WRITES, refused, refuses
 from duckycart.api.screens import give_cookie
-from duckycart.api.tokens import QrToken
 from duckycart.api.views import SessionJson, StatusView, session_json
 from duckycart.api.who import Anyone, HouseOf, Id, TheScreen, limit_legacy, require_cart
 from duckycart.api.writes import tell_delivery
@@ -18,6 +17,7 @@ from duckycart.lifecycle.qr import get_qr
 from duckycart.lifecycle.sessions import active_session, cart_status
 from duckycart.lifecycle.transitions import Event
 from duckycart.lifecycle.who import ByCartScreen, ByLegacyScreen
+from duckycart.tokens import QrToken
 
 router = APIRouter(prefix="/customer-session", tags=["carts"])
 

@@ -1,15 +1,12 @@
-"""Bounds on what a request may cost: its size before it is read, its rate before it is done."""
+"""Bounds on the size of a request, judged before it is read."""
 
-import math
-from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Final
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from duckycart.api.errors import problem
-from duckycart.errors import TooManyRequests
 
 MAX_BODY: Final = 64 * 1024  # bytes; the largest honest body is a provider's webhook
 MAX_QUERY: Final = 4096
@@ -55,27 +52,3 @@ class BodyLimit:
             return message
 
         await self._app(scope, bounded, send)
-
-
-class RateLimit:
-    """So many calls a minute per key, as a bucket that refills steadily. Forgets the oldest keys, so it cannot grow."""
-
-    KEYS: Final = 50_000
-
-    def __init__(self, per_minute: int, monotonic: Callable[[], float]) -> None:
-        self._per_minute = per_minute
-        self._monotonic = monotonic
-        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # tokens left, and when that was
-
-    def take(self, key: str) -> None:
-        """Count one call. Raises TooManyRequests, with the seconds to wait, if none is left for this key."""
-        now = self._monotonic()
-        tokens, at = self._buckets.pop(key, (float(self._per_minute), now))
-        tokens = min(float(self._per_minute), tokens + (now - at) * self._per_minute / 60)
-        if tokens < 1:
-            self._buckets[key] = (tokens, now)
-            wait = math.ceil((1 - tokens) * 60 / self._per_minute)
-            raise TooManyRequests("too_many_requests", "Too many attempts; please wait a moment.", retry_after=wait)
-        self._buckets[key] = (tokens - 1, now)
-        if len(self._buckets) > self.KEYS:
-            self._buckets.popitem(last=False)

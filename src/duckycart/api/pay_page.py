@@ -13,7 +13,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from duckycart.api.who import HouseOf
 from duckycart.errors import NotFound
 from duckycart.lifecycle.payments import FREE, Payment, read_payment_by_token
-from duckycart.payments.sandbox import Sandbox
+from duckycart.providers.sandbox import Sandbox
 
 router = APIRouter(prefix="/pay", tags=["sandbox"], include_in_schema=False)
 

@@ -11,12 +11,12 @@ from pydantic import BaseModel, Field
 from duckycart.api.bodies import BodyRoute
 from duckycart.api.inputs import KEY_TEXT
 from duckycart.api.refusals import TOO_MANY, WRONG_KEY, refuses
-from duckycart.api.tokens import CART_SCREEN_SECONDS, CartScreenToken
 from duckycart.api.who import SCREEN_COOKIE, HouseOf, Id, address
 from duckycart.errors import Forbidden
 from duckycart.house import House
 from duckycart.lifecycle.screens import name_of, screen_key
 from duckycart.lifecycle.who import ByCartScreen
+from duckycart.tokens import CART_SCREEN_SECONDS, CartScreenToken
 
 router = APIRouter(prefix="/screen", tags=["screens"], route_class=BodyRoute)
 

@@ -19,7 +19,6 @@ from duckycart.api.refusals import (
     UNKNOWN_SESSION,
     refuses,
 )
-from duckycart.api.tokens import ScreenToken
 from duckycart.api.who import (
     HouseOf,
     Id,
@@ -38,6 +37,7 @@ from duckycart.channels.stream import EventStream, event
 from duckycart.errors import DuckyCartError, Gone, NotFound
 from duckycart.lifecycle.news import News, NewsKind, present_news, start_of_session
 from duckycart.lifecycle.who import ByCartScreen, Who
+from duckycart.tokens import ScreenToken
 
 log = structlog.get_logger()
 router = APIRouter(tags=["screens"])

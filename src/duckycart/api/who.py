@@ -13,7 +13,6 @@ from starlette.requests import HTTPConnection
 from duckycart.addresses import Client, client_of, within
 from duckycart.api.inputs import ID
 from duckycart.api.named import checked_boot_id, named_session
-from duckycart.api.tokens import ScreenToken
 from duckycart.errors import DuckyCartError, Forbidden, Unauthenticated
 from duckycart.house import House
 from duckycart.lifecycle.calls import Proof, acknowledge, proof, receipt
@@ -31,6 +30,7 @@ from duckycart.lifecycle.who import (
 )
 from duckycart.origins import refusal
 from duckycart.store.tables import carts
+from duckycart.tokens import ScreenToken
 
 log = structlog.get_logger()
 

@@ -19,7 +19,7 @@ from duckycart.lifecycle.rules import Rules
 from duckycart.lifecycle.sessions import basket_total, change_session, finish_session, touch_session
 from duckycart.lifecycle.transitions import Event, Phase, decide
 from duckycart.lifecycle.who import Who, find_session
-from duckycart.payments.provider import OpenedPayment
+from duckycart.providers.protocol import OpenedPayment
 from duckycart.store.currency import fix_currency
 from duckycart.store.engine import Transaction
 from duckycart.store.tables import PAYMENT_STEADY, payments, sessions

@@ -9,7 +9,7 @@ from duckycart.errors import Unavailable
 from duckycart.lifecycle.carts import raise_alarm
 from duckycart.lifecycle.payments import close_payment, decline_payment, find_payment, settle_payment
 from duckycart.lifecycle.rules import Rules
-from duckycart.payments.provider import Outcome, ProviderEvent
+from duckycart.providers.protocol import Outcome, ProviderEvent
 from duckycart.store.engine import Transaction
 from duckycart.store.tables import payments, provider_events
 

@@ -1,1 +1,1 @@
-"""Who takes the money: the protocol every provider keeps, and the providers."""
+"""The way of a payment around its provider."""

@@ -24,7 +24,7 @@ from duckycart.lifecycle.payments import (
 from duckycart.lifecycle.rules import Rules
 from duckycart.lifecycle.webhooks import record_event
 from duckycart.lifecycle.who import Who
-from duckycart.payments.provider import (
+from duckycart.providers.protocol import (
     NoAnswer,
     NoLongerCancellable,
     OpenedPayment,

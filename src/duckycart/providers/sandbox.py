@@ -10,7 +10,7 @@ from typing import Final, TypeGuard
 
 from duckycart.errors import BadRequest
 from duckycart.json_text import NotJson, read_json
-from duckycart.payments.provider import OpenedPayment, Outcome, ProviderEvent
+from duckycart.providers.protocol import OpenedPayment, Outcome, ProviderEvent
 
 SIGNATURE: Final = "sandbox-signature"  # header: t=<steady seconds>,v1=<hex HMAC-SHA256 of "<t>.<body>">
 TOLERANCE_SECONDS: Final = 300

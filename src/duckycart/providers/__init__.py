@@ -1,0 +1,1 @@
+"""Who takes the money: the protocol that every provider keeps, and the providers."""
