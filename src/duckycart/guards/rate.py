@@ -9,7 +9,8 @@ from duckycart.errors import TooManyRequests
 
 
 class RateLimit:
-    """Each key has a bucket of calls that refills steadily, so many a minute. The oldest keys are forgotten: it cannot grow."""
+    """Each key has a bucket that refills steadily: so many calls a minute. The oldest keys are forgotten, so it cannot
+    grow."""
 
     KEYS: Final = 50_000
 
