@@ -51,6 +51,13 @@ async def test_every_operation_says_in_a_sentence_what_it_does(shop: Shop) -> No
         assert not re.search(r"\bF\d\d\b", operation["description"]), "readers know no fault numbers"
 
 
+async def test_every_operation_is_called_by_its_file_and_function(shop: Shop) -> None:
+    ids = [operation["operationId"] for _, operation in operations(await served(shop))]
+    assert {"items_add", "payments_create", "sessions_scan_qr"} <= set(ids)
+    assert len(set(ids)) == len(ids)
+    assert all((SOURCES / "api" / f"{one.partition('_')[0]}.py").exists() for one in ids)
+
+
 async def test_every_operation_names_the_credentials_that_open_it(shop: Shop) -> None:
     document = await served(shop)
     named = {name: {next(iter(one)) for one in it.get("security", ())} for name, it in operations(document)}

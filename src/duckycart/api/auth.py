@@ -2,10 +2,9 @@
 
 from typing import Annotated, Any, Final, Literal
 
-from fastapi import APIRouter, Form, Request
+from fastapi import Form, Request
 from pydantic import BaseModel, Field
 
-from duckycart.api.bodies import BodyRoute
 from duckycart.api.inputs import NAME, ONE_LINE, PASSWORD, USER_NAME
 from duckycart.api.openapi import ONCE
 from duckycart.api.refusals import (
@@ -19,6 +18,7 @@ from duckycart.api.refusals import (
     WRONG_LOGIN,
     refuses,
 )
+from duckycart.api.resource import resource_router
 from duckycart.api.views import Answer
 from duckycart.api.who import HouseOf, address
 from duckycart.api.writes import write
@@ -27,7 +27,7 @@ from duckycart.lifecycle.accounts import User, begin_guest, find_account, sign_u
 from duckycart.names import EMAIL
 from duckycart.tokens import AccessToken
 
-router = APIRouter(prefix="/auth", tags=["shoppers"], route_class=BodyRoute)
+router = resource_router(prefix="/auth", tags=["shoppers"])
 
 
 class SignUp(BaseModel):

@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import Depends, Request, Response
 from fastapi.responses import JSONResponse
 
 from duckycart.api.methods import get_only
 from duckycart.api.openapi import PREFER
 from duckycart.api.picture import PICTURES, picture
 from duckycart.api.refusals import CART_UNFIT, NO_ACTIVE_SESSION, TOO_MANY, UNKNOWN_CART, WRITES, refused, refuses
+from duckycart.api.resource import resource_router
 from duckycart.api.screens import give_cookie
 from duckycart.api.views import SessionJson, StatusView, session_json
 from duckycart.api.who import Anyone, HouseOf, Id, TheScreen, limit_legacy, require_cart
@@ -19,7 +20,7 @@ from duckycart.lifecycle.transitions import Event
 from duckycart.lifecycle.who import ByCartScreen, ByLegacyScreen
 from duckycart.tokens import QrToken
 
-router = APIRouter(prefix="/customer-session", tags=["carts"])
+router = resource_router(prefix="/customer-session", tags=["carts"])
 
 _QR_ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {

@@ -6,20 +6,20 @@ needs no credential, and a stale one is not looked at.
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from pydantic import BaseModel, Field
 
-from duckycart.api.bodies import BodyRoute
 from duckycart.api.inputs import PLAIN_TEXT, NumberOrWord
 from duckycart.api.items import SessionId
 from duckycart.api.openapi import ONCE
 from duckycart.api.refusals import FOREIGN_ORIGIN, NO_FEEDBACK, TOO_MANY, UNKNOWN_SESSION, WRITES, refuses
+from duckycart.api.resource import resource_router
 from duckycart.api.who import HouseOf, Id, OfSession, limit_legacy
 from duckycart.api.writes import write
 from duckycart.clock import iso
 from duckycart.lifecycle.feedback import Feedback, give_feedback, read_feedback
 
-router = APIRouter(tags=["screens"], route_class=BodyRoute)
+router = resource_router(tags=["screens"])
 
 
 class FeedbackItem(BaseModel):

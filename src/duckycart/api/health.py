@@ -2,16 +2,17 @@
 
 from typing import Literal
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from pydantic import ConfigDict, Field
 
 from duckycart.api.refusals import DRAINING, NO_PLACES, refuses
+from duckycart.api.resource import resource_router
 from duckycart.api.views import Answer
 from duckycart.api.who import house
 from duckycart.errors import Unavailable
 from duckycart.store.readiness import REASONS
 
-router = APIRouter(tags=["health"])
+router = resource_router(tags=["health"])
 
 
 class Health(Answer):

@@ -5,10 +5,9 @@ from contextlib import asynccontextmanager
 from typing import Annotated
 
 import structlog
-from fastapi import APIRouter, Path, Request
+from fastapi import Path, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from duckycart.api.bodies import BodyRoute
 from duckycart.api.inputs import WHOLE
 from duckycart.api.openapi import ONCE
 from duckycart.api.refusals import (
@@ -22,6 +21,7 @@ from duckycart.api.refusals import (
     refused,
     refuses,
 )
+from duckycart.api.resource import resource_router
 from duckycart.api.views import Answer, LineView, ProductView, line_view, product_view
 from duckycart.api.who import MAX_ID, Anyone, HouseOf, Id, TheCart
 from duckycart.api.writes import write
@@ -40,7 +40,7 @@ from duckycart.lifecycle.transitions import Event
 from duckycart.lifecycle.who import ByCart
 
 log = structlog.get_logger()
-router = APIRouter(tags=["carts"], route_class=BodyRoute)
+router = resource_router(tags=["carts"])
 
 MAX_BARCODE = 10**40 - 1
 Barcode = Annotated[int, Field(ge=0, le=MAX_BARCODE, description="leading zeros do not count"), WHOLE]

@@ -2,19 +2,19 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from pydantic import BaseModel, Field
 
-from duckycart.api.bodies import BodyRoute
 from duckycart.api.inputs import WHOLE
 from duckycart.api.openapi import ONCE
 from duckycart.api.refusals import SESSION_OVER, UNKNOWN_SESSION, WRITES, refuses
+from duckycart.api.resource import resource_router
 from duckycart.api.who import MAX_ID, Id, TheCart
 from duckycart.api.writes import write
 from duckycart.clock import iso
 from duckycart.lifecycle.reports import Location, locate
 
-router = APIRouter(prefix="/session-location", tags=["carts"], route_class=BodyRoute)
+router = resource_router(prefix="/session-location", tags=["carts"])
 
 
 class Aisle(BaseModel):

@@ -2,10 +2,9 @@
 
 from typing import Any, Final
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from pydantic import BaseModel, Field
 
-from duckycart.api.bodies import BodyRoute
 from duckycart.api.inputs import ONE_LINE
 from duckycart.api.openapi import ONCE_AND_PREFER
 from duckycart.api.picture import PICTURES, picture
@@ -21,6 +20,7 @@ from duckycart.api.refusals import (
     refused,
     refuses,
 )
+from duckycart.api.resource import resource_router
 from duckycart.api.views import PaymentStatus, PaymentView, payment_view
 from duckycart.api.who import Anyone, HouseOf, Id
 from duckycart.api.writes import keep, recall, tell_delivery
@@ -28,7 +28,7 @@ from duckycart.errors import NotFound
 from duckycart.lifecycle.payments import Opened, Payment, read_payment
 from duckycart.lifecycle.transitions import Event
 
-router = APIRouter(prefix="/payment", tags=["shoppers"], route_class=BodyRoute)
+router = resource_router(prefix="/payment", tags=["shoppers"])
 
 
 class PaymentRequest(BaseModel):

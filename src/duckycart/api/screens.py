@@ -5,12 +5,12 @@ from hashlib import sha256
 from typing import Final
 from urllib.parse import urlsplit
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from pydantic import BaseModel, Field
 
-from duckycart.api.bodies import BodyRoute
 from duckycart.api.inputs import KEY_TEXT
 from duckycart.api.refusals import TOO_MANY, WRONG_KEY, refuses
+from duckycart.api.resource import resource_router
 from duckycart.api.who import SCREEN_COOKIE, HouseOf, Id, address
 from duckycart.errors import Forbidden
 from duckycart.house import House
@@ -18,7 +18,7 @@ from duckycart.lifecycle.screens import name_of, screen_key
 from duckycart.lifecycle.who import ByCartScreen
 from duckycart.tokens import CART_SCREEN_SECONDS, CartScreenToken
 
-router = APIRouter(prefix="/screen", tags=["screens"], route_class=BodyRoute)
+router = resource_router(prefix="/screen", tags=["screens"])
 
 DOORS: Final = ("/customer-session/qr", "/sse")  # what the cookie opens, and so where a browser sends it
 

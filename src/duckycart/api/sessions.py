@@ -2,10 +2,9 @@
 
 from typing import Literal
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from pydantic import BaseModel, Field
 
-from duckycart.api.bodies import BodyRoute
 from duckycart.api.openapi import ONCE_AND_PREFER
 from duckycart.api.refusals import (
     BASKET_NOT_EMPTY,
@@ -22,6 +21,7 @@ from duckycart.api.refusals import (
     refused,
     refuses,
 )
+from duckycart.api.resource import resource_router
 from duckycart.api.views import Answer, SessionJson, session_json
 from duckycart.api.who import Anyone, HouseOf, Id, TheShopper, address
 from duckycart.api.writes import tell_delivery, write
@@ -29,7 +29,7 @@ from duckycart.lifecycle.sessions import Ended, Started, create_session, end_ses
 from duckycart.lifecycle.transitions import Event
 from duckycart.lifecycle.who import find_session
 
-router = APIRouter(prefix="/customer-session", tags=["shoppers"], route_class=BodyRoute)
+router = resource_router(prefix="/customer-session", tags=["shoppers"])
 
 
 class Scan(BaseModel):

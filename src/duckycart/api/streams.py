@@ -5,7 +5,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 import structlog
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import Depends, Request, Response
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from duckycart.api.errors import problem
@@ -19,6 +19,7 @@ from duckycart.api.refusals import (
     UNKNOWN_SESSION,
     refuses,
 )
+from duckycart.api.resource import resource_router
 from duckycart.api.who import (
     HouseOf,
     Id,
@@ -40,7 +41,7 @@ from duckycart.lifecycle.who import ByCartScreen, Who
 from duckycart.tokens import ScreenToken
 
 log = structlog.get_logger()
-router = APIRouter(tags=["screens"])
+router = resource_router(tags=["screens"])
 
 _SESSION_ID: Final = re.compile(r"[1-9][0-9]{0,8}")
 

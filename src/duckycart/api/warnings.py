@@ -1,20 +1,20 @@
 """What a cart warns of, and its call to its screen to look again."""
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from pydantic import BaseModel, Field
 
-from duckycart.api.bodies import BodyRoute
 from duckycart.api.inputs import ONE_LINE
 from duckycart.api.items import Barcode, SessionId
 from duckycart.api.openapi import ONCE
 from duckycart.api.refusals import SESSION_OVER, UNKNOWN_SESSION, WRITES, refuses
+from duckycart.api.resource import resource_router
 from duckycart.api.views import Answer
 from duckycart.api.who import HouseOf, TheCart
 from duckycart.api.writes import write
 from duckycart.clock import iso
 from duckycart.lifecycle.reports import FraudWarning, notify_cart_update, warn
 
-router = APIRouter(prefix="/fraud-warnings", tags=["carts"], route_class=BodyRoute)
+router = resource_router(prefix="/fraud-warnings", tags=["carts"])
 
 
 class NewWarning(BaseModel):
