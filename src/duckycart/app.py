@@ -43,8 +43,8 @@ from duckycart.clock import Clock, SystemClock
 from duckycart.errors import DuckyCartError
 from duckycart.guards.places import Places, descriptors
 from duckycart.guards.rate import RateLimit
-from duckycart.hardware.catchup import release_all
 from duckycart.hardware.dispatch import Dispatch
+from duckycart.hardware.ownership import release_all
 from duckycart.hardware.sweep import SWEEP_SECONDS, Sweep
 from duckycart.house import House
 from duckycart.housekeeping import HOUSEKEEPING_SECONDS, Housekeeping, every

@@ -5,8 +5,9 @@ import pytest
 from duckycart.admin.fleet import hash_of
 from duckycart.clock import SystemClock
 from duckycart.hardware import connections
-from duckycart.hardware.catchup import Claim, Filled, claim_many, release_many
-from duckycart.hardware.ending import Ended, Ending
+from duckycart.hardware.catchup import Filled
+from duckycart.hardware.ending import Ended, Ending, Gone
+from duckycart.hardware.ownership import Claim, claim_many, release_many
 from duckycart.lifecycle.qr import get_qr
 from duckycart.lifecycle.rules import Rules
 from duckycart.store.address import locate
@@ -41,8 +42,7 @@ def come_and_go(place: str, *ends: tuple[Ended | None, int, str]) -> None:
             (filled,) = claim_many(tx, [Claim(7, hash_of(KEY), None, address=address)], "a/1")
             assert isinstance(filled, Filled)
             if reason is not None:
-                release_many(tx, [(7, filled.epoch)])
-                connections.ended(tx, [(7, filled.epoch, Ending(reason, None, 2500, 3, 2))])
+                release_many(tx, [Gone(7, filled.epoch, Ending(reason, None, 2500, 3, 2))])
 
     transact(engine, SystemClock(), work)
     engine.dispose()

@@ -9,11 +9,12 @@ import pytest
 from sqlalchemy import make_url
 
 from duckycart.errors import Unavailable
-from duckycart.hardware import catchup, claims, dispatch
-from duckycart.hardware.catchup import Claim
+from duckycart.hardware import claims, dispatch, ownership
+from duckycart.hardware.catchup import Filled
 from duckycart.hardware.ending import Refused
 from duckycart.hardware.link import Link
 from duckycart.hardware.links import Connection, Links
+from duckycart.hardware.ownership import Claim, claim_many
 from duckycart.store.engine import Transaction
 from tests.hardware.helpers import (
     GENERATE_QR,
@@ -67,7 +68,7 @@ async def test_f01_whether_a_claim_is_wanted_is_asked_under_the_cart_s_lock(post
     async with open_shop(postgres_database) as shop:
         await shop.furnish()
         claim = Claim(1, None, None, wanted)
-        assert await shop.house.store.write(lambda tx: catchup.claim_many(tx, [claim], "a node")) == [Refused.CART_LEFT]
+        assert await shop.house.store.write(lambda tx: claim_many(tx, [claim], "a node")) == [Refused.CART_LEFT]
         row = await shop.cart_row()
         assert (row.link_epoch, row.link_node) == (0, None)
     assert asked
@@ -89,7 +90,7 @@ async def test_a_connection_that_goes_away_during_its_claim_leaves_the_cart_offl
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The writer has begun the claim when the connection breaks: it is released by its epoch."""
-    really = catchup.claim_many
+    really = ownership.claim_many
     loop = asyncio.get_running_loop()
     abort: list[Callable[[], None]] = []
 
@@ -112,14 +113,14 @@ async def test_a_connection_that_goes_away_during_its_claim_leaves_the_cart_offl
 
 
 async def test_a_claim_that_came_too_late_is_released_by_its_epoch(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    really = catchup.claim_many
+    really = ownership.claim_many
     loop = asyncio.get_running_loop()
     made = 0
 
     def claim_many(tx: Transaction, *rest: Any) -> object:
         nonlocal made
         filled = really(tx, *rest)
-        made += len([one for one in filled if isinstance(one, catchup.Filled)])
+        made += len([one for one in filled if isinstance(one, Filled)])
         asyncio.run_coroutine_threadsafe(until(lambda: not shop.house.dispatch.handshaking), loop).result(20)
         return filled
 
@@ -172,7 +173,7 @@ async def test_a_command_committed_after_the_claim_but_before_its_answer_is_deli
     await shop.offline()
     loop = asyncio.get_running_loop()
     asking: list[asyncio.Task[str]] = []
-    really = catchup.claim_many
+    really = ownership.claim_many
 
     async def ask() -> None:
         with handed_over(shop) as write:
@@ -194,7 +195,7 @@ async def test_a_command_committed_after_the_claim_but_before_its_answer_is_deli
 
 async def test_f01_a_link_that_was_taken_over_elsewhere_is_told_nothing_more(shop: Shop) -> None:
     cart = await raw(shop)
-    assert await shop.house.store.write(lambda tx: catchup.claim_many(tx, [Claim(1, None, None)], "elsewhere"))
+    assert await shop.house.store.write(lambda tx: claim_many(tx, [Claim(1, None, None)], "elsewhere"))
     await shop.qr()
     await shop.sweep()
     await cart.gone()
@@ -240,7 +241,7 @@ def test_f02_the_registry_keeps_the_newest_and_removes_by_identity() -> None:
 async def test_a_release_the_database_refused_is_done_by_a_later_sweep(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    really = catchup.release_many
+    really = ownership.release_many
 
     def fail(*_: object) -> None:
         raise Unavailable("database_unavailable", "full")

@@ -13,13 +13,14 @@ from websockets.frames import Frame, Opcode
 
 from duckycart.errors import Unavailable
 from duckycart.guards.frames import FLOOD_FRAMES
-from duckycart.hardware import catchup, claims
+from duckycart.hardware import claims, ownership
 from duckycart.hardware import connections as records
 from duckycart.hardware import socket as hardware_socket
-from duckycart.hardware.catchup import Claim, Filled, claim_many, release_all, take_back
+from duckycart.hardware.catchup import Filled
 from duckycart.hardware.connections import PastConnection, last_connections, past_refusals
 from duckycart.hardware.drain import drain
-from duckycart.hardware.ending import CLOSES, Ended, Ending, Refused
+from duckycart.hardware.ending import CLOSES, Ended, Ending, Gone, Refused
+from duckycart.hardware.ownership import Claim, claim_many, release_all, release_many, take_back
 from duckycart.hardware.socket import MAX_EARLY, HardwareSocket
 from duckycart.lifecycle.retention import forget_the_rest
 from duckycart.store.engine import Transaction
@@ -213,7 +214,7 @@ async def test_f71_a_cart_that_left_during_its_claim_was_never_opened(
     loop = asyncio.get_running_loop()
 
     def claim_many(tx: Transaction, *rest: Any) -> object:
-        filled = catchup.claim_many(tx, *rest)
+        filled = ownership.claim_many(tx, *rest)
         loop.call_soon_threadsafe(writer.transport.abort)
         asyncio.run_coroutine_threadsafe(until(lambda: not shop.server.server_state.connections), loop).result(20)
         return filled
@@ -275,7 +276,7 @@ async def test_f71_a_late_end_is_written_to_its_own_connection(shop: Shop) -> No
             claim_many(tx, [Claim(1, None, None)], "node")
 
     await shop.house.store.write(claim_again)
-    late = [(1, 1, Ending(Ended.NO_PONG)), (1, 3, Ending(Ended.FLOOD))]
+    late = [Gone(1, 1, Ending(Ended.NO_PONG)), Gone(1, 3, Ending(Ended.FLOOD))]
     await shop.house.store.write(lambda tx: records.ended(tx, late))
     found = {one.epoch: one.reason for one in await past(shop)}
     assert found[3] is Ended.FLOOD
@@ -289,8 +290,7 @@ async def test_f71_a_cart_that_flaps_leaves_a_bounded_record(shop: Shop) -> None
         for _ in range(200):
             (filled,) = claim_many(tx, [Claim(1, None, None)], "node")
             assert isinstance(filled, Filled)
-            catchup.release_many(tx, [(1, filled.epoch)])
-            records.ended(tx, [(1, filled.epoch, Ending(Ended.CART_LEFT))])
+            release_many(tx, [Gone(1, filled.epoch, Ending(Ended.CART_LEFT))])
         claim_many(tx, [Claim(2, None, None)], "node")
 
     await shop.house.store.write(flap)

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.exc import OperationalError
 
-from duckycart.hardware import catchup, claims, dispatch
+from duckycart.hardware import claims, dispatch, ownership
 from duckycart.store.engine import Transaction
 from duckycart.store.tables import carts, commands, sessions
 from tests.hardware.helpers import GENERATE_QR, connect, handed_over, heard, raw, refused, status, writer_blocked
@@ -103,7 +103,7 @@ async def test_a_shopper_s_scan_goes_before_all_claims_that_wait(
 
     def claim_many(tx: Transaction, *rest: Any) -> object:
         started.append(tx.connection.execute(select(func.count()).select_from(sessions)).scalar_one())
-        return catchup.claim_many(tx, *rest)
+        return ownership.claim_many(tx, *rest)
 
     async with open_shop(sqlite_database) as shop:
         await shop.furnish()
@@ -176,7 +176,7 @@ async def test_a_batch_the_database_does_not_do_is_503_for_all_and_leaves_nobody
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fails(tx: Transaction, *rest: Any) -> None:
-        catchup.claim_many(tx, *rest)
+        ownership.claim_many(tx, *rest)
         raise OperationalError("", {}, sqlite3.OperationalError("gone"))
 
     await furnish(shop)

@@ -4,18 +4,10 @@ from dataclasses import replace
 
 from sqlalchemy import select, update
 
-from duckycart.hardware.catchup import (
-    Claim,
-    Filled,
-    behind,
-    changed_hands,
-    claim_many,
-    fill,
-    release_all,
-    release_many,
-)
-from duckycart.hardware.ending import Refused
+from duckycart.hardware.catchup import Filled, fill
+from duckycart.hardware.ending import Gone, Refused
 from duckycart.hardware.link import Send
+from duckycart.hardware.ownership import Claim, behind, changed_hands, claim_many, release_all, release_many
 from duckycart.lifecycle.carts import lock_cart, queue_command
 from duckycart.store.engine import Transaction
 from duckycart.store.tables import commands
@@ -98,9 +90,9 @@ async def test_fill_reads_what_comes_after_for_the_owner_alone(shop: Shop) -> No
 async def test_f02_release_is_for_the_epoch_it_names(shop: Shop) -> None:
     await claimed(shop)
     await claimed(shop)
-    await shop.house.store.write(lambda tx: release_many(tx, [(1, 1)]))
+    await shop.house.store.write(lambda tx: release_many(tx, [Gone(1, 1)]))
     assert (await shop.cart_row()).link_node == "here"
-    await shop.house.store.write(lambda tx: release_many(tx, [(1, 2)]))
+    await shop.house.store.write(lambda tx: release_many(tx, [Gone(1, 2)]))
     assert (await shop.cart_row()).link_node is None
 
 

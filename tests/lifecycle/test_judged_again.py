@@ -8,9 +8,10 @@ import pytest
 from sqlalchemy import insert, select, update
 
 from duckycart.errors import Conflict, Gone
-from duckycart.hardware.catchup import Claim, claim_many, fill, take_back
+from duckycart.hardware.catchup import fill
 from duckycart.hardware.link import Link
 from duckycart.hardware.links import Connection
+from duckycart.hardware.ownership import Claim, claim_many, give_up, take_back
 from duckycart.hardware.receipts import Pending, _write_rows
 from duckycart.lifecycle.carts import lock_cart
 from duckycart.lifecycle.news import News
@@ -25,7 +26,6 @@ from duckycart.lifecycle.payments import (
 )
 from duckycart.lifecycle.sessions import create_session, end_if_idle, force_end
 from duckycart.lifecycle.who import ByOperator
-from duckycart.nodes.heartbeat import give_up
 from duckycart.nodes.messages import TakenOver
 from duckycart.providers.protocol import OpenedPayment
 from duckycart.store.engine import Transaction

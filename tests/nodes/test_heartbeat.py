@@ -9,10 +9,10 @@ from functools import partial
 import pytest
 from sqlalchemy import Connection, Engine, event, insert, make_url, select, update
 
-from duckycart.hardware.catchup import Claim, claim_many, take_back
+from duckycart.hardware import ownership
+from duckycart.hardware.ownership import Claim, claim_many, give_up, leave, take_back
 from duckycart.lifecycle.sessions import end_if_idle, idle_sessions
-from duckycart.nodes import heartbeat as heartbeats
-from duckycart.nodes.heartbeat import BEAT_SECONDS, DEAD_SECONDS, GAP_SECONDS, Heartbeat, beat, give_up, leave
+from duckycart.nodes.heartbeat import BEAT_SECONDS, DEAD_SECONDS, GAP_SECONDS, Heartbeat, beat
 from duckycart.store.engine import Transaction
 from duckycart.store.postgres import PostgresStore, engine_for, transact
 from duckycart.store.tables import carts, nodes
@@ -313,7 +313,7 @@ async def test_a_cart_that_a_new_node_claims_while_its_old_one_is_given_up_stays
     engine: Engine, monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
     """Giving up waits for cart 1; meanwhile a node begins that claims cart 2. Cart 3 nobody claims."""
-    monkeypatch.setattr(heartbeats, "SLICE", at_once)
+    monkeypatch.setattr(ownership, "SLICE", at_once)
     clock = FakeClock()
     transact(engine, clock, lambda tx: hold_three(tx, "dead"))
     with held(engine, select(carts.c.id).where(carts.c.id == 1)):

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from duckycart import cli
-from duckycart.hardware import catchup, dispatch, links, receipts
+from duckycart.hardware import dispatch, links, ownership, receipts
 from duckycart.payments import checkout
 from duckycart.providers import sandbox
 from duckycart.store import sqlite
@@ -135,7 +135,7 @@ PLACES: dict[str, Callable[[Armed], None]] = {
     "before the commit of a group": _before_commit,
     "after the provider was asked": lambda armed: _after_async(sandbox.Sandbox, "open", armed),
     "between a webhook's commit and its answer": lambda armed: _after_async(checkout.Checkout, "record", armed),
-    "in a claim, before its commit": lambda armed: _after(catchup, "_hand_out", armed),
+    "in a claim, before its commit": lambda armed: _after(ownership, "hand_out", armed),
     "after a claim's commit": lambda armed: _before(links.Links, "take", armed),
     "where its log is full": lambda _: _full_log(),
 }

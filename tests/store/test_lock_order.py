@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Connection, Engine, Select, insert, make_url, select
 from sqlalchemy.exc import OperationalError
 
-from duckycart.hardware.catchup import Claim, claim_many
+from duckycart.hardware.ownership import Claim, claim_many
 from duckycart.hardware.receipts import _write_rows
 from duckycart.store.engine import Transaction
 from duckycart.store.postgres import engine_for, transact

@@ -13,7 +13,8 @@ import pytest
 from sqlalchemy import URL, Connection, event, make_url, text
 
 from duckycart.errors import Conflict, DuckyCartError, Unavailable
-from duckycart.hardware.catchup import Claim, Filled, claim_many
+from duckycart.hardware.catchup import Filled
+from duckycart.hardware.ownership import Claim, claim_many
 from duckycart.lifecycle.carts import lock_cart, queue_command
 from duckycart.store.database import open_database
 from duckycart.store.engine import DatabaseInUse, Transaction

@@ -9,8 +9,9 @@ import pytest
 from sqlalchemy import Connection, event, insert
 
 from duckycart.api.writes import forget_old_keys
-from duckycart.hardware import catchup
-from duckycart.hardware.catchup import Claim
+from duckycart.hardware import catchup, ownership
+from duckycart.hardware.ending import Gone
+from duckycart.hardware.ownership import Claim
 from duckycart.hardware.receipts import _write_rows
 from duckycart.lifecycle import basket, news, payments, qr, reports, screens, sessions, webhooks
 from duckycart.lifecycle.rules import Rules
@@ -26,10 +27,10 @@ PAID = ProviderEvent("e", "t", Outcome.SUCCEEDED, "r", 100, "EGP")
 
 def shop(tx: Transaction) -> None:
     """A whole session: everything that a command, a claim, a basket and a payment ask."""
-    catchup.claim_many(tx, [Claim(1, b"k", "boot 1"), Claim(2, None, None)], "node")
+    ownership.claim_many(tx, [Claim(1, b"k", "boot 1"), Claim(2, None, None)], "node")
     qr.get_qr(tx, 1, RULES)
     sessions.create_session(tx, 1, 1, tx.now + 1, 1, RULES)
-    catchup.claim_many(tx, [Claim(1, b"k", "boot 2"), Claim(2, None, None)], "node")
+    ownership.claim_many(tx, [Claim(1, b"k", "boot 2"), Claim(2, None, None)], "node")
     catchup.fill(tx, 1, 2, 0)
     _write_rows(tx, {(1, 1, 1): (5, None), (1, 2, 2): (5, 6)})
     basket.read_item(tx.connection, ByCart(1), 1, 1)
@@ -47,7 +48,7 @@ def shop(tx: Transaction) -> None:
     payment = payments.create_payment(tx, ByShopper(1), 1, "sandbox", None, RULES)
     payments.open_payment(tx, payment.id, OpenedPayment("r", "u"))
     webhooks.record_event(tx, "sandbox", PAID, "", RULES)
-    catchup.release_many(tx, [(1, 2), (2, 1)])
+    ownership.release_many(tx, [Gone(1, 2), Gone(2, 1)])
 
 
 def plans(template: Path, path: Path, *asks: Callable[[Transaction], Any]) -> dict[str, list[str]]:
@@ -84,12 +85,12 @@ def test_nothing_in_a_session_scans(template: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("ask", "index"),
     [
-        pytest.param(lambda tx: catchup.behind(tx.connection, "node"), "ix_commands_outstanding", id="sweep: behind"),
-        pytest.param(lambda tx: catchup.behind(tx.connection, "node"), "ix_carts_link_node", id="sweep: own carts"),
+        pytest.param(lambda tx: ownership.behind(tx.connection, "node"), "ix_commands_outstanding", id="sweep: behind"),
+        pytest.param(lambda tx: ownership.behind(tx.connection, "node"), "ix_carts_link_node", id="sweep: own carts"),
         pytest.param(
-            lambda tx: catchup.changed_hands(tx.connection, 1), "ix_carts_link_changed_at", id="sweep: changed hands"
+            lambda tx: ownership.changed_hands(tx.connection, 1), "ix_carts_link_changed_at", id="sweep: changed hands"
         ),
-        pytest.param(catchup.release_all, "ix_carts_link_node", id="start: links of the last run"),
+        pytest.param(ownership.release_all, "ix_carts_link_node", id="start: links of the last run"),
         pytest.param(lambda tx: catchup.fill(tx, 1, 0, 0), "ix_commands_outstanding", id="claim: outstanding"),
         pytest.param(
             lambda tx: payments.unsettled_payments(tx.connection, tx.now, RULES, 60, 0, 20),

@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, case, func, insert, select, update
+from sqlalchemy import Connection, Row, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from duckycart.clock import iso
 from duckycart.errors import Conflict, NotFound
+from duckycart.hardware.ownership import withdraw
 from duckycart.store.engine import Transaction
 from duckycart.store.tables import carts
 
@@ -108,15 +109,8 @@ def _ready(row: Row[*tuple[Any, ...]]) -> dict[str, Any]:
 
 
 def _withdraw(tx: Transaction, cart_id: int, changes: dict[str, Any]) -> None:
-    # With a newer epoch and no node, the sweep of the server that holds the link closes it with 1008; in the same
-    # UPDATE as the change, so that no claim with the old credential fits in between. A cart that was away stays away
-    # since then: nothing was heard of it now.
-    went_away = {
-        "link_changed_at": case((carts.c.link_node.is_(None), carts.c.link_changed_at), else_=tx.steady),
-        "link_changed_wall": case((carts.c.link_node.is_(None), carts.c.link_changed_wall), else_=tx.now),
-    }
-    link = {"link_epoch": carts.c.link_epoch + 1, "link_node": None}
-    _change(tx, cart_id, {**changes, **link, **went_away})
+    if not withdraw(tx, cart_id, changes):
+        raise no_cart(cart_id)
 
 
 def _change(tx: Transaction, cart_id: int, changes: dict[str, Any]) -> None:

@@ -14,11 +14,11 @@ from typing import Any, Final, Generic, TypeVar
 import structlog
 
 from duckycart.errors import DuckyCartError
-from duckycart.hardware import connections
 from duckycart.hardware.admission import A_TURN
-from duckycart.hardware.catchup import Claim, Filled, claim_many, release_many
-from duckycart.hardware.ending import Ended, Ending, Refused
+from duckycart.hardware.catchup import Filled
+from duckycart.hardware.ending import Ended, Ending, Gone, Refused
 from duckycart.hardware.links import Connection
+from duckycart.hardware.ownership import Claim, claim_many, release_many
 from duckycart.store.engine import Store, Transaction
 
 log = structlog.get_logger()
@@ -112,15 +112,6 @@ class Batches(Generic[Item, Result]):
                 del asking.done  # a failure's traceback holds the batch, so the batch must not hold the failure
 
 
-@dataclass(frozen=True, slots=True)
-class Gone:
-    """A link that is over."""
-
-    cart_id: int
-    epoch: int
-    ending: Ending | None  # None: nobody here knows how
-
-
 class Claims:
     """Which connection owns a cart, as the database has it: claims it for one, and releases it when that is gone."""
 
@@ -186,6 +177,5 @@ class Claims:
 
 
 def _release(tx: Transaction, links: list[Gone]) -> list[None]:
-    release_many(tx, [(gone.cart_id, gone.epoch) for gone in links])
-    connections.ended(tx, [(gone.cart_id, gone.epoch, gone.ending) for gone in links if gone.ending is not None])
+    release_many(tx, links)
     return [None] * len(links)

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, bindparam, func, select, update
 from sqlalchemy.dialects.postgresql import insert  # SQLite's "ON CONFLICT" is word for word the same
 
 from duckycart.errors import DuckyCartError
-from duckycart.hardware.ending import Ended, Ending, Refused
+from duckycart.hardware.ending import Ended, Gone, Refused
 from duckycart.lifecycle.carts import Cart
 from duckycart.store.engine import Store, Transaction
 from duckycart.store.tables import CONNECTIONS_KEPT, carts, connections, refusals
@@ -47,8 +47,8 @@ _ENDED: Final = (
         commands_received=bindparam("received"),
     )
 )
-_said = insert(refusals)
-_REFUSED: Final = _said.from_select(
+_counted = insert(refusals)
+_REFUSED: Final = _counted.from_select(
     ["cart_id", "reason", "times", "last_at", "address"],
     select(
         carts.c.id,
@@ -60,9 +60,9 @@ _REFUSED: Final = _said.from_select(
 ).on_conflict_do_update(
     index_elements=[refusals.c.cart_id, refusals.c.reason],
     set_={
-        "times": refusals.c.times + _said.excluded.times,
-        "last_at": _said.excluded.last_at,
-        "address": _said.excluded.address,
+        "times": refusals.c.times + _counted.excluded.times,
+        "last_at": _counted.excluded.last_at,
+        "address": _counted.excluded.address,
     },
 )
 
@@ -84,20 +84,22 @@ def began(tx: Transaction, claimed: Iterable[Cart], addresses: Mapping[int, str 
         tx.connection.execute(_BEGAN, rows).close()
 
 
-def ended(tx: Transaction, endings: Iterable[tuple[int, int, Ending]]) -> None:
-    """The connections of these (cart, epoch) are over. After the carts' own locks, where both are taken."""
+def ended(tx: Transaction, links: Iterable[Gone]) -> None:
+    """The connections of these links are over; in the order of their carts, and after the carts' own locks, where both
+    are taken. Nothing is written of one whose ending no process knows."""
     rows = [
         {
-            "cart": cart_id,
-            "at_place": epoch % CONNECTIONS_KEPT,
-            "of_epoch": epoch,
-            "milliseconds": ending.milliseconds,
-            "why": ending.reason.value,
-            "code": ending.code,
-            "sent": ending.sent,
-            "received": ending.received,
+            "cart": gone.cart_id,
+            "at_place": gone.epoch % CONNECTIONS_KEPT,
+            "of_epoch": gone.epoch,
+            "milliseconds": gone.ending.milliseconds,
+            "why": gone.ending.reason.value,
+            "code": gone.ending.code,
+            "sent": gone.ending.sent,
+            "received": gone.ending.received,
         }
-        for cart_id, epoch, ending in sorted(endings, key=lambda one: one[:2])
+        for gone in sorted(links, key=lambda gone: (gone.cart_id, gone.epoch))
+        if gone.ending is not None
     ]
     if rows:
         tx.connection.execute(_ENDED, rows)
@@ -154,15 +156,15 @@ def last_connections(connection: Connection, cart_id: int) -> list[PastConnectio
             until, reason = max(row.since, next_since or row.since), Ended.NODE_GONE
         found.append(
             PastConnection(
-                row.epoch,
-                row.node,
-                row.address,
-                row.since,
-                until,
-                None if reason is None else Ended(reason),
-                row.close_code,
-                row.commands_sent,
-                row.commands_received,
+                epoch=row.epoch,
+                node=row.node,
+                address=row.address,
+                since=row.since,
+                until=until,
+                reason=None if reason is None else Ended(reason),
+                close_code=row.close_code,
+                commands_sent=row.commands_sent,
+                commands_received=row.commands_received,
             )
         )
         next_since = row.since
@@ -176,7 +178,7 @@ def past_refusals(connection: Connection, cart_id: int) -> list[PastRefusal]:
         .where(refusals.c.cart_id == cart_id)
         .order_by(refusals.c.last_at.desc(), refusals.c.reason)
     ).all()
-    return [PastRefusal(Refused(reason), times, last_at, address) for reason, times, last_at, address in rows]
+    return [PastRefusal(Refused(row.reason), row.times, row.last_at, row.address) for row in rows]
 
 
 class Refusals:
@@ -205,16 +207,16 @@ class Refusals:
         times, self._times = self._times, Counter()
         address, self._address = self._address, {}
 
-        def count(tx: Transaction) -> None:
+        def add_up(tx: Transaction) -> None:
             tx.connection.execute(
                 _REFUSED,
                 [
-                    {"cart": key[0], "why": key[1].value, "count": times[key], "at": tx.now, "address": address[key]}
-                    for key in sorted(times)
+                    {"cart": cart_id, "why": why.value, "count": count, "at": tx.now, "address": address[cart_id, why]}
+                    for (cart_id, why), count in sorted(times.items())
                 ],
             )
 
         try:
-            await self._store.write(count, hurry=False)
+            await self._store.write(add_up, hurry=False)
         except DuckyCartError as error:
             log.warning("refusals not counted", count=sum(times.values()), reason=error.code)

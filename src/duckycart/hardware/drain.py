@@ -6,25 +6,18 @@ from collections.abc import Callable
 from typing import Final
 
 import structlog
-from sqlalchemy import Connection, select
 
 from duckycart.errors import DuckyCartError
 from duckycart.hardware.dispatch import Dispatch
 from duckycart.hardware.ending import Ended
+from duckycart.hardware.ownership import busy_carts
 from duckycart.store.engine import Store
-from duckycart.store.tables import carts
 
 log = structlog.get_logger()
 
 BATCHES_PER_SECOND: Final = 10
 PROGRESS_SECONDS: Final = 10.0
 PATIENCE_SECONDS: Final = 5.0  # with the receipts of the last cart; one that does not answer now may be dead
-
-
-def busy_carts(connection: Connection, node: str) -> set[int]:
-    """Those of the node's carts that are in use."""
-    of_node = select(carts.c.id).where(carts.c.link_node == node, carts.c.status == "in_use")
-    return set(connection.scalars(of_node))
 
 
 async def drain(dispatch: Dispatch, store: Store, per_second: int, hurried: Callable[[], bool]) -> None:

@@ -85,6 +85,15 @@ class Ending:
     received: int = 0  # of them read by the cart's socket
 
 
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """A link that is over."""
+
+    cart_id: int
+    epoch: int
+    ending: Ending | None = None  # None: no process knows how
+
+
 class Refused(StrEnum):
     """Why a cart was not let in. Several share one answer, so that neither ids nor keys can be probed."""
 

@@ -9,9 +9,9 @@ import structlog
 from sqlalchemy import Connection
 
 from duckycart.errors import DuckyCartError
-from duckycart.hardware.catchup import Owner, behind, changed_hands, held_by, owners_of, take_back
 from duckycart.hardware.dispatch import Dispatch
 from duckycart.hardware.ending import Ended
+from duckycart.hardware.ownership import Owner, behind, changed_hands, held_by, owners_of, take_back
 from duckycart.store.engine import Store
 
 log = structlog.get_logger()
@@ -61,7 +61,7 @@ class Sweep:
 
         of_links, of_rows = await self._store.read(look)
         self._compared = ids[-1] if len(ids) == SLICE else 0
-        self._accounted = of_rows[-1][0] if len(of_rows) == SLICE else 0
+        self._accounted = of_rows[-1].cart_id if len(of_rows) == SLICE else 0
         return of_links + of_rows
 
     async def _compare_owners(self, owners: list[Owner]) -> None:

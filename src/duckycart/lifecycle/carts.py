@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import BindParameter, Row, and_, bindparam, insert, select, text, update
+from sqlalchemy import Row, and_, bindparam, insert, select, text, update
 
 from duckycart.errors import NotFound
 from duckycart.lifecycle.effects import Alarm, Queued
@@ -52,21 +52,10 @@ _MOVE: Final = (
     )
 )
 
-# The values of an UPDATE that changes a link's epoch or node, with `changed_now` for its parameters.
-CHANGED_NOW: Final[dict[str, BindParameter[int]]] = {
-    "link_changed_at": bindparam("changed_steady"),
-    "link_changed_wall": bindparam("changed_wall"),
-}
-
-
-def changed_now(tx: Transaction) -> dict[str, int]:
-    """When a link changed, by both clocks."""
-    return {"changed_steady": tx.steady, "changed_wall": tx.now}
-
 
 @dataclass(frozen=True, slots=True)
 class Cart:
-    """A cart's row as it was when its lock was taken, in the order of `CART_COLUMNS`."""
+    """A cart's row as it was when its lock was taken; the fields are those of `CART_COLUMNS`."""
 
     id: int
     disabled: bool
@@ -96,7 +85,20 @@ class Standing:
 
 
 def cart_of(row: Row[*tuple[Any, ...]]) -> Cart:
-    return Cart(*row)
+    return Cart(
+        id=row.id,
+        disabled=row.disabled,
+        out_of_service=row.out_of_service,
+        status=row.status,
+        session_id=row.session_id,
+        qr_round=row.qr_round,
+        qr_expires_at=row.qr_expires_at,
+        last_seq=row.last_seq,
+        link_epoch=row.link_epoch,
+        link_node=row.link_node,
+        link_changed_at=row.link_changed_at,
+        boot_generation=row.boot_generation,
+    )
 
 
 def lock_cart(tx: Transaction, cart_id: int) -> Cart:

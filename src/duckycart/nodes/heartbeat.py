@@ -11,21 +11,20 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
-from sqlalchemy import Connection, Row, and_, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 
 from duckycart.clock import Clock
 from duckycart.errors import DuckyCartError
-from duckycart.lifecycle.carts import CHANGED_NOW, changed_now
+from duckycart.hardware.ownership import give_up, leave, release_orphans
 from duckycart.nodes.clocks import Disagreements, ahead_of_database
 from duckycart.store.engine import Store, Transaction
-from duckycart.store.tables import carts, nodes
+from duckycart.store.tables import nodes
 
 log = structlog.get_logger()
 
 BEAT_SECONDS: Final = 2.0
 DEAD_SECONDS: Final = 8.0  # of a row that stands still; a pause of the whole process can last seconds
 GAP_SECONDS: Final = 2 * BEAT_SECONDS  # between two looks: after a longer one what was seen before it proves nothing
-SLICE: Final = 1000  # carts that one statement releases
 RELEASE_SECONDS: Final = 60.0  # for those of a whole node, a statement for each slice
 
 _BEAT: Final = (
@@ -39,13 +38,6 @@ _BEAT: Final = (
     )
 )
 _OTHERS: Final = select(nodes.c.id, nodes.c.beats, nodes.c.clock_ahead).where(nodes.c.id != bindparam("node"))
-_OFFLINE: Final = update(carts).values(link_node=None, **CHANGED_NOW)
-# One order for all who lock several; the lock is the one that an UPDATE takes.
-_IN_ORDER: Final = select(carts.c.id).order_by(carts.c.id).with_for_update(key_share=True)
-_RELEASE_OF: Final = _OFFLINE.where(carts.c.id.in_(_IN_ORDER.where(carts.c.link_node == bindparam("node"))))
-_ORPHANED: Final = and_(carts.c.link_node.is_not(None), carts.c.link_node.not_in(select(nodes.c.id)))
-_LOCK_ORPHANS: Final = _IN_ORDER.where(carts.c.id > bindparam("after"), _ORPHANED).limit(SLICE)
-_RELEASE_ORPHANS: Final = _OFFLINE.where(carts.c.id.in_(bindparam("carts", expanding=True)), _ORPHANED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,41 +53,13 @@ def beat(tx: Transaction, node: str, links: int, clock_ahead: int | None = None)
 
     Returns whether its row was there, and the others'.
     """
-    said = {"node": node, "at": tx.now, "held": links, "ahead": clock_ahead}
-    there = tx.connection.execute(_BEAT, said).rowcount == 1
-    if not there:
+    sign = {"node": node, "at": tx.now, "held": links, "ahead": clock_ahead}
+    known = tx.connection.execute(_BEAT, sign).rowcount == 1
+    if not known:
         row = {"id": node, "beats": 0, "started_at": tx.now, "seen_at": tx.now, "links": links}
         tx.connection.execute(insert(nodes).values({**row, "clock_ahead": clock_ahead}))
     others = tx.connection.execute(_OTHERS, {"node": node})
-    return there, {row.id: Other(row.beats, row.clock_ahead) for row in others}
-
-
-def give_up(tx: Transaction, node: str, beats: int) -> int | None:
-    """The node is dead, if it is still at this beat: its carts are offline. Returns how many; None if it lives."""
-    gone = tx.connection.execute(delete(nodes).where(nodes.c.id == node, nodes.c.beats == beats)).rowcount
-    if not gone:
-        return None
-    # Of others too whose node was gone before: one that was given up, claimed once more and was killed, say.
-    return release_orphans(tx)
-
-
-def release_orphans(tx: Transaction) -> int:
-    """Carts whose row names a node that there is no more: nobody else would ever release them. Returns how many."""
-    released, last = 0, -1
-    while True:
-        locked = tx.connection.execute(_LOCK_ORPHANS, {"after": last}).scalars().all()
-        if locked:
-            # In a statement of its own, which sees the nodes that began, and claimed, while the locks were waited for.
-            released += tx.connection.execute(_RELEASE_ORPHANS, {"carts": locked, **changed_now(tx)}).rowcount
-            last = locked[-1]
-        if len(locked) < SLICE:
-            return released
-
-
-def leave(tx: Transaction, node: str) -> None:
-    """The node ends tidily; nobody needs to wait for its death, nor for releases that failed."""
-    tx.connection.execute(delete(nodes).where(nodes.c.id == node))
-    tx.connection.execute(_RELEASE_OF, {"node": node, **changed_now(tx)})
+    return known, {row.id: Other(row.beats, row.clock_ahead) for row in others}
 
 
 def count_others(connection: Connection, node: str) -> int:
