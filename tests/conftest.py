@@ -16,10 +16,11 @@ from duckycart import passwords
 from duckycart.store import postgres as store_on_postgres
 from duckycart.store import threads
 from duckycart.store.migrate import migrate_sqlite
+from duckycart.testing.waiting import PATIENCE
 from tests.nats import NatsServer, nats_server
 from tests.postgres import Postgres, some_postgres
 from tests.process.world import Served, serving
-from tests.world import PATIENCE, Shop, open_shop
+from tests.world import Shop, open_shop
 
 pytest_plugins = ["tests.watchdog"]
 

@@ -12,7 +12,7 @@ import pytest
 
 from duckycart.demo.run import DemoFailed, _Demo
 from duckycart.demo.transcript import Transcript
-from tests.world import PATIENCE
+from duckycart.testing.waiting import PATIENCE
 
 
 async def _start(*arguments: str) -> Process:

@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from duckycart.hardware.ending import Ended
-from tests.world import PATIENCE, Shop, until
+from duckycart.testing.waiting import PATIENCE, until
+from tests.world import Shop
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 

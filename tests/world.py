@@ -5,7 +5,7 @@ sweep or a round of housekeeping asks for it.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager, nullcontext
 from hashlib import sha256
 from types import ModuleType
@@ -15,10 +15,6 @@ from unittest import mock
 import httpx2
 from sqlalchemy import insert, select
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.client import ClientProtocol
-from websockets.frames import Frame, Opcode
-from websockets.http11 import Response
-from websockets.uri import parse_uri
 
 from duckycart import server
 from duckycart.app import ProviderFactory, build_app, sandbox
@@ -28,9 +24,10 @@ from duckycart.store.currency import fix_currency
 from duckycart.store.database import open_database
 from duckycart.store.engine import Transaction
 from duckycart.store.tables import alarms, carts, commands, payments, products, sessions, users
+from duckycart.testing.clock import ManualClock
+from duckycart.testing.endpoint import Endpoint
+from duckycart.testing.waiting import PATIENCE, until
 from duckycart.tokens import AccessToken
-
-PATIENCE = 20.0  # seconds until a condition that never comes fails the test; nothing waits for it to pass
 
 
 def screen_key(cart_id: int) -> str:
@@ -39,53 +36,6 @@ def screen_key(cart_id: int) -> str:
 
 
 MILK, BREAD, TEA = 6221000000012, 6221000000029, 6221000000036
-
-
-class FakeClock:
-    """A machine's clock that stands still until it is moved."""
-
-    def __init__(self) -> None:
-        self._now = 1_790_000_000_000
-        self._monotonic = 1000.0
-        self._uptime = 1_000_000
-        self.boot_id: str | None = "first boot"
-
-    def now(self) -> int:
-        return self._now
-
-    def monotonic(self) -> float:
-        return self._monotonic
-
-    def uptime(self) -> int:
-        return self._uptime
-
-    def move(self, seconds: float) -> None:
-        """So much time really passes."""
-        self._now += round(seconds * 1000)
-        self._uptime += round(seconds * 1000)
-        self._monotonic += seconds
-
-    def correct(self, seconds: float) -> None:
-        """Somebody sets the time of day; no time passes."""
-        self._now += round(seconds * 1000)
-
-    def boot(self, boot_id: str = "second boot") -> None:
-        """The machine was started anew, or this is another one. Nobody knows how long that took."""
-        self.boot_id = boot_id
-        self._uptime = 5_000
-        self._monotonic = 5.0
-
-
-async def until(condition: Callable[[], Any]) -> Any:
-    """Wait for a condition of this process (or an awaitable one); returns what it gave. Fails after PATIENCE."""
-    async with asyncio.timeout(PATIENCE):
-        while True:
-            result = condition()
-            if asyncio.iscoroutine(result):
-                result = await result
-            if result:
-                return result
-            await asyncio.sleep(0.002)
 
 
 class _Hurried(ModuleType):
@@ -112,11 +62,12 @@ class Server(server.Server):
 class Shop:
     """A running server, from the outside (HTTP, sockets) and, to look and to furnish, from the inside."""
 
-    def __init__(self, app: Any, clock: FakeClock, port: int, server: Server) -> None:
+    def __init__(self, app: Any, clock: ManualClock, port: int, server: Server) -> None:
         self.app = app
         self.clock = clock
         self.port = port
         self.server = server
+        self.endpoint = Endpoint(port)
         self.url = f"http://127.0.0.1:{port}"
         self.http = httpx2.AsyncClient(base_url=self.url, timeout=PATIENCE, trust_env=False, verify=False)
         self.keys: dict[int, str] = {}
@@ -312,10 +263,10 @@ def no_timers() -> Iterator[None]:
 
 @asynccontextmanager
 async def open_shop(
-    database: str, *, provider: ProviderFactory = sandbox, clock: FakeClock | None = None, **settings: Any
+    database: str, *, provider: ProviderFactory = sandbox, clock: ManualClock | None = None, **settings: Any
 ) -> AsyncIterator[Shop]:
     """Start a server on a free port and stop it at the end."""
-    clock = clock or FakeClock()
+    clock = clock or ManualClock()
     listener = server.listener(("127.0.0.1", 0))
     port = listener.getsockname()[1]
     configured = Settings(port=port, database=database, **settings)
@@ -334,103 +285,3 @@ async def open_shop(
             running.should_exit = True
             async with asyncio.timeout(PATIENCE):
                 await serving
-
-
-class RawCart:
-    """A cart's connection down to the bytes: it can keep back its pongs, or stop reading."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, protocol: ClientProtocol) -> None:
-        self._reader = reader
-        self._writer = writer
-        self._protocol = protocol
-        self.response: Response | None = None
-        self.frames: list[Frame] = []  # text and ping frames, as they came
-        self.closed: tuple[int, str] | None = None
-        self.answer_pings = True
-        self._reading: asyncio.Task[None] | None = None
-
-    @classmethod
-    async def open(
-        cls, port: int, path: str, headers: dict[str, str] | None = None, *, answer_pings: bool = True
-    ) -> "RawCart":
-        """Connect and wait for the answer to the handshake, whichever it is (`response`)."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        protocol = ClientProtocol(parse_uri(f"ws://127.0.0.1:{port}{path}"))
-        cart = cls(reader, writer, protocol)
-        cart.answer_pings = answer_pings
-        request = protocol.connect()
-        for name, value in (headers or {}).items():
-            request.headers[name] = value
-        protocol.send_request(request)
-        cart._write()
-        cart._reading = asyncio.create_task(cart._read())
-        await until(lambda: cart.response is not None or (cart._reading and cart._reading.done()))
-        return cart
-
-    @property
-    def texts(self) -> list[str]:
-        return [bytes(frame.data).decode() for frame in self.frames if frame.opcode is Opcode.TEXT]
-
-    @property
-    def pings(self) -> list[bytes]:
-        return [bytes(frame.data) for frame in self.frames if frame.opcode is Opcode.PING]
-
-    def pong(self, payload: bytes) -> None:
-        self._protocol.send_pong(payload)
-        self._write()
-
-    def send(self, data: bytes) -> None:
-        """Bytes as they are, past the protocol."""
-        self._writer.write(data)
-
-    def send_text(self, text: bytes) -> None:
-        self._protocol.send_text(text)
-        self._write()
-
-    def stop_reading(self) -> None:
-        if self._reading is not None:
-            self._reading.cancel()
-
-    async def gone(self) -> None:
-        """Until the server has closed the connection."""
-        assert self._reading is not None
-        async with asyncio.timeout(PATIENCE):
-            await asyncio.wait([self._reading])
-
-    def end_of_stream(self) -> None:
-        """This side says no more, in the words of TCP."""
-        self._writer.write_eof()
-
-    def cut(self) -> None:
-        """The network is gone, without a word."""
-        self.stop_reading()
-        self._writer.transport.abort()
-
-    async def _read(self) -> None:
-        try:
-            while data := await self._reader.read(65536):
-                self._protocol.receive_data(data)
-                for event in self._protocol.events_received():
-                    if isinstance(event, Response):
-                        self.response = event
-                    elif isinstance(event, Frame):
-                        self.frames.append(event)
-                        if event.opcode is Opcode.CLOSE:
-                            received = self._protocol.close_rcvd
-                            assert received is not None
-                            self.closed = (received.code, received.reason)
-                writes = self._protocol.data_to_send()
-                if self.answer_pings and writes:
-                    self._writer.write(b"".join(writes))
-        except (ConnectionError, EOFError):
-            pass
-        finally:
-            if self.response is None:
-                self._protocol.receive_eof()
-                for event in self._protocol.events_received():
-                    if isinstance(event, Response):
-                        self.response = event
-            self._writer.close()
-
-    def _write(self) -> None:
-        self._writer.write(b"".join(self._protocol.data_to_send()))

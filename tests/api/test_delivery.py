@@ -6,8 +6,10 @@ import pytest
 
 from duckycart.api import writes
 from duckycart.errors import Unavailable
+from duckycart.testing.cart import CartConnection
+from duckycart.testing.waiting import until
 from tests.api.doors import Session
-from tests.world import RawCart, Shop, until
+from tests.world import Shop
 
 QR = "/customer-session/qr/1"
 
@@ -19,9 +21,9 @@ async def ask(shop: Shop, prefer: str | None = None) -> tuple[str, str | None]:
     return answer.headers["hardware-delivery"], answer.headers.get("preference-applied")
 
 
-async def silent_cart(shop: Shop) -> RawCart:
+async def silent_cart(shop: Shop) -> CartConnection:
     """It reads everything and answers no ping."""
-    cart = await RawCart.open(shop.port, "/ws/hardware/1", shop.cart_headers())
+    cart = await CartConnection.open(shop.endpoint, "/ws/hardware/1", shop.cart_headers())
     cart.answer_pings = False
     await shop.online()
     return cart

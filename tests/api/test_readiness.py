@@ -16,10 +16,11 @@ from duckycart.store import sqlite
 from duckycart.store.database import open_database
 from duckycart.store.readiness import PROVEN_SECONDS
 from duckycart.store.sqlite import SqliteStore, driver_of
+from duckycart.testing.waiting import until
 from tests.conftest import OpenShop
 from tests.hardware.helpers import GENERATE_QR, raw
 from tests.store.world import note, notes, pragma
-from tests.world import Shop, until
+from tests.world import Shop
 
 READY = (200, "")
 

@@ -9,10 +9,11 @@ from sqlalchemy import select
 from structlog.testing import capture_logs
 
 from duckycart.store.tables import provider_events
+from duckycart.testing.waiting import until
 from tests.api.doors import Session, contents, refused, sandbox
 from tests.conftest import OpenShop
 from tests.payments.acquirer import Acquirer
-from tests.world import Shop, until
+from tests.world import Shop
 
 URL = "/payment/webhook/sandbox"
 SIGNATURE = "sandbox-signature"

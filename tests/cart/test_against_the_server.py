@@ -10,7 +10,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from tests.world import PATIENCE, Shop
+from duckycart.testing.waiting import PATIENCE
+from tests.world import Shop
 
 
 class CartProcess:

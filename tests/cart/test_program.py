@@ -152,7 +152,7 @@ async def test_a_connection_that_lasted_ten_seconds_begins_the_delays_again() ->
         for lasted, delay in ((9, 0.5), (9, 1), (10, 0.5), (9, 1)):
             link = await shop.cart()
             await it.driver.until("connection", True, times=len(shop.handshakes))
-            it.clock.seconds += lasted
+            it.clock.move(lasted)
             await link.close()
             nap = await it.naps.next()
             assert nap.seconds == delay

@@ -172,14 +172,14 @@ async def test_f50_f51_a_server_whose_clock_is_set_while_it_answers_is_asked_aga
 
 async def test_a_cart_whose_clock_is_wrong_goes_by_the_servers(shop: FakeServer, desk: Desk) -> None:
     async with cart(shop.url, ask_for_qr=True) as it:
-        it.clock.seconds = -NOW
+        it.clock.correct(-NOW)
         (await desk.next()).set_result(qr_response(qr_token()))
         assert (await it.naps.next()).seconds == 285
 
 
 async def test_a_server_that_does_not_tell_the_time_is_believed(shop: FakeServer, desk: Desk) -> None:
     async with cart(shop.url, ask_for_qr=True) as it:
-        it.clock.seconds = 100
+        it.clock.correct(100)
         (await desk.next()).set_result(qr_response(qr_token(), Date="today"))
         assert (await it.naps.next()).seconds == 185
 

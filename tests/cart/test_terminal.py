@@ -7,7 +7,8 @@ import pytest
 import segno
 
 from duckycart.cart.terminal import LinesDriver, TerminalDriver
-from tests.cart.world import FakeClock, qr_token
+from duckycart.testing.clock import ManualClock
+from tests.cart.world import NOW, qr_token
 
 URL = f"https://shop.example/s/{qr_token()}"
 
@@ -27,7 +28,7 @@ class Screen(io.TextIOWrapper):
 
 
 def terminal(screen: Screen) -> TerminalDriver:
-    return TerminalDriver(7, screen, FakeClock())
+    return TerminalDriver(7, screen, ManualClock(NOW * 1000))
 
 
 def test_every_state_is_shown_at_once() -> None:
@@ -90,7 +91,7 @@ def test_a_servers_words_cannot_drive_the_terminal() -> None:
 
 def test_lines_for_programs() -> None:
     screen = Screen(tty=False)
-    driver = LinesDriver(7, screen, FakeClock())
+    driver = LinesDriver(7, screen, ManualClock(NOW * 1000))
     driver.show_idle()
     driver.connection(True, "Connected.")
     driver.show_qr(URL)

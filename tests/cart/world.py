@@ -14,22 +14,12 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
 from duckycart.cart.program import CartProgram
+from duckycart.testing.clock import ManualClock
+from duckycart.testing.waiting import PATIENCE
 from duckycart.wire import Command, CommandType, encode
 
 NOW = 1_900_000_000  # seconds since 1970
 HTTP_NOW = "Sun, 17 Mar 2030 17:46:40 GMT"
-PATIENCE = 10  # seconds until a test gives up waiting; never slept through
-
-
-class FakeClock:
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def now(self) -> int:
-        return int((NOW + self.seconds) * 1000)
-
-    def monotonic(self) -> float:
-        return self.seconds
 
 
 @dataclass
@@ -173,13 +163,13 @@ class Cart:
     program: CartProgram
     driver: Notebook
     naps: Naps
-    clock: FakeClock
+    clock: ManualClock
     running: asyncio.Task[None]
 
 
 @asynccontextmanager
 async def cart(url: str, *, key: str | None = None, ask_for_qr: bool = False) -> AsyncIterator[Cart]:
-    driver, naps, clock = Notebook(), Naps(), FakeClock()
+    driver, naps, clock = Notebook(), Naps(), ManualClock(NOW * 1000)
     program = CartProgram(
         7,
         url,

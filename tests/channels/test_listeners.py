@@ -9,9 +9,11 @@ from duckycart.channels.listener import MAX_WAITING, End, Listener
 from duckycart.channels.listeners import HEARTBEAT_SECONDS
 from duckycart.lifecycle.news import News, NewsKind
 from duckycart.store.threads import ThreadedStore
+from duckycart.testing.cart import CartConnection
+from duckycart.testing.waiting import until
 from tests.api.doors import Session
 from tests.channels.world import deaf, end, listeners, message, refusal, screen, stream
-from tests.world import BREAD, MILK, RawCart, Shop, until
+from tests.world import BREAD, MILK, Shop
 
 UPDATED = message("cart-updated")
 NEWS = News(NewsKind.ITEM_READ, 1, 1, 1, MILK)
@@ -36,7 +38,7 @@ async def test_f06_nothing_is_left_of_those_who_went_away(shop: Shop, session: S
     for _ in range(10):
         async with screen(shop, session.id, session.shopper), stream(shop, url, session.shopper):
             await listeners(shop, 2)
-        cut = await RawCart.open(shop.port, f"/ws/{session.id}", session.shopper)
+        cut = await CartConnection.open(shop.endpoint, f"/ws/{session.id}", session.shopper)
         cut.cut()
         await listeners(shop, 0)
     assert shop.house.channels._topics == {}
@@ -44,7 +46,7 @@ async def test_f06_nothing_is_left_of_those_who_went_away(shop: Shop, session: S
 
 
 async def test_f14_listeners_hold_no_database_connection(shop: Shop, session: Session) -> None:
-    screens = [await RawCart.open(shop.port, f"/ws/{session.id}", session.shopper) for _ in range(30)]
+    screens = [await CartConnection.open(shop.endpoint, f"/ws/{session.id}", session.shopper) for _ in range(30)]
     await listeners(shop, 30)
     store = shop.house.store
     assert isinstance(store, ThreadedStore)

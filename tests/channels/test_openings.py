@@ -10,9 +10,10 @@ from duckycart.api.openings import LISTENS
 from duckycart.api.streams import router
 from duckycart.channels.openings import A_TURN, INSIDE, Openings
 from duckycart.errors import Unavailable
+from duckycart.testing.waiting import until
 from tests.api.doors import Session
 from tests.channels.world import listeners, message, screen, stream
-from tests.world import Shop, until
+from tests.world import Shop
 
 pytestmark = pytest.mark.any_store
 

@@ -5,10 +5,10 @@ import pytest
 from duckycart.channels.listener import End, Listener
 from duckycart.channels.room import Name, Room
 from duckycart.errors import TooManyRequests
+from duckycart.testing.waiting import until
 from tests.api.doors import Session
 from tests.channels.world import listeners, message, screen, stream
 from tests.conftest import OpenShop
-from tests.world import until
 
 pytestmark = pytest.mark.any_store
 

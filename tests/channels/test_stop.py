@@ -11,10 +11,11 @@ from websockets.exceptions import ConnectionClosed
 from duckycart import server
 from duckycart.api import streams
 from duckycart.lifecycle.news import News, NewsKind
+from duckycart.testing.waiting import PATIENCE, until
 from tests.api.doors import Session, begin
 from tests.channels.world import deaf, listeners, message, screen, stream
 from tests.conftest import OpenShop
-from tests.world import PATIENCE, Shop, until
+from tests.world import Shop
 
 NEWS = News(NewsKind.ITEM_READ, 1, 1, 9)
 

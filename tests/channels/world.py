@@ -10,7 +10,8 @@ import httpx2
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
 
-from tests.world import PATIENCE, Shop, until
+from duckycart.testing.waiting import PATIENCE, until
+from tests.world import Shop
 
 Event = tuple[str | None, dict[str, Any]]  # its id, its data
 

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from duckycart.testing.waiting import PATIENCE
 from tests.conftest import OpenShop
 from tests.hardware.helpers import GENERATE_QR
-from tests.world import PATIENCE, Shop
+from tests.world import Shop
 
 PATH = "/ws/hardware/1"
 

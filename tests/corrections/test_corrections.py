@@ -6,6 +6,7 @@ Nothing that is open ends by it, nothing lives longer than its time after it, no
 from duckycart.api.writes import KEEP_SECONDS
 from duckycart.lifecycle.news import GRACE_SECONDS
 from duckycart.lifecycle.who import GUEST_SECONDS, SCREEN_SECONDS
+from duckycart.testing.clock import ManualClock
 from duckycart.tokens import ACCESS_SECONDS
 from tests.api.doors import sandbox
 from tests.api.test_screen_key import cookie
@@ -22,7 +23,7 @@ from tests.corrections.world import (
     settle,
     units,
 )
-from tests.world import BREAD, MILK, TEA, FakeClock
+from tests.world import BREAD, MILK, TEA
 
 
 async def test_f51_a_guest_with_a_full_basket_goes_on_shopping_and_pays(corrected: Set) -> None:
@@ -157,7 +158,7 @@ async def test_f50_f51_what_is_bought_stays_in_its_order(corrected: Set) -> None
 
 
 async def test_f50_f51_a_cart_that_is_away_starts_a_session_for_a_minute_and_no_longer(opening: OpenShop) -> None:
-    clock = FakeClock()
+    clock = ManualClock()
     async with opening(clock=clock) as shop:
         await shop.furnish()
         async with shop.cart():
@@ -174,7 +175,7 @@ async def test_f50_f51_a_cart_that_is_away_starts_a_session_for_a_minute_and_no_
 
 
 async def test_f50_f51_a_cart_that_comes_back_hears_of_a_qr_while_that_can_be_scanned(opening: OpenShop) -> None:
-    clock = FakeClock()
+    clock = ManualClock()
     async with opening(clock=clock, offline_carts="accept") as shop:
         await shop.furnish()
         await shop.qr()
@@ -214,7 +215,7 @@ async def test_f50_f51_a_limit_is_neither_lifted_nor_kept_by_a_correction(openin
 
 
 async def test_f50_a_machine_that_is_turned_off_tidily_loses_not_a_second(opening: OpenShop) -> None:
-    clock = FakeClock()
+    clock = ManualClock()
     async with opening(clock=clock) as shop:
         clock.move(9)
         stood = shop.house.clock.steady()
@@ -225,7 +226,7 @@ async def test_f50_a_machine_that_is_turned_off_tidily_loses_not_a_second(openin
 
 async def test_f50_a_power_cut_costs_nothing_but_the_seconds_since_the_last_round(opening: OpenShop) -> None:
     """The row is older than what was stamped: stamps lie ahead, nothing ends early, and the rest takes its time."""
-    clock = FakeClock()
+    clock = ManualClock()
     async with opening(clock=clock, offline_carts="accept") as shop:
         await shop.furnish()
         clock.move(60)

@@ -7,9 +7,10 @@ from typing import Any, Final, Literal, Self
 
 import httpx2
 
+from duckycart.testing.clock import ManualClock
 from duckycart.tokens import ScreenToken
 from tests.conftest import OpenShop
-from tests.world import MILK, FakeClock, Shop
+from tests.world import MILK, Shop
 
 HOURS: Final = 3600
 YEARS: Final = 365 * 24 * 3600
@@ -42,7 +43,7 @@ class Set:
     def __init__(self, opening: OpenShop, correction: Correction) -> None:
         self._opening = opening
         self._correction = correction
-        self.clock = FakeClock()
+        self.clock = ManualClock()
         self._opened: AbstractAsyncContextManager[Shop] = self._open()
         self.shop: Shop
 

@@ -10,11 +10,12 @@ import pytest
 from typer.testing import CliRunner
 
 from duckycart import cli
+from duckycart.testing.waiting import until
 from tests.deploy.conftest import Balance
 from tests.deploy.world import Balancer, Fielded
 from tests.nats import NatsServer
 from tests.process.world import Served, serving
-from tests.world import MILK, until
+from tests.world import MILK
 
 
 class Chain:

@@ -19,11 +19,11 @@ from typer.testing import CliRunner
 from duckycart import cli
 from duckycart.server import BACKLOG
 from duckycart.settings import Settings
+from duckycart.testing.waiting import PATIENCE, until
 from tests.deploy.conftest import Balance
 from tests.deploy.world import DEPLOY
 from tests.nats import PROGRAM
 from tests.ports import free_port
-from tests.world import PATIENCE, until
 
 CARTS = 50_000  # of one node; what every patience with a stopping node must be enough for
 

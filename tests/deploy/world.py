@@ -20,8 +20,8 @@ from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
+from duckycart.testing.waiting import PATIENCE, until
 from tests.ports import free_port
-from tests.world import PATIENCE, until
 
 DEPLOY = Path(__file__).parent.parent.parent / "deploy"
 

@@ -2,9 +2,10 @@
 
 from contextlib import AsyncExitStack
 
+from duckycart.testing.waiting import until
 from tests.conftest import OpenShop
 from tests.examples.world import HELD, SHOPPING, Network, network, running
-from tests.world import Shop, until
+from tests.world import Shop
 
 KEY = "a key/with + what a URL must escape & more"
 

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-from tests.world import PATIENCE
+from duckycart.testing.waiting import PATIENCE
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 SHOPPING = "session {}: empty the basket, start shopping"

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from random import Random
 from typing import Any
 
+from duckycart.testing.waiting import until
 from duckycart.tokens import AccessToken
 from tests.field.calls import Caller
 from tests.field.cart import FieldedCart
@@ -16,7 +17,7 @@ from tests.field.pace import Pace, Tasks
 from tests.field.phone import Phone
 from tests.field.screen import FieldedScreen
 from tests.hardware.test_churn import sockets
-from tests.world import Shop, until
+from tests.world import Shop
 
 
 class Floor:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import cast
 
-from tests.world import until
+from duckycart.testing.waiting import until
 
 UP, DOWN = 0, 1  # to the server, to the client
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: the close is a reset

@@ -6,10 +6,11 @@ from typing import Any
 from sqlalchemy import select
 
 from duckycart.store.tables import alarms, basket_lines, carts, commands, payments, products, sessions
+from duckycart.testing.waiting import until
 from tests.field.floor import Floor
 from tests.field.screen import PAID
 from tests.hardware.test_churn import sockets
-from tests.world import Shop, until
+from tests.world import Shop
 
 GRACE_MS = 60_000
 

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from duckycart.guards import door
 from duckycart.guards.door import A_TURN, Door
 from duckycart.guards.places import Places
-from tests.world import PATIENCE, until
+from duckycart.testing.waiting import PATIENCE, until
 
 
 class Listening(socket.socket):

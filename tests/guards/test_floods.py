@@ -10,8 +10,10 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import Protocol, Side
 
 from duckycart.guards.frames import FLOOD_FRAMES
+from duckycart.testing.cart import CartConnection
+from duckycart.testing.waiting import until
 from tests.hardware.helpers import GENERATE_QR, heard, raw
-from tests.world import RawCart, Shop, until
+from tests.world import Shop
 
 MANY = 50_000
 FLOODS = {
@@ -40,13 +42,13 @@ def parsed(monkeypatch: pytest.MonkeyPatch) -> list[Frame]:
 
 
 @asynccontextmanager
-async def a_socket(shop: Shop, kind: str) -> AsyncIterator[RawCart]:
+async def a_socket(shop: Shop, kind: str) -> AsyncIterator[CartConnection]:
     if kind == "cart":
         peer = await raw(shop, 2)
     else:
         shopper = await shop.shopper()
         session_id = await shop.start(shopper, 2)
-        peer = await RawCart.open(shop.port, f"/ws/{session_id}", shopper)
+        peer = await CartConnection.open(shop.endpoint, f"/ws/{session_id}", shopper)
     assert peer.response is not None
     assert peer.response.status_code == 101
     yield peer

@@ -15,7 +15,8 @@ from websockets.protocol import Protocol
 from duckycart.channels.screen_socket import ScreenSocket
 from duckycart.hardware.socket import HardwareSocket
 from duckycart.server import BoundedHttp
-from tests.world import Shop, until
+from duckycart.testing.waiting import until
+from tests.world import Shop
 
 CONCERNED = BoundedHttp, RequestResponseCycle, ScreenSocket, HardwareSocket, Protocol, FrameType, TracebackType
 ROUNDS = 10

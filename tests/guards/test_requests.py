@@ -6,7 +6,8 @@ import pytest
 
 from duckycart import server
 from duckycart.guards import unread
-from tests.world import PATIENCE, Shop, until
+from duckycart.testing.waiting import PATIENCE, until
+from tests.world import Shop
 
 GET = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
 BIG = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n"

@@ -13,7 +13,9 @@ from duckycart.lifecycle.sessions import force_end
 from duckycart.lifecycle.who import ByOperator
 from duckycart.store.engine import Transaction
 from duckycart.store.tables import carts
-from tests.world import RawCart, Shop, until
+from duckycart.testing.cart import CartConnection
+from duckycart.testing.waiting import until
+from tests.world import Shop
 
 GENERATE_QR = '{"type": "generate_qr", "data": null}'
 PATH = "/ws/hardware/1"
@@ -23,15 +25,15 @@ def said(kind: str, session_id: int) -> str:
     return f'{{"type": "{kind}", "data": {session_id}}}'
 
 
-_opened: list[RawCart] = []
+_opened: list[CartConnection] = []
 
 
 async def connect(
     shop: Shop, path: str = PATH, headers: dict[str, str] | None = None, *, answers: bool = True
-) -> RawCart:
+) -> CartConnection:
     """A connection whose handshake was answered, whichever way; cart 1 with its key unless told otherwise."""
-    cart = await RawCart.open(
-        shop.port, path, shop.cart_headers() if headers is None else headers, answer_pings=answers
+    cart = await CartConnection.open(
+        shop.endpoint, path, shop.cart_headers() if headers is None else headers, answer_pings=answers
     )
     _opened.append(cart)
     return cart
@@ -44,7 +46,7 @@ async def cut_all(shop: Shop) -> None:
     await until(lambda: not shop.house.dispatch.links)
 
 
-async def raw(shop: Shop, cart_id: int = 1, *, answers: bool = True, boot: str | None = None) -> RawCart:
+async def raw(shop: Shop, cart_id: int = 1, *, answers: bool = True, boot: str | None = None) -> CartConnection:
     """A cart's connection that was taken in; without `answers` one whose pongs never come."""
     headers = shop.cart_headers(cart_id) | ({} if boot is None else {"Cart-Boot-Id": boot})
     cart = await connect(shop, f"/ws/hardware/{cart_id}", headers, answers=answers)
@@ -52,7 +54,7 @@ async def raw(shop: Shop, cart_id: int = 1, *, answers: bool = True, boot: str |
     return cart
 
 
-def status(cart: RawCart) -> int:
+def status(cart: CartConnection) -> int:
     assert cart.response is not None
     return cart.response.status_code
 
@@ -65,7 +67,7 @@ async def refused(shop: Shop, path: str = PATH, headers: dict[str, str] | None =
     return status(cart), cart.response.headers.get("Retry-After")
 
 
-async def heard(cart: RawCart, *texts: str) -> None:
+async def heard(cart: CartConnection, *texts: str) -> None:
     """Until the cart heard these, which must be all it ever heard."""
     await until(lambda: len(cart.texts) >= len(texts))
     assert cart.texts == list(texts)

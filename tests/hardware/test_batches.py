@@ -9,7 +9,7 @@ import pytest
 from duckycart.errors import Unavailable
 from duckycart.hardware.claims import BATCH, Batches
 from duckycart.store.engine import Store, Transaction
-from tests.world import until
+from duckycart.testing.waiting import until
 
 
 class HeldStore:

@@ -11,17 +11,21 @@ from sqlalchemy import select
 from duckycart.errors import Unavailable
 from duckycart.lifecycle.boots import KEPT
 from duckycart.store.tables import boots
+from duckycart.testing.cart import CartConnection
+from duckycart.testing.waiting import until
 from tests.hardware.helpers import GENERATE_QR, end_by_force, heard, raw, said
-from tests.world import BREAD, MILK, RawCart, Shop, until
+from tests.world import BREAD, MILK, Shop
 
 
-async def away(shop: Shop, *carts: RawCart) -> None:
+async def away(shop: Shop, *carts: CartConnection) -> None:
     for cart in carts:
         cart.cut()
     await shop.offline()
 
 
-async def in_session(shop: Shop, boot: str | None, *, answers: bool = True) -> tuple[int, RawCart, dict[str, str]]:
+async def in_session(
+    shop: Shop, boot: str | None, *, answers: bool = True
+) -> tuple[int, CartConnection, dict[str, str]]:
     """A cart of that boot that has heard of a session; with its shopper."""
     shopper = await shop.shopper()
     cart = await raw(shop, boot=boot, answers=answers)

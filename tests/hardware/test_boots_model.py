@@ -33,8 +33,9 @@ from duckycart.store.engine import EffectsHandler, Transaction
 from duckycart.store.sqlite import driver_of, engine_for
 from duckycart.store.steady import SteadyClock
 from duckycart.store.tables import commands, metadata
+from duckycart.testing.clock import ManualClock
 from duckycart.wire import Command, CommandType
-from tests.world import MILK, FakeClock, Shop
+from tests.world import MILK, Shop
 
 T = TypeVar("T")
 
@@ -93,7 +94,7 @@ class Server:
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
-        self.clock = FakeClock()
+        self.clock = ManualClock()
         self.ids = count(1)
         configured = Settings(offline_carts="accept", connects=10**6)
         database = Database("memory", OneThread, None, lambda: None)

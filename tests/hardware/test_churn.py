@@ -12,8 +12,9 @@ from duckycart.hardware import socket
 from duckycart.hardware.link import Link
 from duckycart.hardware.socket import HardwareSocket
 from duckycart.store import queue
+from duckycart.testing.waiting import until
 from tests.hardware.helpers import cut_all, raw, refused
-from tests.world import Shop, until
+from tests.world import Shop
 
 KINDS = (HardwareSocket, Link, ServerProtocol)
 

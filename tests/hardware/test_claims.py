@@ -16,6 +16,8 @@ from duckycart.hardware.link import Link
 from duckycart.hardware.links import Connection, Links
 from duckycart.hardware.ownership import Claim, claim_many
 from duckycart.store.engine import Transaction
+from duckycart.testing.cart import CartConnection
+from duckycart.testing.waiting import until
 from tests.hardware.helpers import (
     GENERATE_QR,
     connect,
@@ -26,10 +28,10 @@ from tests.hardware.helpers import (
     status,
     writer_blocked,
 )
-from tests.world import RawCart, Shop, open_shop, until
+from tests.world import Shop, open_shop
 
 
-async def connecting(shop: Shop, answers: bool = True) -> "asyncio.Task[RawCart]":
+async def connecting(shop: Shop, answers: bool = True) -> "asyncio.Task[CartConnection]":
     """A connection whose claim waits for the writer."""
     before = shop.house.dispatch.links.claiming_count
     task = asyncio.create_task(connect(shop, answers=answers))

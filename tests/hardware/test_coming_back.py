@@ -4,8 +4,9 @@ import pytest
 
 from duckycart.hardware import socket as hardware_socket
 from duckycart.hardware.socket import HardwareSocket
+from duckycart.testing.waiting import until
 from tests.hardware.helpers import GENERATE_QR, end_by_force, heard, raw, said
-from tests.world import Shop, until
+from tests.world import Shop
 
 
 async def test_f01_the_newcomer_owns_the_cart_at_once_and_the_old_link_is_closed(shop: Shop) -> None:

@@ -1,8 +1,6 @@
 """Each end of a connection has a reason from a closed list, in the log and in the cart's record (F71)."""
 
 import asyncio
-import socket
-import struct
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from typing import Any
 
@@ -25,9 +23,11 @@ from duckycart.hardware.socket import MAX_EARLY, HardwareSocket
 from duckycart.lifecycle.retention import forget_the_rest
 from duckycart.store.engine import Transaction
 from duckycart.store.tables import CONNECTIONS_KEPT, carts, connections, refusals
+from duckycart.testing.cart import CartConnection
+from duckycart.testing.waiting import until
 from tests.conftest import OpenShop
 from tests.hardware.helpers import connect, cut_all, raw, refused, rotate_key, writer_blocked
-from tests.world import RawCart, Shop, until
+from tests.world import Shop
 
 Logged = list[MutableMapping[str, Any]]
 
@@ -56,59 +56,58 @@ def frame(opcode: Opcode, data: bytes) -> bytes:
     return Frame(opcode, data).serialize(mask=True)
 
 
-async def closes(shop: Shop, cart: RawCart) -> None:
+async def closes(shop: Shop, cart: CartConnection) -> None:
     cart.send(frame(Opcode.CLOSE, b"\x03\xe9"))
 
 
-async def says_no_more(shop: Shop, cart: RawCart) -> None:
+async def says_no_more(shop: Shop, cart: CartConnection) -> None:
     cart.end_of_stream()
 
 
-async def is_reset(shop: Shop, cart: RawCart) -> None:
-    cart._writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    cart.cut()
+async def is_reset(shop: Shop, cart: CartConnection) -> None:
+    cart.cut(reset=True)
 
 
-async def breaks_the_protocol(shop: Shop, cart: RawCart) -> None:
+async def breaks_the_protocol(shop: Shop, cart: CartConnection) -> None:
     cart.send(b"\x83\x80mask")
 
 
-async def is_no_text(shop: Shop, cart: RawCart) -> None:
+async def is_no_text(shop: Shop, cart: CartConnection) -> None:
     cart.send(frame(Opcode.CLOSE, b"\x03\xe8\xff"))
 
 
-async def sends_much(shop: Shop, cart: RawCart) -> None:
+async def sends_much(shop: Shop, cart: CartConnection) -> None:
     cart.send(frame(Opcode.TEXT, b"x" * 4097))
 
 
-async def floods(shop: Shop, cart: RawCart) -> None:
+async def floods(shop: Shop, cart: CartConnection) -> None:
     cart.send(frame(Opcode.PONG, b"") * (FLOOD_FRAMES + 1))
 
 
-async def does_not_read(shop: Shop, cart: RawCart) -> None:
+async def does_not_read(shop: Shop, cart: CartConnection) -> None:
     current(shop).pause_writing()
 
 
-async def is_dead(shop: Shop, cart: RawCart) -> None:
+async def is_dead(shop: Shop, cart: CartConnection) -> None:
     for _ in range(40):
         shop.clock.move(1)
         shop.tick()
 
 
-async def comes_again(shop: Shop, cart: RawCart) -> None:
+async def comes_again(shop: Shop, cart: CartConnection) -> None:
     await raw(shop)
 
 
-async def is_withdrawn(shop: Shop, cart: RawCart) -> None:
+async def is_withdrawn(shop: Shop, cart: CartConnection) -> None:
     await rotate_key(shop, "another")
     await shop.sweep()
 
 
-async def is_sent_away(shop: Shop, cart: RawCart) -> None:
+async def is_sent_away(shop: Shop, cart: CartConnection) -> None:
     await drain(shop.house.dispatch, shop.house.store, 100, lambda: False)
 
 
-async def meets_an_error(shop: Shop, cart: RawCart) -> None:
+async def meets_an_error(shop: Shop, cart: CartConnection) -> None:
     def fails(*_: object) -> None:
         raise RuntimeError("a bug")
 
@@ -116,7 +115,7 @@ async def meets_an_error(shop: Shop, cart: RawCart) -> None:
     await shop.qr()
 
 
-async def sends_what_we_stumble_over(shop: Shop, cart: RawCart) -> None:
+async def sends_what_we_stumble_over(shop: Shop, cart: CartConnection) -> None:
     def fails(_: object) -> None:
         raise RuntimeError("a bug")
 
@@ -124,7 +123,7 @@ async def sends_what_we_stumble_over(shop: Shop, cart: RawCart) -> None:
     cart.pong(b"")
 
 
-Way = Callable[[Shop, RawCart], Awaitable[None]]
+Way = Callable[[Shop, CartConnection], Awaitable[None]]
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,11 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from duckycart.testing.waiting import PATIENCE, until
 from tests.hardware.helpers import GENERATE_QR, heard, raw, said
 from tests.hardware.test_malformed import GOOD
 from tests.process.world import KEY, Served
-from tests.world import PATIENCE, Shop, until
+from tests.world import Shop
 
 pytestmark = pytest.mark.any_store
 

@@ -13,8 +13,10 @@ from duckycart.guards.frames import FLOOD_FRAMES
 from duckycart.hardware import socket as hardware_socket
 from duckycart.hardware.ending import CLOSES, Ended
 from duckycart.hardware.socket import MAX_EARLY, MAX_UNREAD, HardwareSocket
+from duckycart.testing.cart import CartConnection
+from duckycart.testing.waiting import until
 from tests.hardware.helpers import GENERATE_QR, connect, heard, raw, refused, status, writer_blocked
-from tests.world import RawCart, Shop, until
+from tests.world import Shop
 
 pytestmark = pytest.mark.any_store
 
@@ -24,7 +26,7 @@ def frame(opcode: Opcode, data: bytes, *, fin: bool = True) -> bytes:
 
 
 @pytest.fixture
-async def neighbour(shop: Shop) -> AsyncIterator[RawCart]:
+async def neighbour(shop: Shop) -> AsyncIterator[CartConnection]:
     """Another cart; at the end of the test it is still served."""
     await shop.add_cart(2)
     cart = await raw(shop, 2)
@@ -82,7 +84,7 @@ async def test_a_cart_s_ping_is_answered(shop: Shop) -> None:
     ],
     ids=count(1),  # frames carry a mask of chance
 )
-async def test_f25_what_a_cart_sends_is_ignored(shop: Shop, neighbour: RawCart, data: bytes) -> None:
+async def test_f25_what_a_cart_sends_is_ignored(shop: Shop, neighbour: CartConnection, data: bytes) -> None:
     cart = await raw(shop)
     cart.send(data * 3)
     await shop.qr()
@@ -114,7 +116,7 @@ async def test_f25_what_a_cart_sends_is_ignored(shop: Shop, neighbour: RawCart, 
     ids=count(1),
 )
 async def test_f25_what_ends_the_connection(
-    shop: Shop, neighbour: RawCart, data: bytes, code: int, monkeypatch: pytest.MonkeyPatch
+    shop: Shop, neighbour: CartConnection, data: bytes, code: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hardware_socket, "CLOSE_SECONDS", 0.2)  # whoever floods answers no close frame
     cart = await raw(shop)
@@ -126,7 +128,7 @@ async def test_f25_what_ends_the_connection(
     await shop.offline()
 
 
-async def test_f25_bytes_that_are_no_frames_at_all(shop: Shop, neighbour: RawCart) -> None:
+async def test_f25_bytes_that_are_no_frames_at_all(shop: Shop, neighbour: CartConnection) -> None:
     cart = await raw(shop)
     cart.send(b"GET / HTTP/1.1\r\n\r\n" * 50)
     await cart.gone()
@@ -208,7 +210,7 @@ async def test_a_half_closed_connection_that_reads_nothing_is_cut(shop: Shop, mo
     assert isinstance(connection, HardwareSocket)
     assert connection._transport is not None
     connection._transport.set_write_buffer_limits(high=2**30)
-    cart._writer.transport.pause_reading()  # type: ignore[attr-defined]
+    cart.stop_reading()
     while not connection._transport.get_write_buffer_size():
         connection._transport.write(b"\x8a\x7d" + b"x" * 125)
     cart.end_of_stream()
@@ -221,7 +223,7 @@ async def test_a_refused_connection_that_is_kept_open_is_cut(shop: Shop, monkeyp
     await until(lambda: not shop.server.server_state.connections)
 
 
-async def test_an_error_of_ours_ends_one_connection_and_no_other(shop: Shop, neighbour: RawCart) -> None:
+async def test_an_error_of_ours_ends_one_connection_and_no_other(shop: Shop, neighbour: CartConnection) -> None:
     await raw(shop)
     connection = shop.house.dispatch.links.current(1)
     assert isinstance(connection, HardwareSocket)

@@ -5,9 +5,11 @@ import asyncio
 import pytest
 
 from duckycart.hardware import claims, dispatch
+from duckycart.testing.cart import CartConnection
+from duckycart.testing.waiting import PATIENCE, until
 from tests.conftest import OpenShop
 from tests.hardware.helpers import PATH, connect, heard, raw, refused, rotate_key, status, writer_blocked
-from tests.world import PATIENCE, RawCart, Shop, until
+from tests.world import Shop
 
 pytestmark = pytest.mark.any_store
 
@@ -185,7 +187,7 @@ async def test_an_error_of_ours_ends_the_handshake(shop: Shop, monkeypatch: pyte
 # The brake
 
 
-async def connect_often(shop: Shop, times: int = 5) -> RawCart:
+async def connect_often(shop: Shop, times: int = 5) -> CartConnection:
     for _ in range(times):
         cart = await raw(shop)
     return cart

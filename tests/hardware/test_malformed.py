@@ -4,8 +4,9 @@ import asyncio
 
 import pytest
 
+from duckycart.testing.waiting import PATIENCE, until
 from tests.hardware.helpers import heard, raw
-from tests.world import PATIENCE, Shop, until
+from tests.world import Shop
 
 pytestmark = pytest.mark.any_store
 

@@ -13,12 +13,14 @@ from duckycart.lifecycle.effects import Received
 from duckycart.store.engine import Transaction
 from duckycart.store.tables import commands
 from duckycart.store.threads import ThreadedStore
+from duckycart.testing.cart import CartConnection
+from duckycart.testing.waiting import until
 from duckycart.wire import Command, CommandType
 from tests.hardware.helpers import GENERATE_QR, heard, raw, said, writer_blocked
-from tests.world import RawCart, Shop, until
+from tests.world import Shop
 
 
-async def session_on_deaf_cart(shop: Shop) -> tuple[int, RawCart]:
+async def session_on_deaf_cart(shop: Shop) -> tuple[int, CartConnection]:
     cart = await raw(shop, answers=False)
     session_id = await shop.start(await shop.shopper())
     await heard(cart, GENERATE_QR, said("session_started", session_id))

@@ -12,8 +12,10 @@ from sqlalchemy.exc import OperationalError
 from duckycart.hardware import claims, dispatch, ownership
 from duckycart.store.engine import Transaction
 from duckycart.store.tables import carts, commands, sessions
+from duckycart.testing.cart import CartConnection
+from duckycart.testing.waiting import PATIENCE, until
 from tests.hardware.helpers import GENERATE_QR, connect, handed_over, heard, raw, refused, status, writer_blocked
-from tests.world import PATIENCE, RawCart, Shop, open_shop, until
+from tests.world import Shop, open_shop
 
 COUNT = 120
 CARTS = range(2, COUNT + 2)
@@ -47,11 +49,11 @@ async def furnish(shop: Shop, ids: range = CARTS) -> None:
     await shop.house.store.write(add)
 
 
-async def come(shop: Shop, *ids: int, **headers: str) -> "asyncio.Task[list[RawCart]]":
+async def come(shop: Shop, *ids: int, **headers: str) -> "asyncio.Task[list[CartConnection]]":
     """All in the same moment; the claims of all are on their way."""
     before = shop.house.dispatch.links.claiming_count
 
-    async def all_at_once() -> list[RawCart]:
+    async def all_at_once() -> list[CartConnection]:
         return await asyncio.gather(
             *(connect(shop, f"/ws/hardware/{cart_id}", shop.cart_headers(cart_id) | headers) for cart_id in ids)
         )

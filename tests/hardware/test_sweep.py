@@ -10,11 +10,13 @@ from duckycart.hardware import dispatch
 from duckycart.lifecycle.effects import Queued
 from duckycart.store.engine import Transaction
 from duckycart.store.tables import carts, commands
+from duckycart.testing.cart import CartConnection
+from duckycart.testing.waiting import until
 from tests.hardware.helpers import GENERATE_QR, end_by_force, heard, raw, refused, rotate_key, said
-from tests.world import RawCart, Shop, until
+from tests.world import Shop
 
 
-async def swept(shop: Shop, cart: RawCart, *texts: str) -> None:
+async def swept(shop: Shop, cart: CartConnection, *texts: str) -> None:
     await shop.sweep()
     await heard(cart, *texts)
 

@@ -8,8 +8,9 @@ import asyncio
 import pytest
 
 from duckycart.handshake import flaw, origin_form
+from duckycart.testing.waiting import PATIENCE, until
 from tests.hardware.test_malformed import GOOD
-from tests.world import PATIENCE, Shop, until
+from tests.world import Shop
 
 pytestmark = pytest.mark.any_store
 

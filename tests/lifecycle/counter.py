@@ -18,7 +18,8 @@ from duckycart.providers.protocol import OpenedPayment
 from duckycart.store.database import open_database
 from duckycart.store.engine import Store, Transaction
 from duckycart.store.tables import carts, metadata, products, users
-from tests.world import BREAD, MILK, FakeClock
+from duckycart.testing.clock import ManualClock
+from tests.world import BREAD, MILK
 
 T = TypeVar("T")
 
@@ -32,7 +33,7 @@ FAR = 2**53  # an expiry that is not the matter of the test
 @dataclass
 class Counter:
     store: Store
-    clock: FakeClock
+    clock: ManualClock
     effects: list[object] = field(default_factory=list)
 
     async def do(self, work: Callable[[Transaction], T]) -> T:
@@ -91,7 +92,7 @@ class Counter:
 @asynccontextmanager
 async def open_counter(database: str) -> AsyncIterator[Counter]:
     """A counter with cart 1 (online), two shoppers, milk and bread."""
-    clock = FakeClock()
+    clock = ManualClock()
     effects: list[object] = []
     opened = open_database(database)
     store = opened.open(clock, effects.extend)

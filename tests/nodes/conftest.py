@@ -5,10 +5,10 @@ from contextlib import AsyncExitStack
 
 import pytest
 
+from duckycart.testing.waiting import until
 from tests.nats import NatsServer
 from tests.nodes.world import Chain, Node, open_node
 from tests.ports import free_port
-from tests.world import until
 
 
 @pytest.fixture(params=["nats", "no bus to be reached"])

@@ -25,9 +25,10 @@ from duckycart.store.engine import Transaction
 from duckycart.store.keys import read_or_make_signing_keys
 from duckycart.store.postgres import engine_for, transact
 from duckycart.store.tables import carts, products, users
+from duckycart.testing.waiting import PATIENCE, until
 from duckycart.tokens import AccessToken, Tokens
 from tests.process.world import Served
-from tests.world import MILK, PATIENCE, until
+from tests.world import MILK
 
 Told = tuple[str, int | None]  # a command: its type, its session
 

@@ -20,9 +20,9 @@ from duckycart.lifecycle.news import News, NewsKind
 from duckycart.nodes import nats as nats_module
 from duckycart.nodes.messages import Message, TakenOver, encode
 from duckycart.nodes.nats import MAX_WAITING, NatsBus
+from duckycart.testing.waiting import until
 from tests.nats import NatsServer, nats_cluster, nats_server
 from tests.ports import free_port
-from tests.world import until
 
 KEY = b"what the nodes of one shop know!"
 

@@ -8,11 +8,11 @@ import pytest
 from structlog.testing import capture_logs
 
 from duckycart.nodes.clocks import AGAIN_SECONDS, Disagreements
+from duckycart.testing.clock import ManualClock
 from tests.admin.test_sessions import shell
 from tests.corrections.world import HOURS, guest, here, keyed_add, settle, units
 from tests.nodes.world import Chain, heartbeat, open_node
 from tests.ports import free_port
-from tests.world import FakeClock
 
 APART = 600
 
@@ -21,7 +21,7 @@ APART = 600
 async def apart(postgres_database: str) -> AsyncIterator[Chain]:
     """Nodes a and b on two machines; the clock of b is ten minutes behind, and b has been running for a while."""
     bus = f"nats://127.0.0.1:{free_port()}"
-    clocks = FakeClock(), FakeClock()
+    clocks = ManualClock(), ManualClock()
     clocks[1].boot("another machine")
     clocks[1].correct(-APART)
     async with AsyncExitStack() as stack:
@@ -133,12 +133,12 @@ def test_f50_what_nobody_knows_is_not_said() -> None:
 
 async def test_f51_the_only_node_that_starts_anew_goes_on_where_the_last_one_stood(postgres_database: str) -> None:
     bus = f"nats://127.0.0.1:{free_port()}"
-    clock = FakeClock()
+    clock = ManualClock()
     async with open_node(postgres_database, bus, "a", clock=clock) as a:
         clock.move(100)
         await heartbeat(a)
         stood = a.house.clock.steady()
-    other = FakeClock()
+    other = ManualClock()
     other.boot("another machine")
     other.correct(13 * HOURS)
     async with open_node(postgres_database, bus, "b", clock=other) as b:

@@ -8,11 +8,12 @@ from types import SimpleNamespace
 import pytest
 
 from duckycart.hardware import drain as drain_module
+from duckycart.testing.cart import CartConnection
+from duckycart.testing.waiting import until
 from tests.channels.world import screen
 from tests.hardware.helpers import GENERATE_QR, heard, raw, refused
 from tests.nats import NatsServer
 from tests.nodes.world import Node, open_node
-from tests.world import RawCart, until
 
 CARTS = 5
 
@@ -63,7 +64,7 @@ def end(node: Node) -> None:
     node.server.should_exit = True
 
 
-def open_carts(carts: dict[int, RawCart]) -> set[int]:
+def open_carts(carts: dict[int, CartConnection]) -> set[int]:
     return {cart_id for cart_id, cart in carts.items() if cart.closed is None}
 
 

@@ -16,12 +16,13 @@ from duckycart.nodes.heartbeat import BEAT_SECONDS, DEAD_SECONDS, GAP_SECONDS, H
 from duckycart.store.engine import Transaction
 from duckycart.store.postgres import PostgresStore, engine_for, transact
 from duckycart.store.tables import carts, nodes
+from duckycart.testing.clock import ManualClock
+from duckycart.testing.waiting import PATIENCE, until
 from tests.admin.test_sessions import shell
 from tests.hardware.helpers import GENERATE_QR, end_by_force, heard, raw, said
 from tests.nodes.world import Chain, Node, heartbeat, open_node
 from tests.ports import free_port
 from tests.store.world import Effects, held, note, somebody_waits
-from tests.world import PATIENCE, FakeClock, until
 
 
 @pytest.fixture
@@ -314,7 +315,7 @@ async def test_a_cart_that_a_new_node_claims_while_its_old_one_is_given_up_stays
 ) -> None:
     """Giving up waits for cart 1; meanwhile a node begins that claims cart 2. Cart 3 nobody claims."""
     monkeypatch.setattr(ownership, "SLICE", at_once)
-    clock = FakeClock()
+    clock = ManualClock()
     transact(engine, clock, lambda tx: hold_three(tx, "dead"))
     with held(engine, select(carts.c.id).where(carts.c.id == 1)):
         giving_up = asyncio.create_task(asyncio.to_thread(transact, engine, clock, lambda tx: give_up(tx, "dead", 0)))
@@ -327,8 +328,8 @@ async def test_a_cart_that_a_new_node_claims_while_its_old_one_is_given_up_stays
 
 async def test_a_beat_under_way_makes_no_row_after_the_node_left(postgres_database: str) -> None:
     """Cancelling who waits for a beat, a timer, does not cancel the beat."""
-    store = PostgresStore(make_url(postgres_database), FakeClock(), Effects())
-    heart = Heartbeat(store, FakeClock(), "leaves", lambda: 0)
+    store = PostgresStore(make_url(postgres_database), ManualClock(), Effects())
+    heart = Heartbeat(store, ManualClock(), "leaves", lambda: 0)
     await heart.begin()
     begun, go_on = threading.Event(), threading.Event()
 
@@ -358,19 +359,19 @@ async def test_a_node_beats_no_more_after_its_end(chain: Chain) -> None:
 
 
 async def test_a_node_that_left_takes_nothing_back(engine: Engine) -> None:
-    transact(engine, FakeClock(), lambda tx: hold_three(tx, "here"))
-    transact(engine, FakeClock(), lambda tx: beat(tx, "there", 0))
-    transact(engine, FakeClock(), lambda tx: leave(tx, "here"))
-    transact(engine, FakeClock(), lambda tx: take_back(tx, {1: 0}, "here"))
+    transact(engine, ManualClock(), lambda tx: hold_three(tx, "here"))
+    transact(engine, ManualClock(), lambda tx: beat(tx, "there", 0))
+    transact(engine, ManualClock(), lambda tx: leave(tx, "here"))
+    transact(engine, ManualClock(), lambda tx: take_back(tx, {1: 0}, "here"))
     assert owners(engine) == [None, None, None]
 
 
 async def test_a_node_that_leaves_releases_what_it_is_just_taking_back(engine: Engine) -> None:
-    transact(engine, FakeClock(), lambda tx: hold_three(tx, "here"))
-    transact(engine, FakeClock(), lambda tx: tx.connection.execute(update(carts).values(link_node=None)))
+    transact(engine, ManualClock(), lambda tx: hold_three(tx, "here"))
+    transact(engine, ManualClock(), lambda tx: tx.connection.execute(update(carts).values(link_node=None)))
     with engine.begin() as connection:
         take_back(Transaction(connection, 0, 0), {1: 0}, "here")
-        leaving = asyncio.create_task(asyncio.to_thread(transact, engine, FakeClock(), lambda tx: leave(tx, "here")))
+        leaving = asyncio.create_task(asyncio.to_thread(transact, engine, ManualClock(), lambda tx: leave(tx, "here")))
         await until(somebody_waits(engine))
     await leaving
     assert owners(engine) == [None, None, None]

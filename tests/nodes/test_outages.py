@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from duckycart.store.migrate import upgrade_postgres
+from duckycart.testing.waiting import until
 from tests.nats import NatsServer, nats_cluster, nats_server
 from tests.nodes.floor import Floor
 from tests.postgres import OwnPostgres, own_postgres
 from tests.process.world import Served, serving
-from tests.world import until
 
 CARTS = 6
 SESSIONS = 4  # of each

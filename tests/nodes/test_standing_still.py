@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
+from duckycart.testing.cart import CartConnection
+from duckycart.testing.waiting import until
 from tests.nats import NatsServer
 from tests.nodes.floor import furnish, key_of
 from tests.postgres import OwnPostgres, own_postgres
 from tests.process.world import Served, heard, serving, told
-from tests.world import RawCart, until
 
 COMMAND = str(Path(sys.executable).with_name("duckycart"))
 CART = {"X-API-Key": key_of(1)}
@@ -62,7 +63,7 @@ async def test_f48_a_frozen_database_is_503_on_every_node_and_costs_no_cart_its_
     nodes: list[Served], database: str, freezable: OwnPostgres
 ) -> None:
     shopper = furnish(database, 1)[1]
-    cart = await RawCart.open(nodes[0].port, "/ws/hardware/1", CART)
+    cart = await CartConnection.open(nodes[0].endpoint, "/ws/hardware/1", CART)
     first = await nodes[1].ask("GET", "/customer-session/qr/1", headers=CART)
     assert first is not None
     await heard(cart, 1)

@@ -8,13 +8,15 @@ from duckycart.lifecycle.sessions import force_end
 from duckycart.lifecycle.who import ByOperator
 from duckycart.store.engine import Transaction
 from duckycart.store.tables import carts
+from duckycart.testing.cart import CartConnection
+from duckycart.testing.waiting import until
 from tests.channels.world import message, screen, stream, warn
 from tests.hardware.helpers import GENERATE_QR, raw, said
 from tests.nodes.world import Chain
-from tests.world import MILK, RawCart, until
+from tests.world import MILK
 
 
-async def hears(chain: Chain, cart: RawCart, *texts: str) -> None:
+async def hears(chain: Chain, cart: CartConnection, *texts: str) -> None:
     """Soon, and nothing else ever."""
     await chain.soon(lambda: len(cart.texts) >= len(texts))
     assert cart.texts == list(texts)

@@ -6,8 +6,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from duckycart.nodes.nats import NatsBus
+from duckycart.testing.waiting import until
 from tests.hardware.helpers import cut_all
-from tests.world import Shop, open_shop, until
+from tests.world import Shop, open_shop
 
 Node = Shop
 

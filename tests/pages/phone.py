@@ -8,8 +8,9 @@ from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, 
 from sqlalchemy import select
 
 from duckycart.store.tables import carts
+from duckycart.testing.waiting import PATIENCE, until
 from duckycart.tokens import QrToken
-from tests.world import PATIENCE, Shop, screen_key, until
+from tests.world import Shop, screen_key
 
 expect.set_options(PATIENCE * 1000)
 _PICTURES = os.environ.get("SCREENSHOTS")  # a folder, to look at what the tests see

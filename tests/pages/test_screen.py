@@ -11,10 +11,11 @@ from duckycart.admin.fleet import hash_of, set_screen_key
 from duckycart.lifecycle.sessions import force_end
 from duckycart.lifecycle.who import ByOperator
 from duckycart.store.tables import carts, products
+from duckycart.testing.waiting import until
 from tests.channels.world import end, warn
 from tests.conftest import OpenShop
 from tests.pages.phone import CartScreen, Phones
-from tests.world import BREAD, MILK, TEA, Shop, screen_key, until
+from tests.world import BREAD, MILK, TEA, Shop, screen_key
 
 KINDS = [
     ("en-GB", 1024, 600),

@@ -12,9 +12,10 @@ from duckycart.lifecycle.sessions import force_end
 from duckycart.lifecycle.who import ByOperator
 from duckycart.payments import checkout
 from duckycart.store.tables import provider_events
+from duckycart.testing.waiting import until
 from tests.conftest import OpenShop
 from tests.payments.acquirer import MILK_PRICE, Acquirer, state, types
-from tests.world import BREAD, MILK, Shop, until
+from tests.world import BREAD, MILK, Shop
 
 
 async def test_f09_a_repeated_paid_webhook_never_settles_again(

@@ -9,8 +9,9 @@ from sqlalchemy import select
 
 from duckycart.lifecycle.payments import FREE
 from duckycart.store.tables import analytics
+from duckycart.testing.waiting import until
 from tests.payments.acquirer import Acquirer, types
-from tests.world import MILK, Shop, until
+from tests.world import MILK, Shop
 
 GIFT = 6221000000050
 WHOLE = ["generate_qr", "session_started", "payment_created", "end_session"]

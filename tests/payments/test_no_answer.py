@@ -9,8 +9,9 @@ from duckycart.lifecycle.who import ByOperator
 from duckycart.payments.checkout import ASKING_SECONDS
 from duckycart.providers.protocol import NoAnswer
 from duckycart.store.tables import provider_events
+from duckycart.testing.waiting import until
 from tests.payments.acquirer import MILK_PRICE, Acquirer, state, types
-from tests.world import BREAD, Shop, until
+from tests.world import BREAD, Shop
 
 
 async def lose_the_answer(shop: Shop, acquirer: Acquirer, shopper: dict[str, str], session_id: int) -> None:

@@ -7,8 +7,9 @@ from sqlalchemy import insert, select, update
 from duckycart.payments.checkout import AT_ONCE, ROUND_SECONDS
 from duckycart.store.engine import Transaction
 from duckycart.store.tables import idempotency_keys, payments, sessions
+from duckycart.testing.waiting import until
 from tests.payments.acquirer import MILK_PRICE, Acquirer
-from tests.world import Shop, until
+from tests.world import Shop
 
 
 async def left_open(shop: Shop, acquirer: Acquirer, count: int) -> list[str]:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from duckycart.store.sqlite import FileLock
+from duckycart.testing.waiting import until
 from tests.process.world import Served
-from tests.world import until
 
 COMMAND = str(Path(sys.executable).with_name("duckycart"))
 

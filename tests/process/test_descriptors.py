@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from duckycart.testing.cart import CartConnection
+from duckycart.testing.waiting import PATIENCE, until
 from tests.process.world import KEY, Served, serving
-from tests.world import PATIENCE, RawCart, until
 
 MANY = 300
 
@@ -61,7 +62,7 @@ async def test_f47_a_cart_comes_in_and_the_operator_hears_of_it(tmp_path: Path, 
             _, writer = await asyncio.open_connection("127.0.0.1", served.port)
             writer.write(sent)
             writers.append(writer)
-        cart = await RawCart.open(served.port, "/ws/hardware/1", {"X-API-Key": KEY})
+        cart = await CartConnection.open(served.endpoint, "/ws/hardware/1", {"X-API-Key": KEY})
         assert cart.response is not None
         assert cart.response.status_code == 101
         async with asyncio.timeout(PATIENCE):

@@ -7,9 +7,9 @@ import pytest
 
 from duckycart.environment import tidy
 from duckycart.settings import Settings
+from duckycart.testing.waiting import until
 from tests.process.test_command_line import COMMAND
 from tests.process.world import Served
-from tests.world import until
 
 # As Kubernetes sets them beside services named duckycart, duckycart-postgres and duckycart-bus.
 OF_KUBERNETES = {

@@ -17,9 +17,9 @@ from duckycart import cli
 from duckycart.inherited import NotListening, from_systemd
 from duckycart.notify import notify, watchdog_seconds
 from duckycart.server import listener
+from duckycart.testing.waiting import PATIENCE, until
 from tests.ports import free_port
 from tests.process.world import Served
-from tests.world import PATIENCE, until
 
 ACTIVATE = shutil.which("systemd-socket-activate")
 

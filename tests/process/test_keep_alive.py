@@ -9,9 +9,10 @@ import pytest
 
 from duckycart import server
 from duckycart.settings import Settings
+from duckycart.testing.waiting import PATIENCE, until
 from tests.conftest import OpenShop
 from tests.deploy.world import DEPLOY
-from tests.world import PATIENCE, Shop, until
+from tests.world import Shop
 
 ASK = b"GET /healthz HTTP/1.1\r\nHost: shop\r\n\r\n"
 Client = tuple[asyncio.StreamReader, asyncio.StreamWriter]

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from duckycart.testing.cart import CartConnection
+from duckycart.testing.waiting import until
 from tests.process.world import KEY, Served, heard, told
-from tests.world import MILK, RawCart, until
+from tests.world import MILK
 
 CART = {"X-API-Key": KEY}
 FROM_OUTSIDE = "between send and pong"
@@ -65,7 +67,7 @@ class Shopper:
     }
 
 
-async def crash(served: Served, shopper: Shopper, cart: RawCart, command: str, place: str) -> None:
+async def crash(served: Served, shopper: Shopper, cart: CartConnection, command: str, place: str) -> None:
     """Ask for the command; the server dies at the place."""
     if place == FROM_OUTSIDE:
         before = len(cart.texts)
@@ -129,7 +131,7 @@ async def test_f04_f16_f26_f28_f30_a_session_in_which_the_server_dies_over_every
     assert served.rows("SELECT count(*) FROM alarms") == [(0,)]
 
 
-async def shopping(served: Served, place: str | None = None) -> tuple[Shopper, RawCart]:
+async def shopping(served: Served, place: str | None = None) -> tuple[Shopper, CartConnection]:
     """A running server with a session whose basket is not empty; everything was received."""
     shopper = Shopper(served, served.furnish())
     await served.start(place=place)
@@ -208,7 +210,7 @@ async def test_f28_dying_in_a_claim_loses_no_command(served: Served, place: str)
     await until(lambda: served.rows("SELECT link_node FROM carts") == [(None,)])
     assert await shopper.ask("payment_created")
     served.armed.touch()
-    refused = await RawCart.open(served.port, "/ws/hardware/1", {**CART, "Cart-Boot-Id": "boot-1"})
+    refused = await CartConnection.open(served.endpoint, "/ws/hardware/1", {**CART, "Cart-Boot-Id": "boot-1"})
     assert refused.response is None
     await served.dies()
 

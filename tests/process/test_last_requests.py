@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from duckycart import server
+from duckycart.testing.waiting import PATIENCE, until
 from tests.conftest import OpenShop
-from tests.world import PATIENCE, Shop, until
+from tests.world import Shop
 
 pytestmark = pytest.mark.any_store
 

@@ -5,8 +5,8 @@ import socket
 import pytest
 
 from duckycart import server
+from duckycart.testing.waiting import until
 from tests.process.world import Served
-from tests.world import until
 
 IPV6 = socket.has_ipv6 and socket.has_dualstack_ipv6()
 

@@ -16,9 +16,10 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidMessage, InvalidStatus
 
 from duckycart import first_byte
+from duckycart.testing.waiting import PATIENCE, until
 from tests.conftest import OpenShop
 from tests.process.world import KEY, Served
-from tests.world import MILK, PATIENCE, open_shop, until
+from tests.world import MILK, open_shop
 
 LOOPBACK = "127.0.0.1/32"
 

@@ -15,6 +15,7 @@ from duckycart.clock import SystemClock
 from duckycart.store.engine import Transaction
 from duckycart.store.sqlite import engine_for, transact
 from duckycart.store.tables import carts
+from duckycart.testing.waiting import PATIENCE, until
 from tests.field.calls import Caller, Lost
 from tests.field.cart import FieldedCart
 from tests.field.network import Network
@@ -22,7 +23,7 @@ from tests.field.pace import Pace, Tasks
 from tests.field.phone import Phone
 from tests.field.screen import PAID, FieldedScreen, SessionSocket
 from tests.process.world import Served
-from tests.world import MILK, PATIENCE, until
+from tests.world import MILK
 
 CARTS = 6
 LOAD = {

@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from duckycart import server
-from tests.world import PATIENCE, Shop
+from duckycart.testing.waiting import PATIENCE
+from tests.world import Shop
 
 pytestmark = pytest.mark.any_store
 

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from duckycart.testing.cart import CartConnection
 from tests.process.world import KEY, Served, heard, told
-from tests.world import RawCart
 
 CART = {"X-API-Key": KEY}
 
@@ -85,4 +85,4 @@ async def test_nobody_is_left_half_connected(running: Served) -> None:
     """Who comes after the end is refused by the system."""
     assert await running.stop() == 0
     with pytest.raises(ConnectionRefusedError):
-        await RawCart.open(running.port, "/ws/hardware/1", CART)
+        await CartConnection.open(running.endpoint, "/ws/hardware/1", CART)

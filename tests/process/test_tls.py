@@ -11,8 +11,8 @@ import pytest
 import trustme
 from websockets.asyncio.client import connect
 
+from duckycart.testing.waiting import until
 from tests.process.world import KEY, Served
-from tests.world import until
 
 
 async def test_screens_and_carts_come_over_tls(served: Served) -> None:

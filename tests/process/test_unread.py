@@ -19,9 +19,10 @@ import pytest
 
 from duckycart import outlet
 from duckycart.outlet import Outlet
+from duckycart.testing.cart import CartConnection
+from duckycart.testing.waiting import PATIENCE, until
 from tests.cart.world import server
 from tests.process.world import KEY, Served
-from tests.world import PATIENCE, RawCart, until
 
 CALLS = 120
 COMMAND = str(Path(sys.executable).with_name("duckycart"))
@@ -86,7 +87,7 @@ async def running(served: Served, unread: Unread) -> Served:
 async def test_f49_a_log_that_nobody_reads_stops_neither_calls_nor_carts_nor_the_end(
     running: Served,
 ) -> None:
-    cart = await RawCart.open(running.port, "/ws/hardware/1", CART)
+    cart = await CartConnection.open(running.endpoint, "/ws/hardware/1", CART)
     for number in range(CALLS):
         answer = await running.ask("GET", "/customer-session/qr/1", headers=CART)
         assert answer is not None
@@ -100,7 +101,7 @@ async def test_f49_a_log_that_nobody_reads_stops_neither_calls_nor_carts_nor_the
 
 
 async def test_f49_when_somebody_reads_again_no_line_that_waited_is_missing(running: Served, unread: Unread) -> None:
-    cart = await RawCart.open(running.port, "/ws/hardware/1", CART)
+    cart = await CartConnection.open(running.endpoint, "/ws/hardware/1", CART)
     for number in range(CALLS):
         await running.ask("GET", "/customer-session/qr/1", headers=CART)
         if number == 0:

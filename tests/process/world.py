@@ -22,10 +22,13 @@ from duckycart.store.engine import Transaction
 from duckycart.store.keys import read_or_make_signing_keys
 from duckycart.store.sqlite import engine_for, transact
 from duckycart.store.tables import carts, products, users
+from duckycart.testing.cart import CartConnection
+from duckycart.testing.endpoint import Endpoint
+from duckycart.testing.waiting import PATIENCE, until
 from duckycart.tokens import AccessToken, Tokens
 from tests.ports import free_port
 from tests.process import killable
-from tests.world import MILK, PATIENCE, RawCart, until
+from tests.world import MILK
 
 KEY = "key-of-cart-1-0123456789abcdef0123"
 
@@ -42,6 +45,7 @@ class Served:
         self.log = folder / "server.log"
         self.armed = folder / "armed"
         self.port = free_port()
+        self.endpoint = Endpoint(self.port)
         self.url = f"http://127.0.0.1:{self.port}"
         self.http = httpx2.AsyncClient(base_url=self.url, timeout=PATIENCE, trust_env=False)
         self.process: Any = None
@@ -141,10 +145,10 @@ class Served:
 
     # The cart, and what it does
 
-    async def cart(self, boot: str = "boot-1", *, silent: bool = False) -> RawCart:
+    async def cart(self, boot: str = "boot-1", *, silent: bool = False) -> CartConnection:
         """Connect; `silent` keeps back the pongs."""
         headers = {"X-API-Key": KEY, "Cart-Boot-Id": boot}
-        cart = await RawCart.open(self.port, "/ws/hardware/1", headers)
+        cart = await CartConnection.open(self.endpoint, "/ws/hardware/1", headers)
         cart.answer_pings = not silent
         assert cart.response is not None, self.log.read_text()
         assert cart.response.status_code == 101
@@ -172,11 +176,11 @@ def serving(folder: Path) -> Iterator[Served]:
             served.held.close()
 
 
-def told(cart: RawCart) -> list[str]:
+def told(cart: CartConnection) -> list[str]:
     """The commands this connection read, in order."""
     return [json.loads(text)["type"] for text in cart.texts]
 
 
-async def heard(cart: RawCart, count: int) -> None:
+async def heard(cart: CartConnection, count: int) -> None:
     """Until the cart has read so many commands."""
     await until(lambda: len(cart.texts) >= count)

@@ -9,8 +9,8 @@ from duckycart.store import sqlite
 from duckycart.store.database import open_database
 from duckycart.store.engine import Store
 from duckycart.store.sqlite import SqliteStore
+from duckycart.testing.clock import ManualClock
 from tests.store.world import Effects, open_store
-from tests.world import FakeClock
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ async def store(template: Path, tmp_path: Path, effects: Effects) -> AsyncIterat
 async def either(database: str) -> AsyncIterator[Store]:
     """Either store, on a new database."""
     opened = open_database(database)
-    store = opened.open(FakeClock(), Effects())
+    store = opened.open(ManualClock(), Effects())
     yield store
     await store.close()
     opened.release()

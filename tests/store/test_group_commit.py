@@ -11,8 +11,8 @@ from duckycart.errors import NotFound, Unavailable
 from duckycart.store import queue, sqlite
 from duckycart.store.engine import Transaction
 from duckycart.store.sqlite import SqliteStore, driver_of
+from duckycart.testing.waiting import PATIENCE, until
 from tests.store.world import Effects, Gate, note, notes
-from tests.world import PATIENCE, until
 
 
 def commits(store: SqliteStore) -> tuple[list[str], threading.Event, Future[None]]:

@@ -13,8 +13,9 @@ from duckycart.hardware.receipts import _write_rows
 from duckycart.store.engine import Transaction
 from duckycart.store.postgres import engine_for, transact
 from duckycart.store.tables import carts, commands
+from duckycart.testing.clock import ManualClock
+from duckycart.testing.waiting import until
 from tests.store.world import held, somebody_waits
-from tests.world import FakeClock, until
 
 CLAIMS = [Claim(2, None, None), Claim(1, None, None)]
 REBOOTS = [Claim(2, None, "boot"), Claim(1, None, "boot")]
@@ -61,7 +62,7 @@ def furnish(tx: Transaction, qr_valid: bool) -> None:
 async def test_who_waits_for_one_cart_s_command_holds_none_of_a_later_cart(
     engine: Engine, work: Callable[[Transaction], Any], qr_valid: bool
 ) -> None:
-    clock = FakeClock()
+    clock = ManualClock()
     transact(engine, clock, lambda tx: furnish(tx, qr_valid))
     with engine.connect() as other:
         with held(engine, command_of(1)):

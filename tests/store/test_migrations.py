@@ -15,8 +15,8 @@ from duckycart.store import migrate
 from duckycart.store.migrate import NewerSchema, backup_sqlite, migrate_sqlite
 from duckycart.store.sqlite import begin_between_groups, engine_for, transact
 from duckycart.store.tables import metadata
+from duckycart.testing.clock import ManualClock
 from tests.store.world import note, notes
-from tests.world import FakeClock
 
 NEXT = """
 import os
@@ -55,7 +55,7 @@ def older(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     monkeypatch.setattr(migrate, "__file__", str(package / "migrate.py"))
     path = tmp_path / "older.db"
     shutil.copy(template, path)
-    transact(engine_for(path), FakeClock(), note("as it was"))
+    transact(engine_for(path), ManualClock(), note("as it was"))
     return path
 
 
@@ -187,11 +187,11 @@ def test_a_backup_of_a_database_in_use_is_complete_and_stands_alone(template: Pa
 
     def keep_writing() -> None:
         while not stop.is_set():
-            transact(engine, FakeClock(), note("while it is copied"))
+            transact(engine, ManualClock(), note("while it is copied"))
 
     with engine.connect():  # so that what was committed stays in the journal beside the file
         for number in range(50):
-            transact(engine, FakeClock(), note(str(number)))
+            transact(engine, ManualClock(), note(str(number)))
         writer = threading.Thread(target=keep_writing)
         writer.start()
         try:

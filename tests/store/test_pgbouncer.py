@@ -11,10 +11,11 @@ from duckycart.store.address import locate
 from duckycart.store.database import open_database
 from duckycart.store.pooler import SharedSessions, refuse_shared_sessions
 from duckycart.store.postgres import engine_for
+from duckycart.testing.waiting import until
 from tests.admin.conftest import Shell
 from tests.hardware.helpers import raw
 from tests.pgbouncer import PgBouncer, some_pgbouncer
-from tests.world import open_shop, until
+from tests.world import open_shop
 
 Behind = Callable[..., PgBouncer]
 

@@ -21,10 +21,11 @@ from duckycart.store.engine import DatabaseInUse, Transaction
 from duckycart.store.migrate import upgrade_postgres
 from duckycart.store.postgres import READERS, WRITERS, PostgresStore, Tenancy
 from duckycart.store.tables import carts, users
+from duckycart.testing.clock import ManualClock
+from duckycart.testing.waiting import PATIENCE, until
 from duckycart.wire import CommandType
 from tests.postgres import OwnPostgres, own_postgres
 from tests.store.world import Effects, Gate, note, notes, somebody_waits
-from tests.world import PATIENCE, FakeClock, until
 
 T = TypeVar("T")
 
@@ -38,7 +39,7 @@ def breakable() -> Iterator[OwnPostgres]:
 
 @asynccontextmanager
 async def open_store(url: URL, effects: Effects | None = None) -> AsyncIterator[PostgresStore]:
-    store = PostgresStore(url, FakeClock(), effects if effects is not None else Effects())
+    store = PostgresStore(url, ManualClock(), effects if effects is not None else Effects())
     try:
         yield store
     finally:

@@ -13,8 +13,9 @@ from duckycart.store import queue
 from duckycart.store.engine import Store, Transaction
 from duckycart.store.sqlite import SqliteStore, driver_of, engine_for, transact
 from duckycart.store.threads import ThreadedStore
+from duckycart.testing.clock import ManualClock
+from duckycart.testing.waiting import PATIENCE
 from tests.store.world import note, notes, open_store
-from tests.world import PATIENCE, FakeClock
 
 
 async def test_a_read_sees_one_state_whatever_is_committed_meanwhile(either: Store) -> None:
@@ -88,8 +89,8 @@ async def test_the_administrations_transactions_are_all_or_nothing(template: Pat
             raise NotFound("unknown_cart", "There is no cart 7.")
 
         with pytest.raises(NotFound):
-            transact(store._engine, FakeClock(), half_done)
-        assert transact(store._engine, FakeClock(), note("whole")) == "whole"
+            transact(store._engine, ManualClock(), half_done)
+        assert transact(store._engine, ManualClock(), note("whole")) == "whole"
         assert await store.read(notes) == ["whole"]
 
 

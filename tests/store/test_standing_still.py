@@ -18,9 +18,10 @@ from duckycart.store.engine import Store, Transaction
 from duckycart.store.postgres import PostgresStore, Tenancy
 from duckycart.store.sqlite import SqliteStore, driver_of
 from duckycart.store.threads import ThreadedStore
+from duckycart.testing.clock import ManualClock
+from duckycart.testing.waiting import PATIENCE, until
 from tests.postgres import OwnPostgres, own_postgres
 from tests.store.world import Effects, note, notes, open_store
-from tests.world import PATIENCE, FakeClock, until
 
 GONE, UNKNOWN = "database_unavailable", "outcome_unknown"
 
@@ -67,7 +68,7 @@ class Deadlines:
 
 @asynccontextmanager
 async def on_postgres(url: URL, effects: Effects) -> AsyncIterator[PostgresStore]:
-    store = PostgresStore(url, FakeClock(), effects)
+    store = PostgresStore(url, ManualClock(), effects)
     try:
         yield store
     finally:

@@ -11,7 +11,7 @@ from duckycart.store.address import locate
 from duckycart.store.database import engine_for, transact
 from duckycart.store.engine import Store
 from duckycart.store.steady import SteadyClock
-from tests.world import FakeClock
+from duckycart.testing.clock import ManualClock
 
 HOUR = 3600
 
@@ -23,11 +23,11 @@ def engine(database: str) -> Iterator[Engine]:
     engine.dispose()
 
 
-def keep(engine: Engine, machine: FakeClock, steady: SteadyClock) -> int:
+def keep(engine: Engine, machine: ManualClock, steady: SteadyClock) -> int:
     return transact(engine, machine, steady.keep)
 
 
-def begin(engine: Engine, machine: FakeClock) -> SteadyClock:
+def begin(engine: Engine, machine: ManualClock) -> SteadyClock:
     """A process starts."""
     steady = SteadyClock(machine)
     keep(engine, machine, steady)
@@ -35,7 +35,7 @@ def begin(engine: Engine, machine: FakeClock) -> SteadyClock:
 
 
 def test_f50_f51_it_begins_at_the_time_of_day_and_no_correction_bends_it(engine: Engine) -> None:
-    machine = FakeClock()
+    machine = ManualClock()
     steady = begin(engine, machine)
     began = machine.now()
     assert steady.steady() == began
@@ -47,7 +47,7 @@ def test_f50_f51_it_begins_at_the_time_of_day_and_no_correction_bends_it(engine:
 
 
 def test_f50_f51_between_two_runs_on_one_machine_it_counts_what_passed(engine: Engine) -> None:
-    machine = FakeClock()
+    machine = ManualClock()
     stood = begin(engine, machine).steady()
     machine.correct(-13 * HOUR)
     machine.move(HOUR)
@@ -55,7 +55,7 @@ def test_f50_f51_between_two_runs_on_one_machine_it_counts_what_passed(engine: E
 
 
 def test_f50_f51_what_passed_while_the_machine_was_off_does_not_count(engine: Engine) -> None:
-    machine = FakeClock()
+    machine = ManualClock()
     steady = begin(engine, machine)
     machine.move(HOUR)
     stood = keep(engine, machine, steady)
@@ -68,7 +68,7 @@ def test_f50_f51_what_passed_while_the_machine_was_off_does_not_count(engine: En
 
 
 def test_f51_where_nobody_knows_which_boot_it_is_nothing_is_made_up(engine: Engine) -> None:
-    machine = FakeClock()
+    machine = ManualClock()
     machine.boot_id = None
     stood = begin(engine, machine).steady()
     machine.move(HOUR)
@@ -79,7 +79,7 @@ class Plain:
     """All that a `Clock` must have."""
 
     def __init__(self) -> None:
-        self._clock = FakeClock()
+        self._clock = ManualClock()
         self.now, self.monotonic, self.move = self._clock.now, self._clock.monotonic, self._clock.move
 
 
@@ -93,15 +93,15 @@ def test_f50_a_clock_that_knows_no_machine_is_good_for_its_process(engine: Engin
 
 
 def test_f50_a_machine_that_was_put_back_to_an_earlier_state_does_not_take_it_back(engine: Engine) -> None:
-    machine = FakeClock()
+    machine = ManualClock()
     machine.move(HOUR)
     stood = begin(engine, machine).steady()
-    assert transact(engine, FakeClock(), lambda tx: tx.steady) == stood
-    assert begin(engine, FakeClock()).steady() == stood
+    assert transact(engine, ManualClock(), lambda tx: tx.steady) == stood
+    assert begin(engine, ManualClock()).steady() == stood
 
 
 def test_f50_f51_all_who_share_a_database_agree_and_nobody_goes_back(engine: Engine) -> None:
-    machines = FakeClock(), FakeClock()
+    machines = ManualClock(), ManualClock()
     machines[1].boot("another machine")
     machines[1].correct(600)
     one, other = (begin(engine, machine) for machine in machines)
@@ -115,7 +115,7 @@ def test_f50_f51_all_who_share_a_database_agree_and_nobody_goes_back(engine: Eng
 
 
 def test_f51_the_administration_reads_the_servers_clock(engine: Engine) -> None:
-    machine = FakeClock()
+    machine = ManualClock()
     steady = begin(engine, machine)
     machine.correct(13 * HOUR)
     assert transact(engine, machine, lambda tx: (tx.now, tx.steady)) == (machine.now(), steady.steady())

@@ -13,7 +13,8 @@ from sqlalchemy import Connection, Engine, Select, insert, select, text
 from duckycart.store.engine import Transaction
 from duckycart.store.sqlite import SqliteStore, driver_of
 from duckycart.store.tables import alarms
-from tests.world import PATIENCE, FakeClock
+from duckycart.testing.clock import ManualClock
+from duckycart.testing.waiting import PATIENCE
 
 
 class Effects(list[object]):
@@ -29,7 +30,7 @@ async def open_store(
 ) -> AsyncIterator[SqliteStore]:
     if not path.exists():  # noqa: ASYNC240 - a test may block
         shutil.copy(template, path)
-    store = SqliteStore(path, FakeClock(), Effects() if on_effects is None else on_effects)
+    store = SqliteStore(path, ManualClock(), Effects() if on_effects is None else on_effects)
     try:
         yield store
     finally:
