@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final, Literal
 from fastapi import Form, Request
 from pydantic import BaseModel, Field
 
-from duckycart.api.inputs import NAME, ONE_LINE, PASSWORD, USER_NAME
+from duckycart.api.inputs import JWT, NAME, ONE_LINE, PASSWORD, USER_NAME
 from duckycart.api.openapi import ONCE
 from duckycart.api.refusals import (
     ACCOUNT_TAKEN,
@@ -31,31 +31,33 @@ router = resource_router(prefix="/auth", tags=["shoppers"])
 
 
 class SignUp(BaseModel):
-    email: Annotated[str, Field(max_length=254, pattern=EMAIL), NAME]
-    password: Annotated[str, Field(min_length=8, max_length=200), PASSWORD]
-    full_name: str = Field(min_length=1, max_length=120, pattern=ONE_LINE)
-    username: Annotated[str, Field(min_length=3, max_length=80, pattern=USER_NAME), NAME] | None = None
-    mobile_number: str | None = Field(None, max_length=32, pattern=ONE_LINE)
+    email: Annotated[str, Field(max_length=254, pattern=EMAIL, examples=["mona@example.com"]), NAME]
+    password: Annotated[str, Field(min_length=8, max_length=200, examples=["correct horse battery"]), PASSWORD]
+    full_name: str = Field(min_length=1, max_length=120, pattern=ONE_LINE, examples=["Mona Adel"])
+    username: Annotated[str, Field(min_length=3, max_length=80, pattern=USER_NAME), NAME] | None = Field(
+        None, examples=["mona"]
+    )
+    mobile_number: str | None = Field(None, max_length=32, pattern=ONE_LINE, examples=[None])
 
 
 class GuestQr(BaseModel):
-    token: str = Field(max_length=2000)
+    token: str = Field(max_length=2000, examples=[JWT])
 
 
 class UserBrief(BaseModel):
-    id: int
-    email: str | None = Field(description="null for a guest")
-    full_name: str
-    is_active: bool
+    id: int = Field(examples=[3])
+    email: str | None = Field(description="null for a guest", examples=["mona@example.com"])
+    full_name: str = Field(examples=["Mona Adel"])
+    is_active: bool = Field(examples=[True])
 
 
 class UserView(UserBrief):
-    username: str | None
-    mobile_number: str | None
+    username: str | None = Field(examples=["mona"])
+    mobile_number: str | None = Field(examples=[None])
 
 
 class SignedIn(Answer):
-    access_token: str
+    access_token: str = Field(examples=[JWT])
     token_type: Literal["bearer"] = "bearer"  # noqa: S105 - no secret
     user: UserBrief
 
@@ -68,7 +70,8 @@ _LOGIN_AS_JSON: Final[dict[str, Any]] = {
                     "type": "object",
                     "required": ["username", "password"],
                     "properties": {"username": {"type": "string"}, "password": {"type": "string"}},
-                }
+                },
+                "example": {"username": "mona", "password": "correct horse battery"},
             }
         }
     }
@@ -110,8 +113,9 @@ async def signup(request: Request, house: HouseOf, form: SignUp) -> UserView:
 async def login(
     request: Request,
     house: HouseOf,
-    username: Annotated[str, Form(max_length=254, pattern=ONE_LINE), NAME],
-    password: Annotated[str, Form(max_length=1000)],  # of 200 characters, in whatever form they are typed
+    username: Annotated[str, Form(max_length=254, pattern=ONE_LINE, examples=["mona"]), NAME],
+    # of 200 characters, in whatever form they are typed
+    password: Annotated[str, Form(max_length=1000, examples=["correct horse battery"])],
 ) -> SignedIn:
     """Sign in with e-mail or user name. An unknown one takes as long as a wrong password, and is told the same."""
     house.addresses.take(address(request))

@@ -5,6 +5,7 @@ from typing import Any
 from fastapi import Depends, Request, Response
 from fastapi.responses import JSONResponse
 
+from duckycart.api.inputs import JWT
 from duckycart.api.methods import get_only
 from duckycart.api.openapi import PREFER
 from duckycart.api.picture import PICTURES, picture
@@ -26,14 +27,14 @@ _QR_ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "A JSON string: the QR's token, a JWT. As a picture, the URL that the token completes.",
         "content": {
-            "application/json": {"schema": {"type": "string", "examples": ["header.claims.signature"]}},
+            "application/json": {"schema": {"type": "string", "examples": [JWT]}},
             **PICTURES,
         },
         "headers": {
             "Link": {
                 "description": "The URL that the picture holds.",
                 "schema": {"type": "string"},
-                "example": '<https://shop.example/s/header.claims.signature>; rel="alternate"',
+                "example": f'<https://shop.example/s/{JWT}>; rel="alternate"',
             },
             "Qr-Seconds": {
                 "description": "For how long it can be scanned.",

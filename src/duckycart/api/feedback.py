@@ -23,32 +23,34 @@ router = resource_router(tags=["screens"])
 
 
 class FeedbackItem(BaseModel):
-    id: int
-    category: str
-    label: str
+    id: int = Field(examples=[3])
+    category: str = Field(examples=["good"])
+    label: str = Field(examples=["Friendly staff"])
 
 
 class NewFeedback(BaseModel):
     session_id: SessionId
-    satisfaction: NumberOrWord = Field(description="as the screen says it: a number of stars, or a word")
+    satisfaction: NumberOrWord = Field(examples=[5], description="as the screen says it: a number of stars, or a word")
     selected_item_ids: list[NumberOrWord] = Field(
         default_factory=list, max_length=100, examples=[[1, 3]], description="of what `/feedback/items` lists"
     )
-    additional_comments: Annotated[str, Field(max_length=2000, pattern=PLAIN_TEXT)] | None = None
+    additional_comments: Annotated[str, Field(max_length=2000, pattern=PLAIN_TEXT)] | None = Field(
+        None, examples=["The scanner is quick."]
+    )
 
 
 class FeedbackView(BaseModel):
-    id: int
-    session_id: int
-    satisfaction: int | str
+    id: int = Field(examples=[3])
+    session_id: int = Field(examples=[7])
+    satisfaction: int | str = Field(examples=[5])
     selected_item_ids: list[int | str] = Field(examples=[[1, 3]])
-    additional_comments: str | None
-    created_at: str
+    additional_comments: str | None = Field(examples=["The scanner is quick."])
+    created_at: str = Field(examples=["2026-09-21T14:13:20.000Z"])
 
 
 class Layout(BaseModel):
-    positions: list[Any]
-    connections: list[Any]
+    positions: list[Any] = Field(examples=[[]])
+    connections: list[Any] = Field(examples=[[]])
 
 
 @router.get("/feedback/items")

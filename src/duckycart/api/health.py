@@ -23,9 +23,11 @@ class Readiness(Answer):
     model_config = ConfigDict(json_schema_serialization_defaults_required=False)  # what is None is left out
 
     status: Literal["ready"] = "ready"
-    carts_connected: int
+    carts_connected: int = Field(examples=[20])
     short_of: Literal["connections"] | None = Field(
-        None, description="there when somebody in the last minute found no place, or gave one up for another"
+        None,
+        examples=["connections"],
+        description="there when somebody in the last minute found no place, or gave one up for another",
     )
 
 

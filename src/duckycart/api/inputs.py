@@ -14,6 +14,8 @@ PLAIN_TEXT: Final = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$"  # of several lines
 USER_NAME: Final = r"^[\w.-]+$"
 ONE_LINE: Final = r"^[^\x00-\x1f\x7f]*$"  # no control characters: databases refuse NUL, logs take the rest for lines
 
+JWT: Final = "header.claims.signature"  # what a JWT looks like, for examples
+
 _WORD: Final = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{1,100}")
 _DIGITS: Final = re.compile(r"[0-9]+")
 _NO_LEADING_ZERO: Final = re.compile(r"[1-9][0-9]*")

@@ -43,8 +43,10 @@ log = structlog.get_logger()
 router = resource_router(tags=["carts"])
 
 MAX_BARCODE = 10**40 - 1
-Barcode = Annotated[int, Field(ge=0, le=MAX_BARCODE, description="leading zeros do not count"), WHOLE]
-SessionId = Annotated[int, Field(ge=1, le=MAX_ID), WHOLE]
+Barcode = Annotated[
+    int, Field(ge=0, le=MAX_BARCODE, examples=[6221000000012], description="leading zeros do not count"), WHOLE
+]
+SessionId = Annotated[int, Field(ge=1, le=MAX_ID, examples=[7]), WHOLE]
 Grams = Annotated[int, Field(ge=0, le=1_000_000), WHOLE]
 
 
@@ -56,7 +58,7 @@ class ItemOfSession(BaseModel):
 
 
 class NewItem(ItemOfSession):
-    weight: Grams | None = Field(None, description="in grams; else the product's own counts")
+    weight: Grams | None = Field(None, examples=[1030], description="in grams; else the product's own counts")
 
 
 class Removed(Answer):
@@ -66,8 +68,8 @@ class Removed(Answer):
 
 class Basket(BaseModel):
     items: list[LineView]
-    total_price: float = Field(description="in major units")
-    item_count: int
+    total_price: float = Field(examples=[12.5], description="in major units")
+    item_count: int = Field(examples=[1])
 
 
 @router.post("/items/read")

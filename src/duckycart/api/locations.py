@@ -18,14 +18,14 @@ router = resource_router(prefix="/session-location", tags=["carts"])
 
 
 class Aisle(BaseModel):
-    aisle_id: Annotated[int, Field(ge=0, le=MAX_ID), WHOLE]
+    aisle_id: Annotated[int, Field(ge=0, le=MAX_ID, examples=[4]), WHOLE]
 
 
 class LocationView(BaseModel):
-    session_id: int
-    aisle_id: int
-    created_at: str
-    updated_at: str
+    session_id: int = Field(examples=[7])
+    aisle_id: int = Field(examples=[4])
+    created_at: str = Field(examples=["2026-09-21T14:13:20.000Z"])
+    updated_at: str = Field(examples=["2026-09-21T14:15:00.000Z"])
 
 
 @router.put("/{session_id}", openapi_extra=ONCE)

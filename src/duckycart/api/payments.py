@@ -21,7 +21,7 @@ from duckycart.api.refusals import (
     refuses,
 )
 from duckycart.api.resource import resource_router
-from duckycart.api.views import PaymentStatus, PaymentView, payment_view
+from duckycart.api.views import PAYMENT_URL, PaymentStatus, PaymentView, payment_view
 from duckycart.api.who import Anyone, HouseOf, Id
 from duckycart.api.writes import keep, recall, tell_delivery
 from duckycart.errors import NotFound
@@ -32,17 +32,17 @@ router = resource_router(prefix="/payment", tags=["shoppers"])
 
 
 class PaymentRequest(BaseModel):
-    payment_method: str | None = Field(None, max_length=40, pattern=ONE_LINE)
+    payment_method: str | None = Field(None, max_length=40, pattern=ONE_LINE, examples=["card"])
 
 
 class PaymentState(BaseModel):
-    payment_id: int
-    payment_url: str | None
+    payment_id: int = Field(examples=[9])
+    payment_url: str | None = Field(examples=[PAYMENT_URL])
     status: PaymentStatus
 
 
 class Recorded(BaseModel):
-    outcome: str = Field(description="what became of it; for the provider's log")
+    outcome: str = Field(examples=["settled"], description="what became of it; for the provider's log")
 
 
 _WEBHOOK: Final[dict[str, Any]] = {

@@ -24,11 +24,16 @@ DOORS: Final = ("/customer-session/qr", "/sse")  # what the cookie opens, and so
 
 
 class ScreenKey(BaseModel):
-    key: str = Field(max_length=200, pattern=KEY_TEXT, description="as `carts screen-key` printed it")
+    key: str = Field(
+        max_length=200,
+        pattern=KEY_TEXT,
+        examples=["pLq3YzR1cVx8mTn0sWk5bHd7fGj2aUe9iOt4vXy6hZc"],
+        description="as `carts screen-key` printed it",
+    )
 
 
 class ScreenView(BaseModel):
-    cart_id: int
+    cart_id: int = Field(examples=[1])
 
 
 @router.post("/{cart_id}")

@@ -5,6 +5,7 @@ from typing import Literal
 from fastapi import Request, Response
 from pydantic import BaseModel, Field
 
+from duckycart.api.inputs import JWT
 from duckycart.api.openapi import ONCE_AND_PREFER
 from duckycart.api.refusals import (
     BASKET_NOT_EMPTY,
@@ -33,12 +34,12 @@ router = resource_router(prefix="/customer-session", tags=["shoppers"])
 
 
 class Scan(BaseModel):
-    token: str = Field(max_length=2000, description="the QR's token, or the URL that its picture holds")
+    token: str = Field(max_length=2000, examples=[JWT], description="the QR's token, or the URL that its picture holds")
 
 
 class EndedView(Answer):
-    session_id: int
-    cart_id: int
+    session_id: int = Field(examples=[7])
+    cart_id: int = Field(examples=[1])
     is_active: Literal[False]
     message: str = "The session is over."
 

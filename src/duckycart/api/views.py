@@ -18,51 +18,52 @@ class Answer(BaseModel):
 
 
 class ProductView(BaseModel):
-    item_no_: int
-    description: str
-    description_ar: str
-    product_size: str
-    unit_price: float = Field(description="in major units")
-    currency: str
-    currency_digits: int = Field(description="decimals of the currency (ISO 4217)")
-    barcode: int = Field(description="without leading zeros, as carts send it")
-    image_url: str | None
+    item_no_: int = Field(examples=[5])
+    description: str = Field(examples=["Milk"])
+    description_ar: str = Field(examples=["حليب"])
+    product_size: str = Field(examples=["1 l"])
+    unit_price: float = Field(examples=[12.5], description="in major units")
+    currency: str = Field(examples=["EGP"])
+    currency_digits: int = Field(examples=[2], description="decimals of the currency (ISO 4217)")
+    barcode: int = Field(examples=[6221000000012], description="without leading zeros, as carts send it")
+    image_url: str | None = Field(examples=[None])
 
 
 class LineView(BaseModel):
-    session_id: int
-    item_id: int
-    quantity: int
-    saved_weight: int = Field(description="grams, of all units")
+    session_id: int = Field(examples=[7])
+    item_id: int = Field(examples=[5])
+    quantity: int = Field(examples=[1])
+    saved_weight: int = Field(examples=[1030], description="grams, of all units")
     product: ProductView
 
 
 class SessionJson(BaseModel):
-    session_id: int
-    user_id: int
-    cart_id: int
-    is_active: bool
-    created_at: str
+    session_id: int = Field(examples=[7])
+    user_id: int = Field(examples=[3])
+    cart_id: int = Field(examples=[1])
+    is_active: bool = Field(examples=[True])
+    created_at: str = Field(examples=["2026-09-21T14:13:20.000Z"])
 
 
 class StatusView(BaseModel):
-    cart_id: int
+    cart_id: int = Field(examples=[1])
     status: str = Field(examples=["in_use"], json_schema_extra={"enum": ["available", "in_use", "out_of_service"]})
-    has_active_session: bool
-    session_id: int | None
-    user_id: int | None
+    has_active_session: bool = Field(examples=[True])
+    session_id: int | None = Field(examples=[7])
+    user_id: int | None = Field(examples=[3])
 
 
+PAYMENT_URL: Final = "https://shop.example/pay/00112233445566778899aabbccddeeff"
 PAYMENT_STATES: Final = ("creating", "open", "paid", "failed", "cancelled", "paid_extra")
 PaymentStatus = Annotated[str, Field(examples=["open"], json_schema_extra={"enum": list(PAYMENT_STATES)})]
 
 
 class PaymentView(BaseModel):
-    payment_id: int
-    payment_url: str | None
-    amount: float = Field(description="in major units")
-    currency: str
-    currency_digits: int = Field(description="decimals of the currency (ISO 4217)")
+    payment_id: int = Field(examples=[9])
+    payment_url: str | None = Field(examples=[PAYMENT_URL])
+    amount: float = Field(examples=[12.5], description="in major units")
+    currency: str = Field(examples=["EGP"])
+    currency_digits: int = Field(examples=[2], description="decimals of the currency (ISO 4217)")
     status: PaymentStatus
 
 

@@ -23,15 +23,16 @@ class NewWarning(BaseModel):
         min_length=1,
         max_length=200,
         pattern=ONE_LINE,
+        examples=["weight increased"],
         description="`weight increased`, `weight decreased`, or a notice in free text",
     )
 
 
 class WarningView(BaseModel):
-    id: int
-    session_id: int
-    type_of_warning: str
-    created_at: str
+    id: int = Field(examples=[3])
+    session_id: int = Field(examples=[7])
+    type_of_warning: str = Field(examples=["weight increased"])
+    created_at: str = Field(examples=["2026-09-21T14:13:20.000Z"])
 
 
 class Notice(BaseModel):
