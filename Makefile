@@ -53,7 +53,8 @@ format: .venv/dev
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	@touch $@
 
-LOCK := uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url pyproject.toml
+# The lock files hold everything that the package can use; what a light install takes is in pyproject.toml alone.
+LOCK := uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --all-extras pyproject.toml
 lock:
 	$(PYTHON) -m venv .venv-lock && .venv-lock/bin/pip install --quiet uv
 	. .venv-lock/bin/activate && $(LOCK) --group build --output-file requirements.lock

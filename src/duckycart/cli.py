@@ -2,17 +2,18 @@
 
 import gc
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, Final, NoReturn
 
-import structlog
 import typer
 from pydantic import ValidationError
 
-from duckycart import environment, logs
+from duckycart import environment
 from duckycart.admin import carts, database, feedback, products, sessions, users
 from duckycart.admin.nodes import nodes
 from duckycart.cart.command import cart
@@ -27,8 +28,38 @@ app = typer.Typer(
 )
 
 
+# What `pip install duckycart` leaves out, by the first module that a command of the server misses of it.
+_LEFT_OUT: Final = {
+    **dict.fromkeys(
+        ("alembic", "fastapi", "pwdlib", "sqlalchemy", "structlog"),
+        "Only the cart's program is installed here, and this is the server's: pip install 'duckycart[server]'",
+    ),
+    "psycopg": "The driver for PostgreSQL is not installed here: pip install 'duckycart[postgres]'",
+    "nats": "The client of NATS is not installed here, and a bus needs it: pip install 'duckycart[nats]'",
+}
+
+
+def _need(module: str) -> None:
+    """Raise ModuleNotFoundError now for what is only imported when it is too late for a plain sentence."""
+    if find_spec(module) is None:
+        raise ModuleNotFoundError(name=module)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"duckycart {version('duckycart')}")
+        raise typer.Exit
+
+
 @app.callback()
-def _commands(context: typer.Context) -> None:
+def _commands(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", help="Say which version this is.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
     """Every command explains itself: `duckycart serve --help`."""
     context.obj = environment.tidy(os.environ)
     if context.invoked_subcommand != "serve":  # which says it in its log
@@ -113,6 +144,9 @@ def serve(
     Everything else is set by DUCKYCART_… variables; see docs/settings.md. Stop it with Ctrl-C or SIGTERM.
     """
     with _uncollected():
+        import structlog
+
+        from duckycart import logs
         from duckycart.app import build_app
         from duckycart.errors import DuckyCartError
         from duckycart.inherited import NotListening, adopt, from_systemd
@@ -127,6 +161,8 @@ def serve(
     if addresses:
         host, port, *_ = addresses[0]
     settings = _settings(host=host, port=port, database=database, bus=bus, tls_cert=tls_cert, tls_key=tls_key)
+    if settings.bus:
+        _need("nats")
     stand_in(logs.lost_line)
     logs.configure(settings.log_format)
     log = structlog.get_logger()
@@ -168,6 +204,7 @@ def demo(
 
     from duckycart.demo.run import DemoFailed, run_demo
 
+    _need("sqlalchemy")  # of the server, which is a process of its own here
     stand_in(lambda count: f"… {count} lines were lost, nobody took them …\n", terminate)
     with TemporaryDirectory(prefix="duckycart-demo-") as folder, suppress(asyncio.CancelledError):
         try:
@@ -189,4 +226,10 @@ app.add_typer(database.app, name="db")
 
 def main() -> None:
     """The entry point `duckycart`."""
-    app()
+    try:
+        app()
+    except ModuleNotFoundError as missing:
+        sentence = _LEFT_OUT.get((missing.name or "").partition(".")[0])
+        if sentence is None:
+            raise
+        sys.exit(sentence)

@@ -172,8 +172,6 @@ def quoted(given: str) -> str:
 
 def _in_plain_words(error: BaseException) -> DuckyCartError | None:
     """The error as a person is told of it; None for a fault of the program, which must stay visible as one."""
-    from psycopg import Error as PostgresError
-
     cause = getattr(error, "orig", error)  # SQLAlchemy wraps what the driver raised; its own text shows the SQL
     match cause:
         case DuckyCartError():
@@ -182,15 +180,22 @@ def _in_plain_words(error: BaseException) -> DuckyCartError | None:
             return Unavailable(
                 "database_busy", "The database was locked by others for too long; nothing was changed. Try again."
             )
-        case sqlite3.Error() | PostgresError():
-            said = str(cause) if isinstance(cause, sqlite3.Error) else cause.diag.message_primary or str(cause)
-            reason = " ".join(said.split())[:300]
-            return Unavailable("database_unavailable", f"The database cannot be used: {reason}. Nothing was changed.")
+        case sqlite3.Error():
+            return _unusable(str(cause))
         case OSError(filename=filename, strerror=strerror):
             name = "" if filename is None else f" {filename}"
             return Unavailable("cannot_read_or_write", f"Cannot read or write{name}: {strerror or cause}.")
-        case _:
-            return None
+    if "psycopg" in sys.modules:  # a driver that is not for everybody; until it is loaded it raises nothing
+        from psycopg import Error as PostgresError
+
+        if isinstance(cause, PostgresError):
+            return _unusable(cause.diag.message_primary or str(cause))
+    return None
+
+
+def _unusable(said: str) -> Unavailable:
+    reason = " ".join(said.split())[:300]
+    return Unavailable("database_unavailable", f"The database cannot be used: {reason}. Nothing was changed.")
 
 
 def _print(text: str) -> None:
