@@ -4,14 +4,18 @@ Made once, when it is first asked for. Nothing here is done for a request.
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import cache
+from itertools import chain
 from typing import Any, Final
 
 from fastapi import FastAPI, Request, Response
+from fastapi.encoders import jsonable_encoder
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute, iter_route_contexts
+from fastapi.security.base import SecurityBase
 
+from duckycart.api.credentials import CART, CART_SCREEN, OPENED_BY, OPERATOR, SHOPPER
 from duckycart.api.errors import BAD_BODY, INTERNAL_ERROR, INVALID_JSON, TITLES, content_of, problem_content
 from duckycart.api.limits import TOO_LARGE, TOO_LONG
 from duckycart.api.refusals import (
@@ -29,7 +33,7 @@ from duckycart.api.refusals import (
     UNAVAILABLE,
     WRONG_KEY,
 )
-from duckycart.api.who import SCREEN_COOKIE, cart, listener, of_session, screen, shopper, who
+from duckycart.api.who import who
 from duckycart.api.writes import MAX_WAIT
 
 Json = dict[str, Any]
@@ -99,57 +103,6 @@ _HEADERS: Final[Json] = {
     },
 }
 _HEADERS_OF_STATUS: Final = {401: "WWW-Authenticate", 429: "Retry-After", 503: "Retry-After"}
-
-_CART_SCREEN: Final = "cart-screen"
-_SCHEMES: Final[Json] = {
-    "cart": {
-        "type": "apiKey",
-        "in": "header",
-        "name": "X-API-Key",
-        "description": "A cart's own key; `Authorization: Bearer` takes it too. It opens that cart and its sessions.",
-    },
-    "shopper": {
-        "type": "http",
-        "scheme": "bearer",
-        "bearerFormat": "JWT",
-        "description": "An access token from `/auth/login` or `/auth/guest`. It opens the shopper's own sessions.",
-    },
-    "screen": {
-        "type": "http",
-        "scheme": "bearer",
-        "bearerFormat": "JWT",
-        "description": "A screen's token from `/sse/{cart_id}`. It opens one session until its end, and 15 minutes "
-        "longer when that was paid.",
-    },
-    _CART_SCREEN: {
-        "type": "apiKey",
-        "in": "cookie",
-        "name": SCREEN_COOKIE,
-        "description": "What a screen got for its key at `/screen/{cart_id}`. It opens that cart's QR and stream.",
-    },
-    "operator": {
-        "type": "http",
-        "scheme": "bearer",
-        "bearerFormat": "JWT",
-        "description": "An access token of an account that is an operator's.",
-    },
-    "token": {
-        "type": "apiKey",
-        "in": "query",
-        "name": "token",
-        "description": "A shopper's, screen's or operator's token in the URL: browsers set no header on streams.",
-    },
-}
-_ALL: Final = ("cart", "shopper", "screen", "operator")
-_CALLERS: Final[dict[Callable[..., Any], tuple[str, ...]]] = {
-    cart: ("cart",),
-    shopper: ("shopper",),
-    screen: ("cart", _CART_SCREEN, "operator"),
-    who: _ALL,
-    listener: (*_ALL, "token"),
-    of_session: _ALL,
-}
-_CARTS_OWN: Final = ("cart", "operator")  # who may ask about a cart that the path names
 
 _PROBLEM: Final[Json] = {
     "type": "object",
@@ -269,7 +222,10 @@ def _complete(document: Json, app: FastAPI) -> Json:
                 _complete_operation(document["paths"][context.path_format][method.lower()], route, schemas, examples)
     document["components"] |= {
         "schemas": {**schemas, "Problem": _PROBLEM},
-        "securitySchemes": _SCHEMES,
+        "securitySchemes": {
+            scheme.scheme_name: jsonable_encoder(scheme.model, exclude_none=True)
+            for scheme in chain.from_iterable(OPENED_BY.values())
+        },
         "parameters": _PARAMETERS,
         "headers": _HEADERS,
         "examples": dict(sorted(examples.items())),
@@ -282,8 +238,8 @@ def _complete_operation(operation: Json, route: APIRoute, schemas: Json, example
     assert sentence is not None, route.path
     operation["summary"] = " ".join(sentence[0].split())
     if callers := _callers(route):
-        operation["security"] = [{caller: []} for caller in callers]
-    if "cart" in callers:
+        operation["security"] = [{caller.scheme_name: []} for caller in callers]
+    if CART in callers:
         # Not appended: operations share lists.
         operation["parameters"] = [*operation.get("parameters", ()), _CART_BOOT]
     for parameter in operation.get("parameters", ()):
@@ -299,12 +255,12 @@ def _complete_operation(operation: Json, route: APIRoute, schemas: Json, example
     operation["responses"] = {"200": answer, **_refusals(_problems(operation, route), examples)}
 
 
-def _callers(route: APIRoute) -> tuple[str, ...]:
-    """The names of the schemes that open it; none for everybody."""
+def _callers(route: APIRoute) -> tuple[SecurityBase, ...]:
+    """The credentials that open it; none for everybody."""
     for dependency in route.dependant.dependencies:
-        if dependency.call in _CALLERS:
+        if dependency.call in OPENED_BY:
             of_a_cart = dependency.call is who and "{cart_id}" in route.path
-            return _CARTS_OWN if of_a_cart else _CALLERS[dependency.call]
+            return (CART, OPERATOR) if of_a_cart else OPENED_BY[dependency.call]
     return ()
 
 
@@ -315,12 +271,12 @@ def _problems(operation: Json, route: APIRoute) -> list[Json]:
     callers = _callers(route)
     if callers:
         errors += [*NO_CREDENTIAL, WRONG_KEY, BAD_BOOT]
-    if _CART_SCREEN in callers:
+    if CART_SCREEN in callers:
         errors += [SCREEN_KEY_WITHDRAWN, FOREIGN_ORIGIN]
     if callers and "{cart_id}" in route.path:
         errors.append(ANOTHER_CART)
     elif len(callers) == 1:
-        errors.append({"cart": CARTS_ONLY, "shopper": SHOPPERS_ONLY}[callers[0]])
+        errors.append({CART: CARTS_ONLY, SHOPPER: SHOPPERS_ONLY}[callers[0]])
     if _names(operation, "Idempotency-Key"):
         errors += [BAD_KEY, KEY_REUSED]
     if route.dependant.dependencies:

@@ -8,10 +8,11 @@ from urllib.parse import urlsplit
 from fastapi import Request, Response
 from pydantic import BaseModel, Field
 
+from duckycart.api.credentials import SCREEN_COOKIE
 from duckycart.api.inputs import KEY_TEXT
 from duckycart.api.refusals import TOO_MANY, WRONG_KEY, refuses
 from duckycart.api.resource import resource_router
-from duckycart.api.who import SCREEN_COOKIE, HouseOf, Id, address
+from duckycart.api.who import HouseOf, Id, address
 from duckycart.errors import Forbidden
 from duckycart.house import House
 from duckycart.lifecycle.screens import name_of, screen_key

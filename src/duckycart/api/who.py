@@ -11,6 +11,16 @@ from sqlalchemy import Connection, select
 from starlette.requests import HTTPConnection
 
 from duckycart.addresses import Client, client_of, within
+from duckycart.api.credentials import (
+    CART,
+    CART_SCREEN,
+    OPERATOR,
+    SCREEN,
+    SCREEN_COOKIE,
+    SHOPPER,
+    TOKEN_IN_URL,
+    opened_by,
+)
 from duckycart.api.inputs import ID
 from duckycart.api.named import checked_boot_id, named_session
 from duckycart.errors import DuckyCartError, Forbidden, Unauthenticated
@@ -35,7 +45,6 @@ from duckycart.tokens import ScreenToken
 log = structlog.get_logger()
 
 MAX_ID: Final = 999_999_999
-SCREEN_COOKIE: Final = "duckycart_screen"
 Id = Annotated[int, Field(ge=1, le=MAX_ID), ID, Path()]
 _KEY: Final = re.compile(r"[A-Za-z0-9_-]{32,200}")  # 256 random bits as text
 
@@ -64,6 +73,7 @@ def _client(request: HTTPConnection) -> Client:
     return client_of(peer, request.headers.getlist, house(request).settings.trusted_proxies)
 
 
+@opened_by(CART, SHOPPER, SCREEN, OPERATOR)
 async def who(request: HTTPConnection) -> Who:
     """Whoever this is: a cart by its key, a shopper or operator by an access token.
 
@@ -73,6 +83,7 @@ async def who(request: HTTPConnection) -> Who:
     return await _whoever(request, key, _bearer(request))
 
 
+@opened_by(CART, CART_SCREEN, OPERATOR)
 async def screen(request: HTTPConnection) -> Who:
     """Who may ask for a QR or a cart's stream: as `who`, a cart's screen by its cookie, and a screen in a network where
     screens need no credential.
@@ -94,6 +105,7 @@ async def screen(request: HTTPConnection) -> Who:
     return legacy or await who(request)
 
 
+@opened_by(CART, SHOPPER, SCREEN, OPERATOR, TOKEN_IN_URL)
 async def listener(request: HTTPConnection) -> Who:
     """As `who`, with a token that may be in the URL: browsers set no header on sockets and streams.
 
@@ -215,6 +227,7 @@ async def _acknowledge(house: House, cart: ByCart, session_id: int, proved: Proo
         house.dispatch.received(receipt(cart, session_id, proved))  # a fact before it is written
 
 
+@opened_by(CART, SHOPPER, SCREEN, OPERATOR)
 async def of_session(request: HTTPConnection) -> Who:
     """Who may speak of a session: as `who`, and a screen in a network where screens need no credential, whose header
     counts for nothing. Raises Forbidden for a web page of another origin that shows none."""
@@ -234,6 +247,7 @@ TheScreen = Annotated[Who, Depends(screen)]
 Listening = Annotated[Who, Depends(listener)]
 
 
+@opened_by(CART)
 async def cart(request: HTTPConnection) -> ByCart:
     caller = await who(request)
     if not isinstance(caller, ByCart):
@@ -241,6 +255,7 @@ async def cart(request: HTTPConnection) -> ByCart:
     return caller
 
 
+@opened_by(SHOPPER)
 async def shopper(request: HTTPConnection) -> ByShopper:
     caller = await who(request)
     if not isinstance(caller, ByShopper):
