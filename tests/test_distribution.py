@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.world import PATIENCE, Shop
+from duckycart.testing.waiting import PATIENCE
+from tests.world import Shop
 
 ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
