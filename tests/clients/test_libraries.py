@@ -2,15 +2,13 @@
 F58), and what they are told first they hear (F61)."""
 
 import asyncio
-import importlib
-import os
 import socket
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
 from duckycart.testing.waiting import PATIENCE
+from tests.clients.library import library
 from tests.conftest import OpenShop
 from tests.hardware.helpers import GENERATE_QR
 from tests.world import Shop
@@ -24,22 +22,11 @@ def database(sqlite_database: str) -> str:
     return sqlite_database
 
 
-def _library(name: str) -> Any:
-    """Skips the test aloud where the library is missing; in CI, which installs it, the test fails."""
-    try:
-        return importlib.import_module(name)
-    except ImportError:
-        reason = f"a cart with {name} was NOT tested: pip install -r tests/clients/requirements.txt"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
-
-
 def websocket_client(port: int, key: str | None) -> str:
     """Says `Origin` by itself: the server's own address."""
-    library = _library("websocket")
+    module = library("websocket", "a cart with websocket-client")
     header = [] if key is None else [f"X-API-Key: {key}"]
-    cart = library.create_connection(f"ws://127.0.0.1:{port}{PATH}", timeout=PATIENCE, header=header)
+    cart = module.create_connection(f"ws://127.0.0.1:{port}{PATH}", timeout=PATIENCE, header=header)
     try:
         return str(cart.recv())
     finally:
@@ -48,8 +35,8 @@ def websocket_client(port: int, key: str | None) -> str:
 
 def wsproto(port: int, key: str | None) -> str:
     """Frames of wsproto over a socket that is read as little as a small cart reads it."""
-    library, events = _library("wsproto"), _library("wsproto.events")
-    connection = library.WSConnection(library.ConnectionType.CLIENT)
+    module, events = library("wsproto", "a cart with wsproto"), library("wsproto.events", "a cart with wsproto")
+    connection = module.WSConnection(module.ConnectionType.CLIENT)
     header = [] if key is None else [(b"X-API-Key", key.encode())]
     with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as cart:
         cart.sendall(connection.send(events.Request(host=f"127.0.0.1:{port}", target=PATH, extra_headers=header)))
@@ -73,12 +60,12 @@ async def unheard(shop: Shop) -> None:
     assert (await shop.qr()).count(".") == 2
 
 
-@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("client", LIBRARIES)
 @pytest.mark.parametrize("keyless", [False, True])
 async def test_f58_a_cart_built_with_it_hears_its_first_command(
-    opening: OpenShop, library: Callable[[int, str | None], str], keyless: bool
+    opening: OpenShop, client: Callable[[int, str | None], str], keyless: bool
 ) -> None:
     async with opening(offline_carts="accept", keyless_carts="127.0.0.0/8" if keyless else "") as shop:
         await unheard(shop)
         key = None if keyless else shop.keys[1]
-        assert await asyncio.to_thread(library, shop.port, key) == GENERATE_QR
+        assert await asyncio.to_thread(client, shop.port, key) == GENERATE_QR
