@@ -6,13 +6,14 @@ BIN := .venv/bin
 # Where this is set, as in many containers, each of the processes that a test starts compiles everything anew.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo test proof format lock bench clean
+.PHONY: help demo test proof format lock bench dist clean
 
 help:
 	@echo "make demo          a server, a cart and a shopper go through a whole session; ONCE=1 ends after it"
 	@echo "make test          lint, strict types, every test"
 	@echo "make proof         what takes longer: more journeys of fielded clients, every field of every call on both stores"
 	@echo "make bench         what a cart, a session, a storm, one more node, a start and attackers cost, against references in the same run"
+	@echo "make dist          the wheel and the sdist, checked, in dist/"
 	@echo "make format        put the code into its format"
 	@echo "make lock          write the lock files anew from pyproject.toml"
 	@echo "make clean         remove .venv and caches"
@@ -41,6 +42,12 @@ bench: .venv/dev
 format: .venv/dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+dist: .venv/dev
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation
+	$(BIN)/check-wheel-contents dist
+	$(BIN)/twine check --strict dist/*
 
 .venv/run: requirements.lock pyproject.toml
 	@test -x $(BIN)/python || { echo "building .venv (once, about a minute)"; $(PYTHON) -m venv .venv; }

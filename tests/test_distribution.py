@@ -95,14 +95,9 @@ def test_wheel_and_sdist_are_fit_to_be_published(built: Path, wheel: Path) -> No
     done(BIN / "twine", "check", "--strict", *sorted(built.iterdir()))
 
 
-def test_deploy_names_this_version() -> None:
-    named = {
-        version
-        for path in (ROOT / "deploy").rglob("*")
-        if path.is_file()
-        for version in re.findall(r"duckycart(?:-upgrade-|:)(\d+\.\d+\.\d+)", path.read_text())
-    }
-    assert named == {VERSION}
+def test_readme_and_deploy_name_this_version() -> None:
+    texts = [path.read_text() for path in (ROOT / "README.md", *(ROOT / "deploy").rglob("*")) if path.is_file()]
+    assert set(re.findall(r"duckycart(?:-upgrade)?[-:](\d+\.\d+\.\d+)", "".join(texts))) == {VERSION}
 
 
 def test_what_users_will_notice_is_noted_in_a_form_that_the_changelog_takes(tmp_path: Path) -> None:
@@ -144,6 +139,7 @@ SERVERS = [
 ]
 
 
+@pytest.mark.timeout(300)  # packages come from a registry
 @pytest.mark.any_store
 async def test_a_light_install_is_a_cart_and_says_what_a_server_needs(wheel: Path, tmp_path: Path, shop: Shop) -> None:
     light = install(wheel, tmp_path / "light")
@@ -167,6 +163,7 @@ async def test_a_light_install_is_a_cart_and_says_what_a_server_needs(wheel: Pat
         await process.communicate()
 
 
+@pytest.mark.timeout(600)  # as above, three times as many
 @pytest.mark.proof
 def test_an_install_of_the_server_runs_a_session_and_says_what_more_there_is(wheel: Path, tmp_path: Path) -> None:
     server = install(wheel, tmp_path / "server", "[server]")
