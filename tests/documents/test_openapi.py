@@ -15,11 +15,11 @@ from duckycart.api.refusals import REFUSALS, refused
 from duckycart.api.views import PAYMENT_STATES
 from duckycart.lifecycle.transitions import Event
 from duckycart.store.tables import payments
-from tests.api.doors import DOORS, KEPT, PASSWORD, sandbox
-from tests.channels.world import end, post, stream, warn
+from tests.api.doors import DOORS, KEPT, PASSWORD, Session, sandbox
+from tests.channels.world import end, stream
 from tests.conftest import OpenShop
 from tests.documents.declared import Json, check, follow, watch
-from tests.world import MILK, Shop, screen_key
+from tests.world import Shop, screen_key
 
 
 async def served(shop: Shop) -> Json:
@@ -129,47 +129,37 @@ IDS = {"cart_id": 1, "session_id": 1, "barcode": 1, "provider": "x"}
 
 async def open_every_door(shop: Shop) -> None:
     """A day in the shop: each call succeeds at least once."""
-    account = {"email": "ann@example.com", "password": PASSWORD, "full_name": "Ann"}
+    account = {"email": "mona@example.com", "password": PASSWORD, "full_name": "Mona"}
     await shop.http.post("/auth/signup", json=account)
     login = await shop.http.post("/auth/login", data={"username": account["email"], "password": PASSWORD})
-    ann = {"Authorization": f"Bearer {login.json()['access_token']}"}
-    await shop.http.post("/auth/guest", json={"token": await shop.qr()})
-    await shop.http.post("/screen/1", json={"key": screen_key(1)})
-    shop.http.cookies.clear()  # nobody else here is a screen
+    mona = {"Authorization": f"Bearer {login.json()['access_token']}"}
     for kind in ("image/svg+xml", "image/png"):
         await shop.http.get("/customer-session/qr/1", headers={**shop.cart_headers(), "Accept": kind})
-    await end(shop, await shop.start(ann), ann)
-    again = await shop.scan(await shop.qr(), ann, prefer="wait=0")
-    session_id = again.json()["session_id"]
-    for path in ("cart/1", "cart-status/1"):
-        await shop.http.get(f"/customer-session/{path}", headers=shop.cart_headers())
-    for path in (f"customer-session/{session_id}", f"cart-items/session/{session_id}", f"items/read/{MILK}"):
-        await shop.http.get(f"/{path}", headers=ann)
-    await post(shop, "/items/read", sessionID=session_id, barcode=MILK)
-    await warn(shop, session_id, "weight increased")
-    await post(shop, "/fraud-warnings/notify-cart-update", session_id=session_id, barcode=0)
-    await post(shop, f"/session-location/{session_id}", method="PUT", aisle_id=4)
-    for path, headers in (("sse/1", shop.cart_headers()), (f"customer-session/{session_id}/events", ann)):
-        async with stream(shop, f"/{path}", headers) as it:
-            assert await it.event() is not None
+    await end(shop, await shop.start(mona), mona)
+    again = await shop.scan(await shop.qr(), mona, prefer="wait=0")
+    session = Session(again.json()["session_id"], mona)
     for _ in range(2):
-        await shop.add(session_id)
-    await shop.remove(session_id)
-    await shop.create_payment(session_id, ann)
-    for kind in ("application/json", "image/svg+xml", "image/png"):
-        await shop.http.get(f"/payment/get-payment/{session_id}", headers={**ann, "Accept": kind})
-    await shop.add(session_id)  # refused: a payment exists
-    (payment,) = await shop.payment_rows(session_id)
-    headers, body = sandbox(shop).webhook("payment.succeeded", payment.token, payment.amount, payment.currency)
-    await shop.http.post("/payment/webhook/sandbox", headers=headers, content=body)
+        await shop.add(session.id)
+    await shop.add_cart(2)
+    for door in DOORS:
+        headers = door.headers(shop, session)
+        if door.endless:
+            async with stream(shop, door.url(session), headers) as it:
+                assert await it.event() is not None
+            continue
+        body = door.body(session, await shop.qr(2)) if door.body else None
+        json, data = (None, body) if door.form else (body, None)
+        await shop.http.request(door.method, door.url(session), headers=headers, json=json, data=data)
+        shop.http.cookies.clear()  # nobody here is a screen yet
+    for kind in ("image/svg+xml", "image/png"):
+        await shop.http.get(f"/payment/get-payment/{session.id}", headers={**mona, "Accept": kind})
+    await shop.add(session.id)  # refused: a payment exists
+    (payment,) = await shop.payment_rows(session.id)
+    headers, content = sandbox(shop).webhook("payment.succeeded", payment.token, payment.amount, payment.currency)
+    await shop.http.post("/payment/webhook/sandbox", headers=headers, content=content)
     await shop.http.post("/screen/1", json={"key": screen_key(1)})
     await shop.http.get("/customer-session/qr/1")
     shop.http.cookies.clear()
-    said = {"session_id": session_id, "satisfaction": 5, "selected_item_ids": [1]}
-    await shop.http.post("/feedback/", json=said, headers=ann)
-    await shop.http.get(f"/feedback/session/{session_id}", headers=ann)
-    for name in NEVER_REFUSE:
-        await shop.http.get(name.removeprefix("GET "))
 
 
 SOURCES = Path(duckycart.__file__).parent
