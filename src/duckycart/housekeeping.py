@@ -7,8 +7,8 @@ from typing import Final
 
 import structlog
 
-from duckycart.api.writes import forget_old_keys
 from duckycart.errors import DuckyCartError
+from duckycart.lifecycle.idempotency import forget_old_keys
 from duckycart.lifecycle.rules import Rules
 from duckycart.lifecycle.sessions import end_if_idle, idle_sessions
 from duckycart.payments.checkout import Checkout

@@ -7,7 +7,7 @@ import pytest
 from httpx2 import Response
 from sqlalchemy import Connection, func, select
 
-from duckycart.api import writes
+from duckycart.lifecycle.idempotency import Repeatable
 from duckycart.store.tables import idempotency_keys, users
 from tests.api.doors import PASSWORD, Session, contents, refused
 from tests.conftest import OpenShop
@@ -94,13 +94,13 @@ async def test_a_result_that_is_committed_just_after_it_was_looked_for_is_found(
     first = await repeat()
     before = await contents(shop)
     looked: list[None] = []
-    find = writes._Kept.find
+    find = Repeatable.find
 
-    def too_early(self: writes._Kept[object], connection: Connection, now: int) -> tuple[object] | None:
+    def too_early(self: Repeatable[object], connection: Connection, now: int) -> tuple[object] | None:
         looked.append(None)
         return None if len(looked) == 1 else find(self, connection, now)
 
-    monkeypatch.setattr(writes._Kept, "find", too_early)
+    monkeypatch.setattr(Repeatable, "find", too_early)
     again = await repeat()
     assert len(looked) == 2
     assert (again.status_code, without_token(again)) == (200, without_token(first))

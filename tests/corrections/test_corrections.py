@@ -3,7 +3,7 @@
 Nothing that is open ends by it, nothing lives longer than its time after it, nobody is locked out.
 """
 
-from duckycart.api.writes import KEEP_SECONDS
+from duckycart.lifecycle.idempotency import KEEP_SECONDS
 from duckycart.lifecycle.news import GRACE_SECONDS
 from duckycart.lifecycle.who import GUEST_SECONDS, SCREEN_SECONDS
 from duckycart.testing.clock import ManualClock

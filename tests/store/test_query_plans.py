@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, event, insert
 
-from duckycart.api.writes import forget_old_keys
 from duckycart.hardware import catchup, ownership
 from duckycart.hardware.ending import Gone
 from duckycart.hardware.ownership import Claim
 from duckycart.hardware.receipts import _write_rows
 from duckycart.lifecycle import basket, news, payments, qr, reports, screens, sessions, webhooks
+from duckycart.lifecycle.idempotency import forget_old_keys
 from duckycart.lifecycle.rules import Rules
 from duckycart.lifecycle.who import ByCart, ByScreen, ByShopper, admit_screen
 from duckycart.providers.protocol import OpenedPayment, Outcome, ProviderEvent

@@ -7,7 +7,6 @@ from typing import Annotated, Final, cast
 import structlog
 from fastapi import Depends, Path
 from pydantic import Field
-from sqlalchemy import Connection, select
 from starlette.requests import HTTPConnection
 
 from duckycart.addresses import Client, client_of, within
@@ -25,7 +24,7 @@ from duckycart.api.inputs import ID
 from duckycart.api.named import checked_boot_id, named_session
 from duckycart.errors import DuckyCartError, Forbidden, Unauthenticated
 from duckycart.house import House
-from duckycart.lifecycle.calls import Proof, acknowledge, proof, receipt
+from duckycart.lifecycle.calls import Proof, acknowledge, calling_cart, receipt
 from duckycart.lifecycle.screens import name_of, screen_key
 from duckycart.lifecycle.who import (
     ByCart,
@@ -39,7 +38,6 @@ from duckycart.lifecycle.who import (
     guest_may,
 )
 from duckycart.origins import refusal
-from duckycart.store.tables import carts
 from duckycart.tokens import ScreenToken
 
 log = structlog.get_logger()
@@ -202,15 +200,7 @@ async def _by_key(request: HTTPConnection, key: str) -> ByCart:
     key_hash = sha256(key.encode()).digest()
     boot_id = checked_boot_id(request.headers.get("cart-boot-id"))
     session_id = await named_session(request)
-
-    def look(connection: Connection) -> tuple[ByCart, Proof | None] | None:
-        row = connection.execute(select(carts.c.id, carts.c.disabled).where(carts.c.key_hash == key_hash)).one_or_none()
-        if row is None or row.disabled:
-            return None
-        cart = ByCart(row.id, boot_id)
-        return cart, None if session_id is None else proof(connection, cart, session_id)
-
-    found = await house(request).store.read(look)
+    found = await house(request).store.read(lambda connection: calling_cart(connection, key_hash, boot_id, session_id))
     if found is None:
         raise Forbidden("wrong_key", "Unknown or disabled cart, or wrong key.")
     cart, proved = found

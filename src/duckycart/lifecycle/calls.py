@@ -18,6 +18,7 @@ from duckycart.store.engine import Transaction
 from duckycart.store.tables import OUTSTANDING, carts, commands
 from duckycart.wire import Command, CommandType
 
+_OF_KEY: Final = select(carts.c.id, carts.c.disabled).where(carts.c.key_hash == bindparam("key_hash"))
 _START: Final = (
     select(
         commands.c.seq,
@@ -52,6 +53,20 @@ class Proof:
 
     seq: int
     generation: int
+
+
+def calling_cart(
+    connection: Connection, key_hash: bytes, boot_id: str | None, session_id: int | None
+) -> tuple[ByCart, Proof | None] | None:
+    """The cart with this key, and what its call proves by naming the session, if it names one.
+
+    None for an unknown key and for a disabled cart.
+    """
+    row = connection.execute(_OF_KEY, {"key_hash": key_hash}).one_or_none()
+    if row is None or row.disabled:
+        return None
+    cart = ByCart(row.id, boot_id)
+    return cart, None if session_id is None else proof(connection, cart, session_id)
 
 
 def proof(connection: Connection, cart: ByCart, session_id: int) -> Proof | None:

@@ -1,0 +1,64 @@
+"""Results of requests that carried an Idempotency-Key, kept so that a repetition is answered and not done again."""
+
+from collections.abc import Callable
+from typing import Final, Generic, TypeVar
+
+from sqlalchemy import Connection, and_, delete, insert, select, update
+
+from duckycart.errors import Mismatch
+from duckycart.store.engine import Transaction
+from duckycart.store.tables import idempotency_keys
+
+T = TypeVar("T")
+
+KEEP_SECONDS: Final = 24 * 3600
+
+
+class Repeatable(Generic[T]):
+    """What an Idempotency-Key stands for: a request of one caller, and its result once there is one."""
+
+    def __init__(
+        self, scope: str, key: str, fingerprint: bytes, to_json: Callable[[T], bytes], from_json: Callable[[str], T]
+    ) -> None:
+        """`scope` names the caller and the call, `fingerprint` the body; the result is kept as JSON."""
+        self._this = and_(idempotency_keys.c.scope == scope, idempotency_keys.c.key == key)
+        self._row = {"scope": scope, "key": key, "fingerprint": fingerprint}
+        self._to_json = to_json
+        self._from_json = from_json
+
+    def once(self, tx: Transaction, work: Callable[[Transaction], T]) -> T:
+        """Do `work` and keep its result in the same transaction; where one is kept, return that. Raises as `find`."""
+        found = self.find(tx.connection, tx.steady)
+        if found is not None:
+            return found[0]
+        self._take(tx)
+        result = work(tx)
+        kept = self._to_json(result).decode()
+        tx.connection.execute(update(idempotency_keys).where(self._this).values(result=kept))
+        return result
+
+    def find(self, connection: Connection, steady: int) -> tuple[T] | None:
+        """The result in a tuple, since None is one too. Raises Mismatch when the key was used for another body."""
+        row = connection.execute(
+            select(idempotency_keys.c.fingerprint, idempotency_keys.c.result).where(
+                self._this, idempotency_keys.c.created_at > steady - KEEP_SECONDS * 1000
+            )
+        ).one_or_none()
+        if row is None:
+            return None
+        if row.fingerprint != self._row["fingerprint"]:
+            raise Mismatch("idempotency_key_reused", "This Idempotency-Key was used for another request.")
+        return (self._from_json(row.result),)
+
+    def _take(self, tx: Transaction) -> None:
+        """Before the work: of two at once the second waits here for the first, and then finds its result."""
+        # Only one older than promised makes room: another's may have been committed since `find` looked.
+        old = idempotency_keys.c.created_at <= tx.steady - KEEP_SECONDS * 1000
+        tx.connection.execute(delete(idempotency_keys).where(self._this, old))
+        tx.connection.execute(insert(idempotency_keys).values({**self._row, "result": "", "created_at": tx.steady}))
+
+
+def forget_old_keys(tx: Transaction) -> None:
+    """Drop what was kept for longer than promised."""
+    old = idempotency_keys.c.created_at < tx.steady - KEEP_SECONDS * 1000
+    tx.connection.execute(delete(idempotency_keys).where(old))
