@@ -10,7 +10,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 help:
 	@echo "make demo          a server, a cart and a shopper go through a whole session; ONCE=1 ends after it"
-	@echo "make test          lint, strict types, every test"
+	@echo "make test          lint, strict types, layers, every test"
 	@echo "make proof         what takes longer: more journeys of fielded clients, every field of every call on both stores"
 	@echo "make bench         what a cart, a session, a storm, one more node, a start and attackers cost, against references in the same run"
 	@echo "make dist          the wheel and the sdist, checked, in dist/"
@@ -25,6 +25,7 @@ test: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo --no-cache
 	$(BIN)/pytest $(or $(ARGS),--numprocesses 4)
 
 proof: .venv/dev
