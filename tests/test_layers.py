@@ -35,9 +35,8 @@ FORBIDDEN = [  # the contract, the module, and what an author in a hurry might a
 
 def lint(folder: Path) -> tuple[int, str]:
     """What import-linter says of the package in this folder: its exit code and its words."""
-    lint_imports = [Path(sys.executable).with_name("lint-imports"), "--no-logo", "--no-cache"]
     done = subprocess.run(
-        [*lint_imports, ROOT / "pyproject.toml"],
+        [Path(sys.executable).with_name("lint-imports"), "--no-logo", "--no-cache", ROOT / "pyproject.toml"],
         cwd=folder,
         env={"PYTHONPATH": str(folder)},
         capture_output=True,

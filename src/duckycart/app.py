@@ -36,6 +36,8 @@ from duckycart.api.limits import BodyLimit
 from duckycart.api.methods import Head
 from duckycart.api.openings import InTurn
 from duckycart.api.plain import PlainForCarts
+from duckycart.bus.messages import Message, TakenOver
+from duckycart.bus.protocol import ALONE, Bus
 from duckycart.channels.listeners import Channels
 from duckycart.channels.openings import Openings
 from duckycart.channels.room import Room
@@ -50,9 +52,7 @@ from duckycart.house import House
 from duckycart.housekeeping import HOUSEKEEPING_SECONDS, Housekeeping, every
 from duckycart.lifecycle.effects import Alarm, Happened, Queued, Received, Superseded
 from duckycart.lifecycle.news import News
-from duckycart.nodes.bus import ALONE, Bus
 from duckycart.nodes.heartbeat import BEAT_SECONDS, Heartbeat
-from duckycart.nodes.messages import Message, TakenOver
 from duckycart.pages import assets, screen, shopper
 from duckycart.passwords import Passwords
 from duckycart.payments.checkout import Checkout
@@ -83,7 +83,7 @@ def open_bus(
     """What all servers of one database know, and nobody else, seals what they say: the same NATS may serve others."""
     if not settings.bus:
         return ALONE
-    from duckycart.nodes.nats import NatsBus  # its library is for servers that are not alone
+    from duckycart.bus.nats import NatsBus  # its library is for servers that are not alone
 
     key = sha256(b"the bus of " + oldest_key).digest()
     return NatsBus(settings.bus, key, node, heard, knows, credentials=settings.bus_credentials, ca=settings.bus_ca)

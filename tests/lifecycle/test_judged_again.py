@@ -7,6 +7,7 @@ from typing import Any, TypeVar, cast
 import pytest
 from sqlalchemy import insert, select, update
 
+from duckycart.bus.messages import TakenOver
 from duckycart.errors import Conflict, Gone
 from duckycart.hardware.catchup import fill
 from duckycart.hardware.link import Link
@@ -26,7 +27,6 @@ from duckycart.lifecycle.payments import (
 )
 from duckycart.lifecycle.sessions import create_session, end_if_idle, force_end
 from duckycart.lifecycle.who import ByOperator
-from duckycart.nodes.messages import TakenOver
 from duckycart.providers.protocol import OpenedPayment
 from duckycart.store.engine import Transaction
 from duckycart.store.tables import basket_lines, carts, commands, nodes, payments, products

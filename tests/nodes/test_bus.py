@@ -16,10 +16,10 @@ import pytest
 import trustme
 from nats.aio.client import Client
 
+from duckycart.bus import nats as nats_module
+from duckycart.bus.messages import Message, TakenOver, encode
+from duckycart.bus.nats import MAX_WAITING, NatsBus
 from duckycart.lifecycle.news import News, NewsKind
-from duckycart.nodes import nats as nats_module
-from duckycart.nodes.messages import Message, TakenOver, encode
-from duckycart.nodes.nats import MAX_WAITING, NatsBus
 from duckycart.testing.waiting import until
 from tests.nats import NatsServer, nats_cluster, nats_server
 from tests.ports import free_port

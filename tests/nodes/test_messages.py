@@ -2,9 +2,9 @@
 
 import pytest
 
+from duckycart.bus.messages import Message, NotAMessage, TakenOver, decode, encode
 from duckycart.lifecycle.effects import Queued, Received
 from duckycart.lifecycle.news import News, NewsKind
-from duckycart.nodes.messages import Message, NotAMessage, TakenOver, decode, encode
 from duckycart.wire import Command, CommandType
 
 START = Command(CommandType.SESSION_STARTED, 7)

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from duckycart.nodes.nats import NatsBus
+from duckycart.bus.nats import NatsBus
 from duckycart.testing.waiting import until
 from tests.hardware.helpers import cut_all
 from tests.world import Shop, open_shop

@@ -6,13 +6,13 @@ from typing import Final
 
 import structlog
 
+from duckycart.bus.protocol import Bus
 from duckycart.channels.listener import End, Listener
 from duckycart.channels.room import Name, Room
 from duckycart.channels.topic import Topic
 from duckycart.clock import Clock
 from duckycart.lifecycle.news import News, NewsKind, missed_news, starts_of_sessions
 from duckycart.lifecycle.screens import changed_screens
-from duckycart.nodes.bus import Bus
 from duckycart.store.engine import Store
 
 log = structlog.get_logger()

@@ -9,6 +9,8 @@ from typing import Any, Final
 import structlog
 from sqlalchemy import bindparam, select
 
+from duckycart.bus.messages import TakenOver
+from duckycart.bus.protocol import Bus
 from duckycart.clock import Clock
 from duckycart.errors import DuckyCartError
 from duckycart.guards.turnstile import Turnstile
@@ -22,8 +24,6 @@ from duckycart.hardware.link import SILENCE_SECONDS, Link, Send
 from duckycart.hardware.links import Connection, Links
 from duckycart.hardware.receipts import Receipts, log_command
 from duckycart.lifecycle.effects import Queued, Received
-from duckycart.nodes.bus import Bus
-from duckycart.nodes.messages import TakenOver
 from duckycart.store.engine import Store
 from duckycart.store.tables import commands as command_rows
 

@@ -17,7 +17,7 @@ import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from duckycart.nodes.messages import Message, NotAMessage, decode, encode
+from duckycart.bus.messages import Message, NotAMessage, decode, encode
 
 log = structlog.get_logger()
 

@@ -2,7 +2,7 @@
 
 from typing import Final, Protocol
 
-from duckycart.nodes.messages import Message
+from duckycart.bus.messages import Message
 
 
 class Bus(Protocol):
