@@ -29,7 +29,7 @@ def started_by(example: str) -> list[str]:
 @pytest.fixture
 async def net(shop: Shop) -> AsyncIterator[Network]:
     """Between the cart and the shop."""
-    async with network(shop.port) as net:
+    async with network(shop.endpoint) as net:
         yield net
 
 

@@ -2,6 +2,7 @@
 
 from contextlib import AsyncExitStack
 
+from duckycart.testing.relay import HalfOpen
 from duckycart.testing.waiting import until
 from tests.conftest import OpenShop
 from tests.examples.world import HELD, SHOPPING, Network, network, running
@@ -20,7 +21,7 @@ async def test_a_whole_session_and_what_is_said_again_after_a_broken_link_does_n
         await cart.does("show the QR")
         assert await shop.settled() == ["received"]
 
-        net.loses_answers = True
+        net.freeze(HalfOpen.UP)
         session_id = (await shop.scan(token, shopper)).json()["session_id"]
         await cart.does(SHOPPING.format(session_id))
         assert (await shop.states())[-1] != "received"
@@ -29,7 +30,7 @@ async def test_a_whole_session_and_what_is_said_again_after_a_broken_link_does_n
         assert net.told("session_started") == 2
 
         await shop.add(session_id)
-        net.loses_answers = True
+        net.freeze(HalfOpen.UP)
         payment = (await shop.create_payment(session_id, shopper)).json()
         await cart.does(HELD.format(session_id))
         assert (await shop.states())[-1] != "received"
@@ -64,18 +65,19 @@ async def test_it_comes_back_when_the_server_does(opening: OpenShop, command: li
         async with opening() as shop:
             await shop.furnish()
             shopper = await shop.shopper()
-            net = await stack.enter_async_context(network(shop.port))
+            net = await stack.enter_async_context(network(shop.endpoint))
             cart = await stack.enter_async_context(running(command, net.port, shop.keys[1]))
             await shop.online()
             session_id = await shop.start(shopper)
             await cart.does("show the QR", SHOPPING.format(session_id))
             await shop.settled()
-            net.lead_nowhere()
+            net.shut()
         await cart.says_of_its_connection("not connected: closed with 1012")
         await cart.says_of_its_connection("not connected")  # it tried
         async with opening(clock=shop.clock) as again:
             again.keys = shop.keys
-            await net.lead_to(again.port)
+            net.target = again.endpoint
+            await net.open()
             await again.online()
             await again.add(session_id)
             payment = (await again.create_payment(session_id, shopper)).json()

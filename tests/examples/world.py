@@ -11,6 +11,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
+from duckycart.testing.endpoint import Endpoint
+from duckycart.testing.relay import Direction, Relay
 from duckycart.testing.waiting import PATIENCE
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
@@ -44,84 +46,31 @@ def _websocket_flag(node: str) -> list[str]:
     return [] if major >= 22 else ["--experimental-websocket"]
 
 
-class Network:
-    """A port that leads to the server: it can lose what the cart says, break, and lead to the next server."""
+class Network(Relay):
+    """The relay between an example and the server, which counts what the server sends."""
 
-    def __init__(self) -> None:
-        self.port = 0  # the cart connects here
-        self.loses_answers = False  # what the cart sends arrives nowhere
-        self.cuts_calls = 0  # so many answers to calls are lost, each with its connection
-        self.down = b""  # all that the server has sent to the cart
-        self._server_port = 0
-        self._listening: asyncio.Server | None = None  # None: nobody is there
-        self._writers: set[asyncio.StreamWriter] = set()
-        self.carried: set[asyncio.Task[None]] = set()  # connections
+    def __init__(self, server: Endpoint) -> None:
+        super().__init__(server)
+        self._down = b""
+        self.passed = self._count
 
-    async def lead_to(self, server_port: int) -> None:
-        self._server_port = server_port
-        self._listening = await asyncio.start_server(self._carry, "127.0.0.1", self.port)
-        self.port = self._listening.sockets[0].getsockname()[1]
-
-    def lead_nowhere(self) -> None:
-        """No connection can be made any more; those that are stay."""
-        if self._listening is not None:
-            self._listening.close()
+    def _count(self, direction: Direction, data: bytes) -> None:
+        if direction == Direction.DOWN:
+            self._down += data
 
     def told(self, command: str) -> int:
         """How often the server sent this command."""
-        return self.down.count(f'{{"type": "{command}"'.encode())
-
-    def cut(self) -> None:
-        """Every connection breaks, without a goodbye, and answers get through again on the next."""
-        for writer in self._writers:
-            writer.transport.abort()
-        self.loses_answers = False
-
-    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection of the cart, to its end."""
-        task = asyncio.current_task()
-        assert task is not None
-        self.carried.add(task)
-        self._writers.add(writer)
-        with suppress(OSError):
-            upstream, server = await asyncio.open_connection("127.0.0.1", self._server_port)
-            self._writers.add(server)
-            await asyncio.gather(self._downwards(upstream, writer), self._upwards(reader, server))
-            self._writers.discard(server)
-        writer.close()
-        self._writers.discard(writer)
-        self.carried.discard(task)
-
-    async def _downwards(self, server: asyncio.StreamReader, cart: asyncio.StreamWriter) -> None:
-        with suppress(OSError):
-            while data := await server.read(65536):
-                if self.cuts_calls and data.startswith(b"HTTP/1.1 200"):
-                    self.cuts_calls -= 1
-                    cart.transport.abort()
-                    return
-                self.down += data
-                cart.write(data)
-        cart.close()
-
-    async def _upwards(self, cart: asyncio.StreamReader, server: asyncio.StreamWriter) -> None:
-        with suppress(OSError):
-            while data := await cart.read(65536):
-                if not self.loses_answers:
-                    server.write(data)
-        server.close()
+        return self._down.count(f'{{"type": "{command}"'.encode())
 
 
 @asynccontextmanager
-async def network(server_port: int) -> AsyncIterator[Network]:
-    net = Network()
-    await net.lead_to(server_port)
+async def network(server: Endpoint) -> AsyncIterator[Network]:
+    net = Network(server)
+    await net.open()
     try:
         yield net
     finally:
-        net.lead_nowhere()
-        net.cut()
-        if net.carried:
-            await asyncio.wait(net.carried)
+        await net.close()
 
 
 class Example:

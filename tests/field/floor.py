@@ -7,12 +7,12 @@ from contextlib import asynccontextmanager
 from random import Random
 from typing import Any
 
+from duckycart.testing.caller import Caller
+from duckycart.testing.fielded import FieldedCart
+from duckycart.testing.relay import CALM, Odds, Relay
 from duckycart.testing.waiting import until
 from duckycart.tokens import AccessToken
-from tests.field.calls import Caller
-from tests.field.cart import FieldedCart
 from tests.field.journey import Journey
-from tests.field.network import CALM, Network, Odds
 from tests.field.pace import Pace, Tasks
 from tests.field.phone import Phone
 from tests.field.screen import FieldedScreen
@@ -30,7 +30,7 @@ class Floor:
         self.pace = Pace(shop)
         self.tasks = Tasks()  # the clock's and the carts'
         self.screens_tasks = Tasks()
-        self.network = Network(shop.port, seed, odds)
+        self.network = Relay(shop.endpoint, seed=seed, odds=odds, same_address=True)
         self.blocks = blocks
         self.cart_ids = range(1, carts + 1)
         self.carts: list[FieldedCart] = []
@@ -50,10 +50,10 @@ class Floor:
         for cart_id in self.cart_ids:
             if cart_id not in self.shop.keys:
                 await self.shop.add_cart(cart_id)
-            address = f"127.1.0.{cart_id}"
+            here = self.network.endpoint.called_from(f"127.1.0.{cart_id}")
             random = Random(f"{self.seed} cart {cart_id}")
-            cart = FieldedCart(cart_id, self.shop.keys[cart_id], address, self.network, self.pace, random, self.blocks)
-            screen = FieldedScreen(cart_id, address, self.network, self.pace, self.screens_tasks)
+            cart = FieldedCart(cart_id, self.shop.keys[cart_id], here, self.pace, random=random, blocks=self.blocks)
+            screen = FieldedScreen(cart_id, here, self.pace, self.screens_tasks)
             self.carts.append(cart)
             self.screens.append(screen)
             self.tasks.start(cart.run())
@@ -62,7 +62,7 @@ class Floor:
             user_id = await self.shop.add_user(f"{number}@example.com")
             token = self.shop.house.tokens.access(AccessToken(user_id, is_operator=False))
             headers = {"Authorization": f"Bearer {token}"}
-            self.phones.append(Phone(user_id, headers, f"127.2.0.{number + 1}", self.network))
+            self.phones.append(Phone(user_id, headers, self.network.endpoint.called_from(f"127.2.0.{number + 1}")))
 
     async def go(self, journeys: int) -> None:
         """So many journeys with each cart, all carts at once."""
@@ -73,7 +73,7 @@ class Floor:
 
     async def _cart_s_day(self, number: int, journeys: int, free: deque[Phone]) -> None:
         random = Random(f"{self.seed} day of cart {self.cart_ids[number]}")
-        bank = Caller(self.network, f"127.3.0.{number + 1}", {})
+        bank = Caller(self.network.endpoint.called_from(f"127.3.0.{number + 1}"), {})
         for _ in range(journeys):
             phone = free.popleft()
             rival = free.popleft() if random.random() < 0.1 else None
@@ -91,7 +91,7 @@ class Floor:
         """What server, network and cart make of its connection."""
         connection = self.shop.house.dispatch.links.current(cart.id)
         link = "none" if connection is None else {it: getattr(connection.link, it) for it in connection.link.__slots__}
-        wires = [wire for wire in self.network.wires if wire.address == cart.address and wire.is_link]
+        wires = [wire for wire in self.network.wires if wire.address == cart.endpoint.local and wire.is_link]
         return f"its link at {self.shop.clock.monotonic()}: {link}; wires {wires}, {cart.refusals}, {cart.closes}"
 
     async def _all_or_first_failure(self, work: list[Coroutine[Any, Any, None]]) -> None:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from random import Random
 
 from duckycart.providers.sandbox import Sandbox
-from tests.field.calls import Caller, Lost
-from tests.field.cart import FieldedCart
+from duckycart.testing.caller import Caller, Lost
+from duckycart.testing.fielded import FieldedCart
 from tests.field.pace import Pace
 from tests.field.phone import Phone
 from tests.field.screen import FieldedScreen
@@ -135,7 +135,7 @@ class Journey:
         provider = self.shop.house.checkout.provider
         assert isinstance(provider, Sandbox)
         signed, body = provider.webhook("payment.succeeded", payment.token, payment.amount, payment.currency)
-        headers = "".join(f"{name}: {value}\r\n" for name, value in signed.items() if name != "content-type")
+        headers = {name: value for name, value in signed.items() if name != "content-type"}
 
         async def bring() -> None:
             while True:

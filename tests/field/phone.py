@@ -2,16 +2,16 @@
 
 import asyncio
 
-from tests.field.calls import Answer, Caller, Lost
-from tests.field.network import Network
+from duckycart.testing.caller import Answer, Caller, Lost
+from duckycart.testing.endpoint import Endpoint
 
 
 class Phone:
-    def __init__(self, user_id: int, headers: dict[str, str], address: str, network: Network) -> None:
+    def __init__(self, user_id: int, headers: dict[str, str], endpoint: Endpoint) -> None:
         self.user_id = user_id
-        self.address = address
+        self.endpoint = endpoint
         self.headers = headers
-        self._call = Caller(network, address, headers)
+        self._call = Caller(endpoint, headers)
         self.sessions: list[int] = []  # that it was told it has, in order
         self.payments: dict[int, set[int]] = {}  # by session: which it was told of
         self.repeated = 0
@@ -77,6 +77,10 @@ class Phone:
 
     def _complain(self, what: str, answer: Answer) -> None:
         self.wrong.append(f"phone of user {self.user_id} {what}: {answer}")
+
+    @property
+    def lost(self) -> int:
+        return self._call.lost
 
     def leave(self) -> None:
         self._call.close()

@@ -8,10 +8,10 @@ answered 401; whatever else it is told leaves it in its session.
 import json
 from typing import Any
 
-from tests.field.calls import Caller, Lost, read_head
-from tests.field.network import Network
+from duckycart.testing.blockable import BlockableSocket, Gone, Refused
+from duckycart.testing.caller import Caller, Lost, read_head
+from duckycart.testing.endpoint import Endpoint
 from tests.field.pace import Pace, Tasks
-from tests.field.websocket import Gone, Refused, WebSocket
 
 AGAIN_SECONDS = 3
 PAID, FAILED, CREATED = "Payment successful", "payment-failed", "Payment created"
@@ -19,13 +19,12 @@ STALE = "Bearer of.some.session"  # it sends what it once had; nobody may mind
 
 
 class FieldedScreen:
-    def __init__(self, cart_id: int, address: str, network: Network, pace: Pace, tasks: Tasks) -> None:
+    def __init__(self, cart_id: int, endpoint: Endpoint, pace: Pace, tasks: Tasks) -> None:
         self.cart_id = cart_id
-        self.address = address
-        self.network = network
+        self.endpoint = endpoint
         self.pace = pace
         self._tasks = tasks
-        self._call = Caller(network, address, {})
+        self._call = Caller(endpoint, {})
         self.sockets: dict[int, tuple[SessionSocket, SessionSocket]] = {}  # by session: the page's, the forgotten one
         self.tokens: dict[int, str] = {}
         self.session: int | None = None  # that it shows; None while it shows its QR, or the button for it
@@ -37,7 +36,7 @@ class FieldedScreen:
         while True:
             try:
                 path = f"/customer-session/qr/{self.cart_id}"
-                answer = await self._call("GET", path, headers=f"Authorization: {STALE}\r\n")
+                answer = await self._call("GET", path, headers={"Authorization": STALE})
             except Lost:
                 pass
             else:
@@ -49,7 +48,7 @@ class FieldedScreen:
 
     async def basket(self, session_id: int) -> None:
         """What it shows of a session, with the token it was given for it. A 401 makes it forget its session."""
-        headers = f"Authorization: Bearer {self.tokens[session_id]}\r\n"
+        headers = {"Authorization": f"Bearer {self.tokens[session_id]}"}
         while True:
             try:
                 answer = await self._call("GET", f"/cart-items/session/{session_id}", headers=headers)
@@ -76,7 +75,7 @@ class FieldedScreen:
                 await self.pace.sleep(AGAIN_SECONDS)
 
     async def _listen(self) -> None:
-        reader, writer = await self.network.connect(self.address)
+        reader, writer = await self.endpoint.connect()
         try:
             request = f"GET /sse/{self.cart_id} HTTP/1.1\r\nHost: shop\r\nAuthorization: {STALE}\r\n\r\n"
             writer.write(request.encode())
@@ -103,6 +102,10 @@ class FieldedScreen:
         self.sockets[session_id] = pair
         for it in pair:
             self._tasks.start(it.run())
+
+    @property
+    def lost(self) -> int:
+        return self._call.lost
 
     def leave(self) -> None:
         self._call.close()
@@ -131,7 +134,7 @@ class SessionSocket:
                 path = f"/ws/{self.session_id}"
                 headers = {"Authorization": STALE}
                 try:
-                    it = await WebSocket.open(self._screen.network, self._screen.address, path, headers)
+                    it = await BlockableSocket.open(self._screen.endpoint, path, headers)
                 except Lost:
                     self.lost += 1
                     raise
@@ -142,7 +145,7 @@ class SessionSocket:
             except (Lost, Gone):
                 await self._screen.pace.sleep(AGAIN_SECONDS)
 
-    async def _listen(self, it: WebSocket) -> None:
+    async def _listen(self, it: BlockableSocket) -> None:
         heard: list[dict[str, Any]] = []
         try:
             while not self.over:

@@ -6,10 +6,10 @@ import pytest
 
 from duckycart.hardware import socket
 from duckycart.hardware.dispatch import Dispatch
+from duckycart.testing.fielded import BLOCKED_SECONDS
+from duckycart.testing.relay import HalfOpen, Odds
 from tests.conftest import OpenShop
-from tests.field.cart import BLOCKED_SECONDS
 from tests.field.floor import Floor, floor
-from tests.field.network import Odds
 from tests.field.screen import AGAIN_SECONDS, PAID
 from tests.hardware.helpers import end_by_force
 from tests.world import MILK, Shop
@@ -68,15 +68,15 @@ async def test_f30_a_cart_that_comes_back_with_something_in_its_basket_keeps_it(
     assert (cart.wiped, cart.repeated) == ([], 0)
 
 
-@pytest.mark.parametrize("how", ["up", "down", "both", "left behind"])
-async def test_f30_a_half_open_link_wipes_no_basket_and_hides_no_end(the_floor: Floor, how: str) -> None:
+@pytest.mark.parametrize("how", HalfOpen)
+async def test_f30_a_half_open_link_wipes_no_basket_and_hides_no_end(the_floor: Floor, how: HalfOpen) -> None:
     (cart,) = the_floor.carts
     (wire,) = (wire for wire in the_floor.network.wires if wire.is_link)
     phone, pace = the_floor.phones[0], the_floor.pace
     session_id = await phone.scan(await the_floor.screens[0].qr())
     assert session_id is not None
     await pace.until(lambda: cart.session == session_id, lambda: "the cart does not hear of its session")
-    if how == "left behind":
+    if how == HalfOpen.LEFT_BEHIND:
         await the_floor.shop.settled()  # the cart comes back at once, so the call below may be too late a receipt
     wire.freeze(how)
     assert await cart.add(session_id, MILK)
@@ -103,7 +103,7 @@ async def test_f30_a_call_between_a_claim_and_its_first_write_is_a_receipt(
         return filled
 
     monkeypatch.setattr(Dispatch, "connect", claim_then_add)
-    wire.freeze("up")
+    wire.freeze(HalfOpen.UP)
     session_id = await phone.scan(await the_floor.screens[0].qr())
     await pace.until(lambda: cart.session == session_id, lambda: "the cart does not hear of its session")
     wire.abort()
@@ -116,7 +116,7 @@ async def test_f38_a_phone_whose_scans_answer_is_always_lost_once_gets_its_one_s
     phone = the_floor.phones[0]
     token = await the_floor.screens[0].qr()
     for _ in range(3):
-        the_floor.network.losing.add(phone.address)
+        the_floor.network.lose(address=phone.endpoint.local)
         await phone.scan(token)
     assert phone.repeated == 3
     assert len(set(phone.sessions)) == 1
@@ -163,7 +163,7 @@ async def test_f68_a_screen_whose_session_ended_unpaid_shows_its_qr_again(
     if how == "ended":
         assert await cart.remove(session_id, MILK)
     if away:
-        the_floor.network.losing.add(screen.address)  # the connection over which it would be said
+        the_floor.network.lose(address=screen.endpoint.local)  # the connection over which it would be said
     if how == "ended":
         assert await phone.end(session_id)
     else:

@@ -8,10 +8,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from duckycart.hardware import dispatch, socket
+from duckycart.testing.relay import Odds
 from tests.conftest import OpenShop
 from tests.field import verdict
 from tests.field.floor import Floor, floor
-from tests.field.network import Odds
 
 CARTS, JOURNEYS = 25, 5  # with each seed, on each store
 SEEDS = (1, *(pytest.param(seed, marks=pytest.mark.proof) for seed in range(2, 6)))

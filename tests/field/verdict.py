@@ -156,7 +156,7 @@ def nobody_alive_was_taken_for_dead(floor: Floor, logs: list[Any]) -> None:
     ends = [line for line in logs if line["event"] == "cart disconnected"]
     dead = Counter(line["cart"] for line in ends if line["reason"] == "no_pong")
     for cart in floor.carts:
-        frozen = floor.network.frozen[cart.address]
+        frozen = floor.network.frozen[str(cart.endpoint.local)]
         assert dead[cart.id] <= frozen, f"cart {cart.id}: {dead[cart.id]} links taken for dead, {frozen} were"
         assert set(cart.refusals) <= {429}, cart.refusals
     failed = [line for line in logs if line["log_level"] in ("error", "critical")]

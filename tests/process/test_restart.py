@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from hashlib import sha256
-from random import Random
 from typing import Any
 
 import pytest
@@ -15,10 +14,9 @@ from duckycart.clock import SystemClock
 from duckycart.store.engine import Transaction
 from duckycart.store.sqlite import engine_for, transact
 from duckycart.store.tables import carts
+from duckycart.testing.caller import Caller, Lost
+from duckycart.testing.fielded import FieldedCart
 from duckycart.testing.waiting import PATIENCE, until
-from tests.field.calls import Caller, Lost
-from tests.field.cart import FieldedCart
-from tests.field.network import Network
 from tests.field.pace import Pace, Tasks
 from tests.field.phone import Phone
 from tests.field.screen import PAID, FieldedScreen, SessionSocket
@@ -56,19 +54,11 @@ class Hurried(Pace):
             self._ring()
 
 
-class Direct(Network):
-    """No relay: who connects is in the server's own queue."""
-
-    async def connect(self, address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        return await asyncio.open_connection("127.0.0.1", self.server_port, local_addr=(address, 0))
-
-
 class Crowd:
     """Carts with their screens, and guests who shop with them, one after the other, until `over`."""
 
     def __init__(self, served: Served) -> None:
         self.pace = Hurried()
-        self.network = Direct(served.port, "restart")
         self.tasks = Tasks()
         self.carts: list[FieldedCart] = []
         self.screens: list[FieldedScreen] = []
@@ -86,9 +76,9 @@ class Crowd:
     def come(self) -> list[asyncio.Task[None]]:
         self.tasks.start(self.pace.run())
         for cart_id in range(1, CARTS + 1):
-            address = f"127.1.0.{cart_id}"
-            cart = FieldedCart(cart_id, key_of(cart_id), address, self.network, self.pace, Random(cart_id), 0.0)
-            screen = FieldedScreen(cart_id, address, self.network, self.pace, self.tasks)
+            here = self._served.endpoint.called_from(f"127.1.0.{cart_id}")
+            cart = FieldedCart(cart_id, key_of(cart_id), here, self.pace)
+            screen = FieldedScreen(cart_id, here, self.pace, self.tasks)
             self.carts.append(cart)
             self.screens.append(screen)
             self.tasks.start(cart.run())
@@ -102,11 +92,11 @@ class Crowd:
 
     async def _visit(self, cart: FieldedCart, screen: FieldedScreen) -> None:
         token = await screen.qr()
-        door = Caller(self.network, cart.address, {})
+        door = Caller(cart.endpoint, {})
         self.callers.append(door)
         guest = await self._guest(door, token)
         headers = {"Authorization": f"Bearer {guest['access_token']}"}
-        phone = Phone(guest["user"]["id"], headers, cart.address, self.network)
+        phone = Phone(guest["user"]["id"], headers, cart.endpoint)
         self.phones.append(phone)
         session_id = await phone.scan(token)
         assert session_id is not None
@@ -147,7 +137,7 @@ class Crowd:
 
     def lost(self) -> int:
         """Calls that got no answer."""
-        return sum(caller.lost for caller in (*self.callers, *(it._call for it in self.devices())))
+        return sum(caller.lost for caller in (*self.callers, *(it for it in self.devices())))
 
     def devices(self) -> list[FieldedCart | FieldedScreen | Phone]:
         return [*self.carts, *self.screens, *self.phones]

@@ -6,7 +6,7 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from sqlalchemy import URL, Connection, event
@@ -19,6 +19,8 @@ from duckycart.store.postgres import PostgresStore, Tenancy
 from duckycart.store.sqlite import SqliteStore, driver_of
 from duckycart.store.threads import ThreadedStore
 from duckycart.testing.clock import ManualClock
+from duckycart.testing.endpoint import Endpoint
+from duckycart.testing.relay import relaying
 from duckycart.testing.waiting import PATIENCE, until
 from tests.postgres import OwnPostgres, own_postgres
 from tests.store.world import Effects, note, notes, open_store
@@ -128,10 +130,13 @@ async def test_f48_one_connection_whose_packets_are_swallowed_is_given_up(
 ) -> None:
     """A network that forgets connections: neither end hears that the other is gone."""
     async with AsyncExitStack() as stack:
-        relay = await stack.enter_async_context(Relay.to(url))
-        store = await stack.enter_async_context(on_postgres(relay.url, effects))
+        assert url.host is not None
+        assert url.port is not None
+        relay = await stack.enter_async_context(relaying(Endpoint(url.port, url.host)))
+        there = url.set(host=relay.endpoint.host, port=relay.port)
+        store = await stack.enter_async_context(on_postgres(there, effects))
         await store.write(note("before"))
-        relay.swallow()
+        relay.stall()
         monkeypatch.setattr(postgres._Bounded, "patience", 0.3)
         deadlines, asking = Deadlines(store), threading.Event()
 
@@ -147,9 +152,9 @@ async def test_f48_one_connection_whose_packets_are_swallowed_is_given_up(
 
         await until(ask)  # the connection of before is used: it might be called off earlier than that
         assert await deadlines.told(*writes, store.read(notes)) == {GONE}
-        await until(lambda: relay.left)  # the connection of before is given up
+        await until(lambda: relay.ends_lost)  # the connection of before is given up
         monkeypatch.setattr(postgres._Bounded, "patience", PATIENCE)
-        relay.forward()
+        relay.resume()
         await resumed(store)
         await store.write(note("after"))
         assert await store.read(notes) == effects == ["before", "after"]
@@ -318,59 +323,3 @@ async def test_f48_a_disk_that_never_answers_does_not_hold_the_end(
             await store.close()
             assert store._writers[0].is_alive()
         store._writers[0].join()
-
-
-class Relay:
-    """Stands between a store and its database, and passes on what each says until it is told to swallow it."""
-
-    def __init__(self, url: URL) -> None:
-        self.url = url
-        self.left = 0  # connections that one end closed
-        self._target = url.host, url.port
-        self._forwarding = asyncio.Event()
-        self._arriving: set[asyncio.Task[Any]] = set()
-        self._passing: set[asyncio.Task[None]] = set()
-        self._swallowed: set[asyncio.Task[None]] = set()
-        self._writers: list[asyncio.StreamWriter] = []
-
-    @classmethod
-    @asynccontextmanager
-    async def to(cls, url: URL) -> AsyncIterator["Relay"]:
-        relay = cls(url)
-        relay.forward()
-        async with await asyncio.start_server(relay._connected, "127.0.0.1", 0) as server:
-            relay.url = url.set(host="127.0.0.1", port=server.sockets[0].getsockname()[1])
-            yield relay
-            server.close()
-            await asyncio.sleep(0)  # who was let in has begun
-            tasks = relay._arriving | relay._passing
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            for writer in relay._writers:
-                writer.transport.abort()
-            await asyncio.gather(*(writer.wait_closed() for writer in relay._writers), return_exceptions=True)
-
-    def swallow(self) -> None:
-        """From now on; connections of now never pass anything on again."""
-        self._forwarding.clear()
-        self._swallowed |= self._passing
-
-    def forward(self) -> None:
-        self._forwarding.set()
-
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._writers.append(writer)
-        self._arriving.add(cast(asyncio.Task[Any], asyncio.current_task()))
-        await self._forwarding.wait()
-        there_reader, there_writer = await asyncio.open_connection(*self._target)
-        self._writers.append(there_writer)
-        for a, b in ((reader, there_writer), (there_reader, writer)):
-            self._passing.add(asyncio.create_task(self._pass_on(a, b)))
-
-    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(65536):
-            if asyncio.current_task() not in self._swallowed:
-                writer.write(data)
-        self.left += 1
-        writer.close()

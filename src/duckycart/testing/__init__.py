@@ -5,7 +5,11 @@
 | `clock` | a clock that only the test moves |
 | `waiting` | `until`: wait for a condition, and fail in time |
 | `endpoint` | where a server listens, and from which address it is called |
-| `cart` | doubles of a cart, named after what they do with their connection |
+| `cart` | a cart's connection down to its frames, and doubles named after what they do with it |
+| `fielded` | a cart with the habits of those in the field: it blocks, wipes its basket, and is back at once |
+| `caller` | calls as a cart, a screen or a phone makes them |
+| `relay` | a bad network: a port in front of a server that cuts, stalls, resets and loses answers |
+| `pace` | the seconds that a double waits, real or moved |
 
 A double knows the documented surface of a server and nothing else, so any server can be tested with it.
 `docs/testing.md` shows how a cart is tested against a server, and a server with these doubles. Every name without a

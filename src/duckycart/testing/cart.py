@@ -4,14 +4,13 @@ import asyncio
 import socket
 import struct
 from collections.abc import Mapping
-from typing import Final, Self
+from typing import Final
 
-from websockets.client import ClientProtocol
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Response
-from websockets.uri import parse_uri
 
 from duckycart.testing.endpoint import Endpoint
+from duckycart.testing.frames import Frames
 from duckycart.testing.waiting import PATIENCE
 
 _RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER: the close is a reset
@@ -23,39 +22,36 @@ class CartConnection:
     Pings are answered as long as `answer_pings` is true, which it is unless `open` was told otherwise.
     """
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, protocol: ClientProtocol) -> None:
-        self._reader = reader
-        self._writer = writer
-        self._protocol = protocol
+    def __init__(self, socket: Frames, *, answer_pings: bool = True) -> None:
+        self._socket = socket
         self._reading: asyncio.Task[None] | None = None
-        self.response: Response | None = None  # of the handshake; None: the connection ended before
         self.frames: list[Frame] = []  # that came, in order, also pings and the close
-        self.closed: tuple[int, str] | None = None  # code and reason of the server's close frame, if one came
-        self.answer_pings = True
+        self.answer_pings = answer_pings
 
     @classmethod
     async def open(
         cls, endpoint: Endpoint, path: str, headers: Mapping[str, str] | None = None, *, answer_pings: bool = True
-    ) -> Self:
+    ) -> "CartConnection":
         """Connect, and wait for the answer to the handshake, whichever it is: `response` holds it.
 
         Raises OSError when nobody takes the connection, TimeoutError when nothing is answered.
         """
-        reader, writer = await endpoint.connect()
-        scheme = "ws" if endpoint.tls is None else "wss"
-        protocol = ClientProtocol(parse_uri(f"{scheme}://{endpoint.host}:{endpoint.port}{path}"))
-        it = cls(reader, writer, protocol)
-        it.answer_pings = answer_pings
-        request = protocol.connect()
-        for name, value in (headers or {}).items():
-            request.headers[name] = value
-        protocol.send_request(request)
-        it._write()
+        it = cls(await Frames.open(endpoint, path, headers or {}), answer_pings=answer_pings)
         answered = asyncio.get_running_loop().create_future()
         it._reading = asyncio.create_task(it._read(answered))
         async with asyncio.timeout(PATIENCE):
             await answered
         return it
+
+    @property
+    def response(self) -> Response | None:
+        """The answer to the handshake; None if the connection ended before."""
+        return self._socket.response
+
+    @property
+    def closed(self) -> tuple[int, str] | None:
+        """Code and reason of the server's close frame, if one came."""
+        return self._socket.closed
 
     @property
     def status(self) -> int:
@@ -75,21 +71,21 @@ class CartConnection:
 
     def pong(self, payload: bytes) -> None:
         """Send a pong, whether or not a ping asked for it."""
-        self._protocol.send_pong(payload)
-        self._write()
+        self._socket.protocol.send_pong(payload)
+        self._socket.answer()
 
     def send(self, data: bytes) -> None:
         """Send bytes as they are, past the protocol."""
-        self._writer.write(data)
+        self._socket.writer.write(data)
 
     def send_text(self, text: bytes) -> None:
         """Send a text frame."""
-        self._protocol.send_text(text)
-        self._write()
+        self._socket.protocol.send_text(text)
+        self._socket.answer()
 
     def stop_reading(self) -> None:
         """Leave unread whatever comes from now on, so that what the server sends fills its buffers."""
-        transport = self._writer.transport
+        transport = self._socket.writer.transport
         assert isinstance(transport, asyncio.Transport)
         transport.pause_reading()
 
@@ -101,46 +97,29 @@ class CartConnection:
 
     def end_of_stream(self) -> None:
         """Say, in the words of TCP, that nothing more will be sent; what comes is read as before."""
-        self._writer.write_eof()
+        self._socket.writer.write_eof()
 
     def cut(self, *, reset: bool = False) -> None:
         """Break the connection without a close frame; with `reset` the server's end sees an error, not an end."""
         if self._reading is not None:
             self._reading.cancel()
         if reset:
-            self._writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-        self._writer.transport.abort()
+            self._socket.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self._socket.writer.transport.abort()
 
     async def _read(self, answered: "asyncio.Future[None]") -> None:
         try:
-            while data := await self._reader.read(65536):
-                self._protocol.receive_data(data)
-                self._take_events()
-                writes = self._protocol.data_to_send()
-                if self.answer_pings and writes:
-                    self._writer.write(b"".join(writes))
+            while True:
+                self.frames += await self._socket.read()
+                if self.answer_pings:
+                    self._socket.answer()
+                else:
+                    self._socket.protocol.data_to_send()  # and never sent
                 if self.response is not None and not answered.done():
                     answered.set_result(None)
         except (ConnectionError, EOFError):
             pass
         finally:
-            if self.response is None:
-                self._protocol.receive_eof()
-                self._take_events()
             if not answered.done():
                 answered.set_result(None)
-            self._writer.close()
-
-    def _take_events(self) -> None:
-        for event in self._protocol.events_received():
-            if isinstance(event, Response):
-                self.response = event
-            elif isinstance(event, Frame):
-                self.frames.append(event)
-                if event.opcode is Opcode.CLOSE:
-                    received = self._protocol.close_rcvd
-                    assert received is not None
-                    self.closed = (received.code, received.reason)
-
-    def _write(self) -> None:
-        self._writer.write(b"".join(self._protocol.data_to_send()))
+            self._socket.writer.close()

@@ -1,55 +1,75 @@
-"""How the doubles call the server: HTTP/1.1 by hand, as thin as it goes, so that a thousand journeys cost seconds."""
+"""Calls as a cart, a screen or a phone makes them: HTTP/1.1 by hand, so thin that thousands cost little."""
 
 import asyncio
 import contextlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tests.field.network import Network
+from duckycart.testing.endpoint import Endpoint
 
 
 class Lost(Exception):
-    """The connection broke; whether the server has done it, nobody here knows."""
+    """The connection broke; whether the server has done what was asked, nobody on this side knows."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Answer:
+    """What a server answered to one call."""
+
     status: int
-    body: Any
+    body: Any  # what the JSON says, or the bytes of anything else
 
     @property
     def ok(self) -> bool:
-        """Success is exactly 200; the carts take 201 for failure."""
+        """Whether it is a success, which is exactly 200: carts in the field take 201 for a failure."""
         return self.status == 200
 
     @property
     def code(self) -> str:
+        """The code of a refusal; empty if there is none."""
         return str(self.body.get("code")) if isinstance(self.body, dict) else ""
 
 
 class Caller:
-    """One device's calls, one after the other, on a connection that is kept while it lasts."""
+    """The calls of one device, one after the other, on a connection that is kept while it lasts."""
 
-    def __init__(self, network: Network, address: str, headers: dict[str, str]) -> None:
-        self._network = network
-        self._address = address
+    def __init__(self, endpoint: Endpoint, headers: Mapping[str, str]) -> None:
+        """`headers` go with every call."""
+        self._endpoint = endpoint
         self._headers = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         self._connection: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self._turn = asyncio.Lock()
         self.lost = 0  # answers that never came
 
-    async def __call__(self, method: str, path: str, body: object = None, headers: str = "") -> Answer:
-        """Make a call. `headers` are further lines. Raises Lost."""
+    @classmethod
+    def cart(cls, endpoint: Endpoint, key: str) -> "Caller":
+        """A cart, which shows its key."""
+        return cls(endpoint, {"X-API-Key": key})
+
+    @classmethod
+    def bearer(cls, endpoint: Endpoint, token: str) -> "Caller":
+        """A phone with the token of its shopper, or a screen with that of its session."""
+        return cls(endpoint, {"Authorization": f"Bearer {token}"})
+
+    async def __call__(
+        self, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        """Make a call; `body` becomes JSON unless it is bytes. Raises Lost when the connection ends before the answer.
+
+        A broken connection is replaced at the next call, and no call is repeated.
+        """
         raw = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
-        head = f"{method} {path} HTTP/1.1\r\nHost: shop\r\n{self._headers}{headers}"
+        more = "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
         kind = "Content-Type: application/json\r\n" if raw else ""
+        head = f"{method} {path} HTTP/1.1\r\nHost: {self._endpoint.host}:{self._endpoint.port}\r\n{self._headers}{more}"
         request = f"{head}{kind}Content-Length: {len(raw)}\r\n\r\n".encode() + raw
         async with self._turn:
             try:
                 if self._connection is None or self._connection[0].at_eof():
                     self.close()
-                    self._connection = await self._network.connect(self._address)
+                    self._connection = await self._endpoint.connect()
                 reader, writer = self._connection
                 writer.write(request)
                 status, fields = await read_head(reader)
@@ -65,13 +85,14 @@ class Caller:
         return Answer(status, json.loads(content) if "json" in fields.get("content-type", "") else content)
 
     def close(self) -> None:
+        """Let the connection go, if there is one."""
         if self._connection is not None:
             self._connection[1].transport.abort()
             self._connection = None
 
 
 async def read_head(reader: asyncio.StreamReader) -> tuple[int, dict[str, str]]:
-    """Status and headers, their names in lower case. Raises OSError or EOFError."""
+    """Read the status and the headers of an answer, their names in lower case. Raises OSError or EOFError."""
     lines = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
     fields: dict[str, str] = {}
     for line in lines[1:]:

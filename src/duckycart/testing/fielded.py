@@ -8,30 +8,42 @@ as integers and a body with DELETE, and takes nothing but 200 for success.
 import json
 from collections import Counter
 from random import Random
-from typing import Any
+from typing import Any, Final
 
-from tests.field.basket import Basket
-from tests.field.calls import Answer, Caller, Lost
-from tests.field.network import Network
-from tests.field.pace import Pace
-from tests.field.websocket import Gone, Refused, WebSocket
+from duckycart.testing.basket import Basket
+from duckycart.testing.blockable import BlockableSocket, Gone, Refused
+from duckycart.testing.caller import Answer, Caller, Lost
+from duckycart.testing.endpoint import Endpoint
+from duckycart.testing.pace import Pace
 
-BLOCKED_SECONDS = 10
-HANDSHAKE_SECONDS = 40  # its library gives up after 10; but here the clock is faster than sockets and disks
+BLOCKED_SECONDS: Final = 10
+HANDSHAKE_SECONDS: Final = 40  # its library gives up after 10; but moved time is faster than sockets and disks
 
 
 class FieldedCart:
+    """A cart that connects for ever (`run`), believes what it hears, and makes the calls that a test wants.
+
+    Whatever must not have been said to it is in `wrong`; a test asserts that this is empty.
+    """
+
     def __init__(
-        self, cart_id: int, key: str, address: str, network: Network, pace: Pace, random: Random, blocks: float
+        self,
+        cart_id: int,
+        key: str,
+        endpoint: Endpoint,
+        pace: Pace,
+        *,
+        random: Random | None = None,
+        blocks: float = 0.0,
     ) -> None:
+        """`blocks` is how likely a handler blocks the socket; `random` draws when."""
         self.id = cart_id
-        self.address = address
+        self.endpoint = endpoint
         self._key = {"X-API-Key": key}
-        self._network = network
         self._pace = pace
-        self._random = random
-        self.blocks = blocks  # how often a handler blocks the socket
-        self._call = Caller(network, address, self._key)
+        self._random = random or Random()
+        self.blocks = blocks
+        self._call = Caller(endpoint, self._key)
         # What it is doing
         self.session: int | None = None
         self.held = False
@@ -60,7 +72,7 @@ class FieldedCart:
         while True:
             try:
                 async with self._pace.limit(HANDSHAKE_SECONDS):
-                    it = await WebSocket.open(self._network, self.address, f"/ws/hardware/{self.id}", self._key)
+                    it = await BlockableSocket.open(self.endpoint, f"/ws/hardware/{self.id}", self._key)
             except (Lost, TimeoutError):
                 continue
             except Refused as refused:
@@ -80,8 +92,8 @@ class FieldedCart:
             finally:
                 it.close()
 
-    async def _listen(self, it: WebSocket) -> None:
-        free_since = 0
+    async def _listen(self, it: BlockableSocket) -> None:
+        free_since = 0.0
         while True:
             texts = await it.receive()
             for text in texts:
@@ -136,7 +148,7 @@ class FieldedCart:
         basket.wipe()
 
     def _note(self, what: str) -> None:
-        self.diary.append(f"{self._pace.seconds} {what}")
+        self.diary.append(f"{self._pace.seconds:.0f} {what}")
 
     def _complain(self, what: str) -> None:
         state = f"in session {self.session}" if self.session is not None else "idle"
@@ -212,5 +224,11 @@ class FieldedCart:
             self._complain(f"{method} {path} {body}: {answer}")
         return None
 
+    @property
+    def lost(self) -> int:
+        """Calls whose answer never came."""
+        return self._call.lost
+
     def leave(self) -> None:
+        """Let the connection of its calls go; its socket goes with the task of `run`."""
         self._call.close()
