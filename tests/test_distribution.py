@@ -121,6 +121,17 @@ for command in json.loads(sys.argv[1]):
     except SystemExit as end:
         print(json.dumps([command, end.code]))
 """
+# What makers of carts import.
+KIT = """
+import pkgutil
+from importlib import import_module
+
+import duckycart.cart, duckycart.testing
+
+for package in (duckycart.cart, duckycart.testing):
+    for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+        import_module(module.name)
+"""
 SERVERS = [
     ["serve"],
     ["demo", "--once"],
@@ -144,6 +155,7 @@ SERVERS = [
 async def test_a_light_install_is_a_cart_and_says_what_a_server_needs(wheel: Path, tmp_path: Path, shop: Shop) -> None:
     light = install(wheel, tmp_path / "light")
     assert done(light.duckycart, "--version") == f"duckycart {VERSION}\n"
+    done(light.python, "-c", KIT)
     answers = [json.loads(line) for line in done(light.python, "-c", EACH, json.dumps(SERVERS)).splitlines()]
     sentence = "Only the cart's program is installed here, and this is the server's: pip install 'duckycart[server]'"
     assert answers == [[command, sentence] for command in SERVERS]

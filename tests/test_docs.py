@@ -65,6 +65,14 @@ def test_the_readme_names_every_folder_of_the_server() -> None:
     assert [name for name in folders if f"| `{name}/` |" not in readme] == []
 
 
+def test_contributors_are_told_what_only_make_proof_runs() -> None:
+    told = (ROOT / "CONTRIBUTING.md").read_text()
+    files = [path.relative_to(ROOT) for path in (ROOT / "tests").rglob("test_*.py") if path != Path(__file__)]
+    long = [str(path) for path in files if "pytest.mark.proof" in (ROOT / path).read_text()]
+    assert len(long) > 3
+    assert [path for path in long if f"`{path}`" not in told] == []
+
+
 PAGES = (
     path.relative_to(ROOT)
     for folder in (".", "changes", "deploy", "docs", "examples")
