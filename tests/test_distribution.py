@@ -4,12 +4,14 @@ import asyncio
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
 from asyncio.subprocess import PIPE
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
@@ -93,6 +95,21 @@ def wheel(built: Path) -> Path:
 def test_wheel_and_sdist_are_fit_to_be_published(built: Path, wheel: Path) -> None:
     done(BIN / "check-wheel-contents", "--config", ROOT / "pyproject.toml", wheel)
     done(BIN / "twine", "check", "--strict", *sorted(built.iterdir()))
+    assert "duckycart/py.typed" in ZipFile(wheel).namelist()
+
+
+def test_the_image_is_built_of_what_its_dockerfile_copies(tmp_path: Path) -> None:
+    copied = re.findall(r"^COPY (?!--)(.+) \S+$", (ROOT / "deploy/Dockerfile").read_text(), re.MULTILINE)
+    names = {name for line in copied for name in line.split()}
+    let_in = (ROOT / "deploy/Dockerfile.dockerignore").read_text()
+    assert names == set(re.findall(r"^!(.+)$", let_in, re.MULTILINE))
+    for name in names:
+        (shutil.copytree if (ROOT / name).is_dir() else shutil.copy2)(ROOT / name, tmp_path / name)
+    done(
+        BIN / "pip", "wheel", "--quiet", "--no-index", "--no-deps", "--no-build-isolation",
+        "--wheel-dir", tmp_path / "wheels", tmp_path,
+    )  # fmt: skip
+    assert [path.name for path in (tmp_path / "wheels").iterdir()] == [f"duckycart-{VERSION}-py3-none-any.whl"]
 
 
 def test_readme_and_deploy_name_this_version() -> None:
