@@ -46,10 +46,10 @@ async def test_ten_lines_of_python_are_a_cart(shop: Shop) -> None:
     assert len([line for line in example.splitlines() if line.strip()]) <= 10
     async with _client(shop, sys.executable, "-u", "-c", example) as process:
         assert await _prints_a_qr(shop, process) == "generate_qr None"
-        connection = shop.house.dispatch.links.current(1)
+        connection = shop.inside.dispatch.links.current(1)
         assert connection is not None
         connection.close(Ended.SERVER_STOPPED)
-        await until(lambda: shop.house.dispatch.links.current(1) not in (None, connection))
+        await until(lambda: shop.inside.dispatch.links.current(1) not in (None, connection))
         assert await _prints_a_qr(shop, process) == "generate_qr None"
 
 

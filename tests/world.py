@@ -18,8 +18,8 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from duckycart import server
 from duckycart.app import ProviderFactory, build_app, sandbox
-from duckycart.house import House
 from duckycart.settings import Settings
+from duckycart.shop import Shop as Inside
 from duckycart.store.currency import fix_currency
 from duckycart.store.database import open_database
 from duckycart.store.engine import Transaction
@@ -62,8 +62,9 @@ class Server(server.Server):
 class Shop:
     """A running server, from the outside (HTTP, sockets) and, to look and to furnish, from the inside."""
 
-    def __init__(self, app: Any, clock: ManualClock, port: int, server: Server) -> None:
+    def __init__(self, app: Any, inside: Inside, clock: ManualClock, port: int, server: Server) -> None:
         self.app = app
+        self.inside = inside
         self.clock = clock
         self.port = port
         self.server = server
@@ -72,18 +73,14 @@ class Shop:
         self.http = httpx2.AsyncClient(base_url=self.url, timeout=PATIENCE, trust_env=False, verify=False)
         self.keys: dict[int, str] = {}
 
-    @property
-    def house(self) -> House:
-        return self.app.state.house  # type: ignore[no-any-return]
-
     async def sweep(self) -> None:
-        await self.app.state.running.sweep()
+        await self.inside.sweep()
 
     async def housekeeping(self) -> None:
-        await self.app.state.running.housekeeping()
+        await self.inside.housekeeping()
 
     def tick(self) -> None:
-        self.house.dispatch.tick()
+        self.inside.dispatch.tick()
 
     # Furniture
 
@@ -107,12 +104,12 @@ class Shop:
                 )
             )
 
-        await self.house.store.write(add)
+        await self.inside.store.write(add)
         return key
 
     async def add_product(self, barcode: int, name: str, price: int, weight: int | None = None) -> None:
         def add(tx: Transaction) -> None:
-            fix_currency(tx, self.house.settings.wanted_currency)
+            fix_currency(tx, self.inside.settings.wanted_currency)
             tx.connection.execute(
                 insert(products).values(
                     barcode=str(barcode),
@@ -125,7 +122,7 @@ class Shop:
                 )
             )
 
-        await self.house.store.write(add)
+        await self.inside.store.write(add)
 
     async def add_user(self, email: str, *, operator: bool = False) -> int:
         def add(tx: Transaction) -> int:
@@ -138,12 +135,12 @@ class Shop:
             }
             return int(tx.connection.execute(insert(users).values(values).returning(users.c.id)).scalar_one())
 
-        return await self.house.store.write(add)
+        return await self.inside.store.write(add)
 
     async def shopper(self, email: str = "mona@example.com", *, operator: bool = False) -> dict[str, str]:
         """Headers of a new account that is signed in."""
         user_id = await self.add_user(email, operator=operator)
-        return {"Authorization": f"Bearer {self.house.tokens.access(AccessToken(user_id, operator))}"}
+        return {"Authorization": f"Bearer {self.inside.tokens.access(AccessToken(user_id, operator))}"}
 
     # What a cart, a screen and a phone do
 
@@ -204,7 +201,7 @@ class Shop:
     # What the database says
 
     async def rows(self, statement: Any) -> list[Any]:
-        return await self.house.store.read(lambda connection: list(connection.execute(statement).all()))
+        return await self.inside.store.read(lambda connection: list(connection.execute(statement).all()))
 
     async def commands(self, cart_id: int = 1) -> list[tuple[int, str, int | None, str]]:
         """(seq, type, session, state), in order."""
@@ -277,7 +274,7 @@ async def open_shop(
         await until(lambda: running.started or serving.done())
         if serving.done():
             await serving
-        shop = Shop(app, clock, port, running)
+        shop = Shop(app, running.lifespan.state["shop"], clock, port, running)
         try:
             yield shop
         finally:

@@ -3,12 +3,10 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
 from secrets import token_hex
 from socket import gethostname
-from typing import Any
 
 import structlog
 from fastapi import FastAPI
@@ -48,7 +46,6 @@ from duckycart.guards.rate import RateLimit
 from duckycart.hardware.dispatch import Dispatch
 from duckycart.hardware.ownership import release_all
 from duckycart.hardware.sweep import SWEEP_SECONDS, Sweep
-from duckycart.house import House
 from duckycart.housekeeping import HOUSEKEEPING_SECONDS, Housekeeping, every
 from duckycart.lifecycle.effects import Alarm, Happened, Queued, Received, Superseded
 from duckycart.lifecycle.news import News
@@ -59,6 +56,7 @@ from duckycart.payments.checkout import Checkout
 from duckycart.providers.protocol import Provider
 from duckycart.providers.sandbox import Sandbox
 from duckycart.settings import Settings
+from duckycart.shop import LifespanState, Shop
 from duckycart.store.currency import KnownCurrency, settle_currency
 from duckycart.store.database import Database
 from duckycart.store.engine import Store
@@ -89,16 +87,6 @@ def open_bus(
     return NatsBus(settings.bus, key, node, heard, knows, credentials=settings.bus_credentials, ca=settings.bus_ca)
 
 
-@dataclass(frozen=True, slots=True)
-class Running:
-    """A house and what has to be done in it again and again."""
-
-    house: House
-    sweep: Sweep
-    housekeeping: Housekeeping
-    heartbeat: Heartbeat | None  # None for the only server of a database
-
-
 async def _keep_time(store: Store) -> None:
     """At the end. A database that is away now has what the last round of the housekeeping wrote."""
     with suppress(DuckyCartError):
@@ -106,9 +94,9 @@ async def _keep_time(store: Store) -> None:
 
 
 @asynccontextmanager
-async def open_house(
+async def open_shop(
     settings: Settings, database: Database, machine: Clock, provider: ProviderFactory
-) -> AsyncIterator["Running"]:
+) -> AsyncIterator[Shop]:
     """Everything of a running server but its sockets and timers; closed in the reverse order."""
     dispatch: Dispatch
     channels: Channels
@@ -183,7 +171,7 @@ async def open_house(
             settings.provider_seconds,
             settings.url,
         )
-        house = House(
+        yield Shop(
             settings=settings,
             rules=settings.rules,
             clock=clock,
@@ -201,9 +189,10 @@ async def open_house(
             scans=RateLimit(settings.scans_per_minute, clock.monotonic),
             addresses=RateLimit(settings.address_per_minute, clock.monotonic),
             legacy_screens=RateLimit(settings.legacy_per_minute, clock.monotonic),
+            sweep=Sweep(store, dispatch),
+            housekeeping=Housekeeping(store, settings.rules, checkout),
+            heartbeat=heartbeat,
         )
-        sweep = Sweep(store, dispatch)
-        yield Running(house, sweep, Housekeeping(store, settings.rules, checkout), heartbeat)
 
 
 def build_app(
@@ -213,29 +202,25 @@ def build_app(
     machine = clock or SystemClock()
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
-        async with open_house(settings, database, machine, provider) as running:
-            house = running.house
+    async def lifespan(app: FastAPI) -> AsyncIterator[LifespanState]:
+        async with open_shop(settings, database, machine, provider) as shop:
             if settings.legacy_screens:
                 networks = ", ".join(map(str, settings.legacy_screens))
                 log.warning("screens need no credential from some networks", networks=networks)
-            app.state.house = house
-            app.state.running = running
             timers = [
-                asyncio.create_task(every(1.0, "tick", house.dispatch.tick)),
-                asyncio.create_task(every(1.0, "channels", house.channels.tick)),
-                asyncio.create_task(every(SWEEP_SECONDS, "sweep", running.sweep)),
-                asyncio.create_task(every(SWEEP_SECONDS, "channels' sweep", house.channels.sweep)),
-                asyncio.create_task(every(HOUSEKEEPING_SECONDS, "housekeeping", running.housekeeping)),
+                asyncio.create_task(every(1.0, "tick", shop.dispatch.tick)),
+                asyncio.create_task(every(1.0, "channels", shop.channels.tick)),
+                asyncio.create_task(every(SWEEP_SECONDS, "sweep", shop.sweep)),
+                asyncio.create_task(every(SWEEP_SECONDS, "channels' sweep", shop.channels.sweep)),
+                asyncio.create_task(every(HOUSEKEEPING_SECONDS, "housekeeping", shop.housekeeping)),
             ]
             if database.hold is not None:
                 hold = partial(asyncio.to_thread, database.hold)
                 timers.append(asyncio.create_task(every(SWEEP_SECONDS, "hold on the database", hold)))
-            if running.heartbeat is not None:
-                timers.append(asyncio.create_task(every(BEAT_SECONDS, "heartbeat", running.heartbeat)))
+            if shop.heartbeat is not None:
+                timers.append(asyncio.create_task(every(BEAT_SECONDS, "heartbeat", shop.heartbeat)))
             try:
-                # For the connections, which are below ASGI.
-                yield {"dispatch": house.dispatch, "settings": settings, "places": house.places}
+                yield {"shop": shop}
             finally:
                 for timer in timers:
                     timer.cancel()
@@ -250,7 +235,6 @@ def build_app(
         docs_url="/docs",
         redoc_url=None,
     )
-    app.state.settings = settings
     openapi.install(app)
     errors.install(app)
     app.add_middleware(InTurn)

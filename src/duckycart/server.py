@@ -21,7 +21,6 @@ from uvicorn.server import ServerState
 
 from duckycart.addresses import bucket, parse, within
 from duckycart.api.limits import declared_length
-from duckycart.app import Running
 from duckycart.guards.door import Door
 from duckycart.guards.heads import EmptyLines
 from duckycart.guards.places import SPARE_FILES, Places
@@ -32,6 +31,7 @@ from duckycart.hardware.socket import HardwareSocket, is_ours
 from duckycart.housekeeping import every
 from duckycart.notify import notify, watchdog_seconds
 from duckycart.settings import Settings
+from duckycart.shop import LifespanState, Shop
 from duckycart.upgrades import UpgradingHttp
 
 log = structlog.get_logger()
@@ -99,9 +99,9 @@ class BoundedHttp(InTurns, MustRead, UpgradingHttp):
         UpgradingHttp.connection_made(self, cast(asyncio.Transport, transport))
         self.flow = HeldBack(self.transport, self._go_on)
         self._watch(self.transport)
-        self._places: Places = self.app_state["places"]
+        self._places: Places = self.app_state["shop"].places
         peer = parse(self.client[0] if self.client else None)
-        proxied = within(peer, self.app_state["settings"].trusted_proxies)
+        proxied = within(peer, self.app_state["shop"].settings.trusted_proxies)
         address = "" if peer is None else bucket(peer)
         self._places.enter(self.transport, address, self._idle, bounded=not proxied)
         self._empty_lines = EmptyLines()
@@ -128,7 +128,7 @@ class BoundedHttp(InTurns, MustRead, UpgradingHttp):
                 self._refuse(TOO_MANY)
         elif first:
             self._places.knock(self.transport)
-            if not self.app_state["dispatch"].turnstile.enter(self._read_all):
+            if not self.app_state["shop"].dispatch.turnstile.enter(self._read_all):
                 self._refuse(TOO_MANY)
 
     def _read_all(self) -> None:
@@ -201,7 +201,7 @@ class BoundedHttp(InTurns, MustRead, UpgradingHttp):
         self._head = -1
         self._timer.cancel()
         super().on_headers_complete()
-        if self.cycle is not None and self.app_state["dispatch"].draining:
+        if self.cycle is not None and self.app_state["shop"].dispatch.draining:
             self.cycle.keep_alive = False  # the next request is for another connection, of the next process or node
         if self.cycle is not None and self.cycle.keep_alive:
             # A client that heeds this sends nothing in the very moment in which we close.
@@ -280,12 +280,16 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self.server_state: State = State()
 
+    @property
+    def _shop(self) -> Shop:
+        return cast(LifespanState, self.lifespan.state)["shop"]
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=[])
-        settings: Settings = cast(FastAPI, self.config.app).state.settings
-        places: Places = self.lifespan.state["places"]
         for listening in sockets or ():
-            door = Door(listening, self._connection, places, self.config.ssl, settings.plain_carts)
+            door = Door(
+                listening, self._connection, self._shop.places, self.config.ssl, self._shop.settings.plain_carts
+            )
             self.servers.append(cast(Any, door))
         if self.started:
             notify("READY=1")
@@ -325,18 +329,17 @@ class Server(uvicorn.Server):
         return BoundedHttp(self.config, self.server_state, self.lifespan.state)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        running: Running = cast(FastAPI, self.config.app).state.running
-        house = running.house
+        shop = self._shop
         notify("STOPPING=1")
-        house.dispatch.draining = True
-        log.info("stopping", carts=len(house.dispatch.links))
-        if running.heartbeat is not None and await running.heartbeat.others():
+        shop.dispatch.draining = True
+        log.info("stopping", carts=len(shop.dispatch.links))
+        if shop.heartbeat is not None and await shop.heartbeat.others():
             # Still listening: others take over, and until the last cart is gone requests and screens are served.
-            await drain(house.dispatch, house.store, house.settings.drain_per_second, lambda: self.force_exit)
+            await drain(shop.dispatch, shop.store, shop.settings.drain_per_second, lambda: self.force_exit)
         for listening in self.servers:
             listening.close()  # our part in it: who connects now waits for the next process, if somebody keeps it open
         await self._last_requests()
-        house.channels.stop()
+        shop.channels.stop()
         await self._until(lambda: not any(map(_is_opening, self.server_state.connections)))
         asyncio.get_running_loop().call_later(CLOSE_SECONDS, self._abort_screens)
         await super().shutdown(sockets)

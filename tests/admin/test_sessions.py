@@ -12,7 +12,7 @@ from tests.world import Shop
 
 async def shell(shop: Shop, *arguments: str) -> tuple[int, Any]:
     """Exit code and JSON of a command on the running server's database."""
-    environment = {"DUCKYCART_DATABASE": shop.house.settings.database}
+    environment = {"DUCKYCART_DATABASE": shop.inside.settings.database}
     result = await asyncio.to_thread(CliRunner().invoke, app, [*arguments, "--json"], env=environment)
     return result.exit_code, json.loads(result.stdout)
 
@@ -23,7 +23,7 @@ async def test_f40_an_operator_sees_an_abandoned_basket_and_ends_it(shop: Shop) 
         await shop.online()
         session_id = await shop.start(shopper)
         await shop.add(session_id)
-        shop.clock.move(shop.house.rules.idle_seconds + 1)
+        shop.clock.move(shop.inside.rules.idle_seconds + 1)
         await shop.housekeeping()
 
         code, listed = await shell(shop, "alarms", "list")

@@ -153,6 +153,6 @@ def refused(answer: httpx2.Response, status: int | tuple[int, ...], case: object
 
 
 def sandbox(shop: Shop) -> Sandbox:
-    provider = shop.house.checkout.provider
+    provider = shop.inside.checkout.provider
     assert isinstance(provider, Sandbox)
     return provider

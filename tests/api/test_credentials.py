@@ -54,7 +54,7 @@ def forged(shop: Shop, shopper: dict[str, str]) -> dict[str, str]:
 def signed(shop: Shop, purpose: str | None) -> str:
     """A token with our signature and every claim that a QR or an access token has, but for its purpose."""
     claims = {"sub": "1", "operator": False, "cartid": 2, "round": 1, "exp": shop.clock.now() // 1000 + 60}
-    return shop.house.tokens._sign({**claims, "purpose": purpose})
+    return shop.inside.tokens._sign({**claims, "purpose": purpose})
 
 
 async def test_every_kept_door_wants_a_credential(shop: Shop, session: Session) -> None:
@@ -200,6 +200,6 @@ async def test_two_shoppers_see_each_their_own(shop: Shop, session: Session) -> 
 
 
 async def set_cart(shop: Shop, cart_id: int, **values: Any) -> None:
-    await shop.house.store.write(
+    await shop.inside.store.write(
         lambda tx: tx.connection.execute(update(carts).where(carts.c.id == cart_id).values(**values))
     )

@@ -108,6 +108,6 @@ async def test_what_is_committed_is_never_answered_with_an_error(shop: Shop, mon
     async def gone(*_: object) -> str:
         raise Unavailable("database_unavailable", "Gone.")
 
-    monkeypatch.setattr(shop.house.dispatch, "delivery", gone)
+    monkeypatch.setattr(shop.inside.dispatch, "delivery", gone)
     assert await ask(shop, "wait=5") == ("queued", "wait=5")
     assert await shop.states() == ["queued"]

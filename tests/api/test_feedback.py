@@ -18,7 +18,7 @@ async def screen_token(shop: Shop, session: Session) -> dict[str, str]:
     """What the session's screen was given."""
     from duckycart.tokens import ScreenToken
 
-    return {"Authorization": f"Bearer {shop.house.tokens.screen(ScreenToken(session.id))}"}
+    return {"Authorization": f"Bearer {shop.inside.tokens.screen(ScreenToken(session.id))}"}
 
 
 async def pay(shop: Shop, session: Session) -> None:
@@ -107,8 +107,8 @@ async def test_feedback_is_forgotten_with_its_session(
 
     from duckycart.store.tables import commands
 
-    await shop.house.store.write(lambda tx: tx.connection.execute(update(commands).values(state="received")) and None)
+    await shop.inside.store.write(lambda tx: tx.connection.execute(update(commands).values(state="received")) and None)
     shop.clock.move(2 * 86_400)
-    before = shop.house.clock.now() - 3600_000
-    await shop.house.store.write(lambda tx: forget_sessions(tx, before))
+    before = shop.inside.clock.now() - 3600_000
+    await shop.inside.store.write(lambda tx: forget_sessions(tx, before))
     assert await shop.rows(feedback.select()) == []

@@ -110,7 +110,7 @@ async def test_a_result_that_is_committed_just_after_it_was_looked_for_is_found(
 async def test_a_payment_that_is_over_is_not_made_again_by_a_late_repetition(shop: Shop, session: Session) -> None:
     url = f"/payment/create-payment/{session.id}"
     first = await shop.http.post(url, headers=keyed(session.shopper))
-    shop.clock.move(shop.house.settings.payment_seconds + 1)
+    shop.clock.move(shop.inside.settings.payment_seconds + 1)
     await shop.housekeeping()  # cancels it at the provider
     again = await shop.http.post(url, headers=keyed(session.shopper))
     assert again.json() == first.json()

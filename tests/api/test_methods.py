@@ -55,7 +55,7 @@ async def test_f63_a_look_at_a_qr_makes_none_and_a_look_at_a_stream_opens_none(s
         assert answer.content == b""
     assert await shop.commands() == before
     assert await shop.commands(2) == []
-    assert len(shop.house.channels) == 0
+    assert len(shop.inside.channels) == 0
 
 
 @pytest.mark.parametrize(

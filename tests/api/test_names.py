@@ -76,7 +76,7 @@ async def test_f67_a_password_that_was_kept_as_it_was_typed_goes_on_working(shop
         values = {"email": "old@example.com", "full_name": "Old", "is_active": True, "is_operator": False}
         tx.connection.execute(insert(users).values(**values, password_hash=_argon2.hash(kept), created_at=tx.now))
 
-    await shop.house.store.write(add)
+    await shop.inside.store.write(add)
     assert await sign_in(shop, "old@example.com", kept) == 200
     assert await sign_in(shop, "old@example.com", "something else") == 401
 
@@ -108,7 +108,7 @@ async def test_f67_guessing_in_many_forms_is_counted_as_one_account(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken: list[str] = []
-    monkeypatch.setattr(shop.house.sign_ins, "take", taken.append)
+    monkeypatch.setattr(shop.inside.sign_ins, "take", taken.append)
     for typed in NAMES:
         await sign_in(shop, typed, "ascii only 33")
     assert set(taken) == {account_name(NFC)}
@@ -133,4 +133,4 @@ async def test_f67_an_account_made_at_the_shell_is_the_same(shop: Shop) -> None:
     from duckycart.admin.users import _email
 
     assert {_email(typed) for typed in NAMES} == {account_name(NFC)}
-    assert await shop.house.store.read(lambda connection: find_account(connection, NFC)) is None
+    assert await shop.inside.store.read(lambda connection: find_account(connection, NFC)) is None

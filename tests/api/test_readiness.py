@@ -63,11 +63,11 @@ both = pytest.mark.parametrize("database", ["sqlite", "postgres"], indirect=True
 @both
 async def test_it_is_asked_often_and_written_seldom(shop: Shop) -> None:
     assert await readiness(shop) == READY
-    write = shop.house.store.write
-    shop.house.store.write = None  # type: ignore[method-assign,assignment]
+    write = shop.inside.store.write
+    shop.inside.store.write = None  # type: ignore[method-assign,assignment]
     for _ in range(10):
         assert await readiness(shop) == READY
-    shop.house.store.write = write  # type: ignore[method-assign]
+    shop.inside.store.write = write  # type: ignore[method-assign]
     assert await stale(shop) == READY
     assert await shop.rows(text("SELECT * FROM idempotency_keys WHERE scope = 'readiness'")) == []
 
@@ -115,7 +115,7 @@ async def test_f66_that_the_file_is_gone_is_said_though_nobody_writes(opening: O
 
 
 async def test_f66_a_full_disk_is_not_ready_until_there_is_room(shop: Shop) -> None:
-    store = shop.house.store
+    store = shop.inside.store
     assert await readiness(shop) == READY
     await store.write(pragma("max_page_count = 1"))  # no page more than there are
     with pytest.raises(Unavailable):
@@ -142,7 +142,7 @@ async def test_f66_a_database_that_others_keep_locked_is_not_ready(
 
 async def test_f66_a_file_that_can_only_be_read_is_not_ready(shop: Shop) -> None:
     assert await readiness(shop) == READY
-    store = shop.house.store
+    store = shop.inside.store
     assert isinstance(store, SqliteStore)
     driver_of(store._writing).execute("PRAGMA query_only = ON")
     assert await stale(shop) == (503, "database_read_only")

@@ -21,7 +21,7 @@ async def test_f11_two_phones_scan_one_qr_at_one_moment_200_times(shop: Shop) ->
     ids = range(1001, 1001 + PAIRS)
     await asyncio.gather(*(shop.add_cart(cart_id) for cart_id in ids))
     phones = await asyncio.gather(*(shop.shopper(f"{n}@example.com") for n in range(2 * PAIRS)))
-    qrs = [shop.house.tokens.qr(QrToken(cart_id, 1, shop.clock.now() + 60_000)) for cart_id in ids]
+    qrs = [shop.inside.tokens.qr(QrToken(cart_id, 1, shop.clock.now() + 60_000)) for cart_id in ids]
     answers = await asyncio.gather(*(shop.scan(qrs[n // 2], phone) for n, phone in enumerate(phones)))
     for pair in zip(answers[::2], answers[1::2], strict=True):
         won, lost = sorted(pair, key=lambda answer: answer.status_code)
@@ -97,7 +97,7 @@ async def test_a_cart_in_use_gives_no_qr_and_hears_nothing(shop: Shop, session: 
 async def test_a_cart_out_of_service_starts_nothing(shop: Shop) -> None:
     shopper = await shop.shopper()
     qr = await shop.qr()
-    await shop.house.store.write(lambda tx: tx.connection.execute(update(carts).values(out_of_service=True)))
+    await shop.inside.store.write(lambda tx: tx.connection.execute(update(carts).values(out_of_service=True)))
     before = await contents(shop)
     assert refused(await shop.scan(qr, shopper), 409)["code"] == "out_of_service"
     answer = await shop.http.get("/customer-session/qr/1", headers=shop.cart_headers())

@@ -39,7 +39,7 @@ async def cookie(shop: Shop, cart_id: int = 1) -> dict[str, str]:
 
 async def give_key(shop: Shop, key: str | None) -> None:
     """As an operator's shell does it, which is another process."""
-    await shop.house.store.write(lambda tx: set_screen_key(tx, 1, None if key is None else hash_of(key)))
+    await shop.inside.store.write(lambda tx: set_screen_key(tx, 1, None if key is None else hash_of(key)))
 
 
 async def test_the_cookie_is_for_no_script_no_other_site_and_only_for_its_two_doors(shop: Shop) -> None:
@@ -107,10 +107,10 @@ async def test_another_key_voids_the_cookie(shop: Shop, new: str | None) -> None
 
 async def test_a_disabled_cart_has_no_screen_until_it_is_enabled(shop: Shop) -> None:
     own = await cookie(shop)
-    await shop.house.store.write(lambda tx: disable(tx, 1))
+    await shop.inside.store.write(lambda tx: disable(tx, 1))
     refused(await shop.http.get("/customer-session/qr/1", headers=own), 403)
     refused(await exchange(shop), 403)
-    await shop.house.store.write(lambda tx: enable(tx, 1))
+    await shop.inside.store.write(lambda tx: enable(tx, 1))
     assert (await shop.http.get("/customer-session/qr/1", headers=own)).status_code == 200
 
 
@@ -124,17 +124,17 @@ async def test_the_sweep_ends_the_streams_of_the_old_key_and_no_others(shop: Sho
     ):
         await listeners(shop, 3)
         if change == "disabled":
-            await shop.house.store.write(lambda tx: disable(tx, 1))
+            await shop.inside.store.write(lambda tx: disable(tx, 1))
         else:
             await give_key(shop, NEW if change == "another key" else None)
-        await shop.house.channels.sweep()
+        await shop.inside.channels.sweep()
         assert await its.event() is None
         await listeners(shop, 2)
         if change == "another key":
             new = carrying(cookies_of(await exchange(shop, key=NEW))[0][0].partition("=")[2])
             async with stream(shop, "/sse/1", new):
                 await listeners(shop, 3)
-                await shop.house.channels.sweep()
+                await shop.inside.channels.sweep()
                 await listeners(shop, 3)
 
 
@@ -143,7 +143,7 @@ async def test_what_is_no_cookie_of_ours_is_401(shop: Shop, session: Session) ->
     claims = jwt.decode(good, options={"verify_signature": False})
     assert claims.keys() == {"purpose", "cart", "key", "exp", "until"}
     access = session.shopper["Authorization"].removeprefix("Bearer ")
-    sign = shop.house.tokens._sign
+    sign = shop.inside.tokens._sign
     wrong: dict[str, Any] = {
         "rubbish": "rubbish",
         "nothing": "",
@@ -165,7 +165,7 @@ async def test_each_qr_renews_the_cookie_and_says_how_long_it_can_be_scanned(sho
     first = await cookie(shop)
     shop.clock.move(CART_SCREEN_SECONDS - 1)
     answer = await shop.http.get("/customer-session/qr/1", headers=first)
-    assert answer.headers["qr-seconds"] == str(shop.house.rules.qr_seconds)
+    assert answer.headers["qr-seconds"] == str(shop.inside.rules.qr_seconds)
     renewed = carrying(cookies_of(answer)[0][0].partition("=")[2])
     shop.clock.move(1)
     shop.http.cookies.clear()

@@ -45,7 +45,7 @@ async def test_f22_a_broken_database_is_503_without_its_words(shop: Shop, sessio
         for table in ("basket_lines", "products"):
             tx.connection.execute(text(f"DROP TABLE {table}"))
 
-    await shop.house.store.write(damage)
+    await shop.inside.store.write(damage)
     for answer in (
         await shop.add(session.id),
         await shop.http.get(f"/items/read/{MILK}", headers=session.shopper),

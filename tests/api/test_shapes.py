@@ -62,7 +62,7 @@ async def test_the_status_of_a_cart(shop: Shop, session: Session) -> None:
     url = "/customer-session/cart-status/2"
     free = {"cart_id": 2, "status": "available", "has_active_session": False, "session_id": None, "user_id": None}
     assert await get(shop, url, shop.cart_headers(2)) == free
-    await shop.house.store.write(
+    await shop.inside.store.write(
         lambda tx: tx.connection.execute(update(carts).where(carts.c.id == 2).values(out_of_service=True))
     )
     assert await get(shop, url, shop.cart_headers(2)) == {**free, "status": "out_of_service"}
@@ -77,7 +77,7 @@ async def test_a_product(shop: Shop, session: Session) -> None:
 
 
 async def test_barcodes_are_integers_and_match_without_leading_zeros(shop: Shop, session: Session) -> None:
-    await shop.house.store.write(
+    await shop.inside.store.write(
         lambda tx: tx.connection.execute(
             update(products).where(products.c.barcode == str(TEA)).values(barcode="00042", barcode_number="42")
         )
@@ -224,7 +224,7 @@ async def test_health_and_readiness(shop: Shop) -> None:
     async with shop.cart():
         await shop.online()
         assert (await shop.http.get("/readyz")).json() == {"status": "ready", "carts_connected": 1}
-    shop.house.dispatch.draining = True
+    shop.inside.dispatch.draining = True
     stopping = await shop.http.get("/readyz")
     assert stopping.status_code == 503
     assert stopping.headers["retry-after"]

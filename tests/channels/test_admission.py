@@ -55,7 +55,7 @@ async def test_the_carts_stream_says_the_present_session_to_a_late_subscriber_on
         first = await it.event()
         assert first is not None
         assert first[1]["session_id"] == session.id
-        shop.house.channels.tell(News(NewsKind.SESSION_STARTED, 1, session.id, 1))  # it had only just started
+        shop.inside.channels.tell(News(NewsKind.SESSION_STARTED, 1, session.id, 1))  # it had only just started
         await end(shop, session.id, session.shopper)
         later = await shop.start(session.shopper)
         second = await it.event()
@@ -70,7 +70,7 @@ async def test_f21_the_screens_token_is_no_shoppers_token(shop: Shop, session: S
         "purpose": "screen",
         "session": session.id,
         "exp": shop.clock.now() // 1000 + TOKEN_SECONDS,
-        "until": shop.house.clock.steady() + TOKEN_SECONDS * 1000,
+        "until": shop.inside.clock.steady() + TOKEN_SECONDS * 1000,
     }
 
 
@@ -133,7 +133,7 @@ async def test_f51_the_screens_token_lasts_as_long_as_its_session(shop: Shop, se
 
 
 async def test_f23_a_screens_token_of_no_session_is_401(shop: Shop) -> None:
-    token = shop.house.tokens.screen(ScreenToken(404))
+    token = shop.inside.tokens.screen(ScreenToken(404))
     refused(await shop.http.get("/customer-session/404", headers=bearer(token)), 401)
 
 
@@ -152,7 +152,7 @@ async def test_f20_a_carts_stream_is_for_that_cart_and_operators(shop: Shop, ses
 async def test_f20_a_withdrawn_key_gets_no_more_tokens(shop: Shop) -> None:
     shopper = await shop.shopper()
     async with stream(shop, "/sse/1", shop.cart_headers()) as it:
-        await shop.house.store.write(
+        await shop.inside.store.write(
             lambda tx: tx.connection.execute(update(carts).where(carts.c.id == 1).values(key_hash=b"new"))
         )
         operator = await shop.shopper("boss@example.com", operator=True)
@@ -180,4 +180,4 @@ async def test_f20_a_socket_is_refused_before_the_upgrade(shop: Shop, session: S
     assert await refusal(shop, session.id) == (401, "no_credential")
     for wrong in ("rubbish", await shop.qr(2), "x.y.z"):
         assert (await refusal(shop, session.id, query=f"?token={wrong}"))[0] == 401
-    assert len(shop.house.channels) == 0
+    assert len(shop.inside.channels) == 0

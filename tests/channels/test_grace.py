@@ -38,10 +38,10 @@ async def test_f39_an_open_socket_closes_when_the_grace_is_over(shop: Shop, sess
         assert await it.hears() == UPDATED
         assert await phone.event() is not None
         shop.clock.move(GRACE_SECONDS - 1)
-        shop.house.channels.tick()
+        shop.inside.channels.tick()
         await listeners(shop, 2)
         shop.clock.move(1)
-        shop.house.channels.tick()
+        shop.inside.channels.tick()
         assert await it.code() == 1000
         while (heartbeat := await phone.event()) is not None:
             assert heartbeat == (None, {})
@@ -68,12 +68,12 @@ async def test_an_end_that_was_not_told_here_is_found_by_the_sweep_and_said_once
     async with screen(shop, session.id, session.shopper) as it:
         assert await it.hears() == UPDATED
         with mock.patch.object(Channels, "tell"):
-            await shop.house.store.write(lambda tx: force_end(tx, ByOperator(None), session.id, shop.house.rules))
+            await shop.inside.store.write(lambda tx: force_end(tx, ByOperator(None), session.id, shop.inside.rules))
         for _ in range(times):
-            await shop.house.channels.sweep()
+            await shop.inside.channels.sweep()
         assert await it.hears() == UPDATED
         shop.clock.move(GRACE_SECONDS)
-        shop.house.channels.tick()
+        shop.inside.channels.tick()
         assert await it.code() == 1000
         with pytest.raises(ConnectionClosed):
             await it.hears()

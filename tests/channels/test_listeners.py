@@ -41,14 +41,14 @@ async def test_f06_nothing_is_left_of_those_who_went_away(shop: Shop, session: S
         cut = await CartConnection.open(shop.endpoint, f"/ws/{session.id}", session.shopper)
         cut.cut()
         await listeners(shop, 0)
-    assert shop.house.channels._topics == {}
+    assert shop.inside.channels._topics == {}
     await until(lambda: not shop.server.server_state.tasks)
 
 
 async def test_f14_listeners_hold_no_database_connection(shop: Shop, session: Session) -> None:
     screens = [await CartConnection.open(shop.endpoint, f"/ws/{session.id}", session.shopper) for _ in range(30)]
     await listeners(shop, 30)
-    store = shop.house.store
+    store = shop.inside.store
     assert isinstance(store, ThreadedStore)
     assert len(store._reader_connections) <= len(store._readers)
     await shop.add(session.id)
@@ -63,8 +63,8 @@ async def test_f24_a_screen_that_does_not_read_is_dropped_and_nobody_waits_for_i
         await listeners(shop, 2)
         assert await good.hears() == UPDATED
         with mock.patch("duckycart.channels.socket.encode", return_value="x" * 300_000):
-            while len(shop.house.channels) == 2:
-                shop.house.channels.tell(NEWS)
+            while len(shop.inside.channels) == 2:
+                shop.inside.channels.tell(NEWS)
                 assert len(await good.connection.recv()) == 300_000
         assert (await shop.add(session.id)).status_code == 200
         assert await good.hears() == message("cart-updated", MILK)
@@ -78,8 +78,8 @@ async def test_f24_a_stream_that_is_not_read_is_dropped_too(shop: Shop, session:
     assert (await reader.readline()).startswith(b"HTTP/1.1 200")
 
     def told() -> bool:
-        shop.house.channels.tell(NEWS)
-        return len(shop.house.channels) == 0
+        shop.inside.channels.tell(NEWS)
+        return len(shop.inside.channels) == 0
 
     with mock.patch("duckycart.api.streams.encode", return_value="x" * 300_000):
         await until(told)
@@ -97,12 +97,12 @@ async def test_the_last_word_is_said_once_whoever_says_it_first(shop: Shop, sess
     last = News(NewsKind.PAYMENT_SUCCESSFUL, 1, session.id, 2, final=True)
     async with screen(shop, session.id, session.shopper) as it:
         assert await it.hears() == UPDATED
-        shop.house.channels.tell(last)
-        shop.house.channels.tell(last)
-        shop.house.channels.tell(NEWS)
+        shop.inside.channels.tell(last)
+        shop.inside.channels.tell(last)
+        shop.inside.channels.tell(NEWS)
         assert await it.hears() == message("Payment successful")
         shop.clock.move(61)
-        shop.house.channels.tick()
+        shop.inside.channels.tick()
         assert await it.code() == 1000
 
 
@@ -110,7 +110,7 @@ async def test_messages_come_in_order_whatever_waits(shop: Shop, session: Sessio
     async with screen(shop, session.id, session.shopper) as it:
         assert await it.hears() == UPDATED
         for barcode in range(1, MAX_WAITING):
-            shop.house.channels.tell(News(NewsKind.ITEM_READ, 1, session.id, 1, barcode))
+            shop.inside.channels.tell(News(NewsKind.ITEM_READ, 1, session.id, 1, barcode))
         assert [(await it.hears())["data"] for _ in range(1, MAX_WAITING)] == list(range(1, MAX_WAITING))
 
 
@@ -118,9 +118,9 @@ async def test_a_stream_says_in_its_silence_that_it_lives(shop: Shop, session: S
     async with stream(shop, "/sse/2", shop.cart_headers(2)) as it:
         await listeners(shop, 1)
         shop.clock.move(HEARTBEAT_SECONDS - 1)
-        shop.house.channels.tick()
+        shop.inside.channels.tick()
         shop.clock.move(1)
-        shop.house.channels.tick()
+        shop.inside.channels.tick()
         assert await it.event() == (None, {})  # a comment
         assert it.comments == 2, "the hello and one heartbeat"
 
@@ -140,7 +140,7 @@ async def test_garbage_and_huge_frames_of_a_screen_hurt_nobody_else(shop: Shop, 
 async def test_the_socket_that_opens_in_the_moment_of_the_end_hears_it_once(shop: Shop, session: Session) -> None:
     await end(shop, session.id, session.shopper)
     async with screen(shop, session.id, session.shopper) as it:
-        await shop.house.channels.sweep()
+        await shop.inside.channels.sweep()
         assert await it.hears() == UPDATED
         assert await it.code() == 1000
 
@@ -159,7 +159,7 @@ async def test_f71_why_a_screen_hears_no_more_is_in_the_log(shop: Shop, session:
             await last.hears()
             await end(shop, session_id, shopper)
             shop.clock.move(61)
-            shop.house.channels.tick()
+            shop.inside.channels.tick()
             assert await last.code() == 1000
         await listeners(shop, 0)
         assert (await refusal(shop, session_id, shopper))[0] == 403

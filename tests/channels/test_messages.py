@@ -60,8 +60,8 @@ async def test_another_payment_after_a_cancelled_one_is_said_to_be_a_retry(shop:
         assert await it.hears() == UPDATED
         await shop.create_payment(session.id, session.shopper)
         assert await it.hears() == CREATED
-        shop.clock.move(shop.house.rules.payment_seconds + 1)
-        await shop.house.checkout.reconcile()
+        shop.clock.move(shop.inside.rules.payment_seconds + 1)
+        await shop.inside.checkout.reconcile()
         assert (await it.hears())["type"] == "payment-failed"
         await shop.create_payment(session.id, session.shopper)
         assert await it.hears() == RETRYING
@@ -119,7 +119,7 @@ async def test_f13_the_screen_is_told_after_the_commit_and_after_the_carts_comma
     steps: list[Any] = []
     queued, tell = Dispatch.queued, Channels.tell
 
-    engine = engine_for(locate(shop.house.settings.database))
+    engine = engine_for(locate(shop.inside.settings.database))
 
     def committed() -> Any:
         with engine.connect() as connection:

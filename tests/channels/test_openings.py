@@ -22,11 +22,11 @@ MANY = 12
 
 def hold(shop: Shop, patch: pytest.MonkeyPatch) -> None:
     """Nobody's turn comes."""
-    patch.setattr(shop.house.openings.turnstile, "_most", 0)
+    patch.setattr(shop.inside.openings.turnstile, "_most", 0)
 
 
 def waiting(shop: Shop) -> int:
-    return len(shop.house.openings.turnstile)
+    return len(shop.inside.openings.turnstile)
 
 
 async def test_few_openings_begin_in_one_turn_and_few_are_under_way_and_all_get_their_turn() -> None:
@@ -87,23 +87,23 @@ async def test_many_wait_while_a_carts_command_goes_out_and_then_all_listen(
                 for _ in range(MANY)
             ]
             await until(lambda: waiting(shop) == 2 * MANY)
-            assert len(shop.house.channels) == 0
+            assert len(shop.inside.channels) == 0
             await shop.qr(2)
             assert "generate_qr" in str(await cart.recv())
             assert waiting(shop) == 2 * MANY
-        shop.house.openings.turnstile.go_on()
+        shop.inside.openings.turnstile.go_on()
         for its in await asyncio.gather(*screens):
             assert await its.hears() == message("cart-updated")
         for it in await asyncio.gather(*streams):
             assert await it.event() is not None
         await listeners(shop, 2 * MANY)
-        assert shop.house.openings._under_way == set()
+        assert shop.inside.openings._under_way == set()
 
 
 async def test_over_the_bound_streams_and_sockets_hear_when_to_come_again(
     shop: Shop, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shop.house.openings.turnstile, "_places", 0)
+    monkeypatch.setattr(shop.inside.openings.turnstile, "_places", 0)
     path = f"/customer-session/{session.id}/events"
     answer = await shop.http.get(path, headers=session.shopper)
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
@@ -120,6 +120,6 @@ async def test_one_that_goes_away_or_is_refused_gives_its_turn_back(shop: Shop, 
     for _ in range(2 * INSIDE):
         answer = await shop.http.get("/customer-session/999/events", headers=session.shopper)
         assert answer.status_code == 404
-    await until(lambda: not shop.house.openings._under_way)
+    await until(lambda: not shop.inside.openings._under_way)
     async with screen(shop, session.id, session.shopper) as its:
         assert await its.hears() == message("cart-updated")

@@ -43,8 +43,8 @@ async def test_once_a_payment_exists_an_operator_hears_of_weight_changes(shop: S
 async def test_the_hold_lasts_past_a_cancelled_payment(shop: Shop, session: Session) -> None:
     await shop.add(session.id)
     await shop.create_payment(session.id, session.shopper)
-    shop.clock.move(shop.house.rules.payment_seconds + 1)
-    await shop.house.checkout.reconcile()
+    shop.clock.move(shop.inside.rules.payment_seconds + 1)
+    await shop.inside.checkout.reconcile()
     await warn(shop, session.id, "weight increased")
     assert await shop.alarm_kinds() == ["weight_increased"]
 
@@ -68,7 +68,7 @@ async def test_the_place_of_a_cart_is_its_last(shop: Shop, session: Session) -> 
 async def test_f40_a_cart_that_repeats_its_place_is_left_alone_all_the_same(shop: Shop, session: Session) -> None:
     for _ in range(2):
         await post(shop, f"/session-location/{session.id}", method="PUT", aisle_id=4)
-        shop.clock.move(shop.house.rules.idle_seconds - 1)
+        shop.clock.move(shop.inside.rules.idle_seconds - 1)
     await shop.housekeeping()
     assert (await shop.session_row(session.id)).is_active is False
 

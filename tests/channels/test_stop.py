@@ -44,10 +44,10 @@ async def test_screens_that_do_not_read_hold_up_no_stop(opening: OpenShop, caplo
         unread = await deaf(shop, f"/ws/{session.id}", session.shopper)
         await listeners(shop, 1)
         with mock.patch("duckycart.channels.socket.encode", return_value="x" * 5_000_000):
-            (topic,) = shop.house.channels._topics.values()
+            (topic,) = shop.inside.channels._topics.values()
             (listener,) = topic.listeners
             for _ in range(4):
-                shop.house.channels.tell(NEWS)
+                shop.inside.channels.tell(NEWS)
             await until(lambda: listener._saying is not None)  # it waits to be read
     assert not any("timeout graceful shutdown exceeded" in record.getMessage() for record in caplog.records)
     unread.transport.abort()
@@ -57,7 +57,7 @@ async def test_f69_a_socket_that_comes_while_the_server_stops_opens_and_is_told_
     shop: Shop, session: Session
 ) -> None:
     """A fielded screen that is refused once never comes again."""
-    shop.house.channels.stop()
+    shop.inside.channels.stop()
     async with screen(shop, session.id, session.shopper) as it:
         assert await it.hears() == message("cart-updated")
         assert await it.code() == 1012
@@ -65,7 +65,7 @@ async def test_f69_a_socket_that_comes_while_the_server_stops_opens_and_is_told_
 
 async def test_f69_a_stream_that_comes_while_the_server_stops_opens_and_ends(shop: Shop, session: Session) -> None:
     """A browser comes again after a stream that ended, and never after a refusal."""
-    shop.house.channels.stop()
+    shop.inside.channels.stop()
     for path, headers in (("/sse/1", shop.cart_headers()), (f"/customer-session/{session.id}/events", session.shopper)):
         async with stream(shop, path, headers) as it:
             assert it.answer.status_code == 200
@@ -98,6 +98,6 @@ async def test_f69_a_handshake_that_the_stop_overtakes_is_not_refused(
         await looked.wait()
         await shop.http.aclose()
         shop.server.should_exit = True
-        await until(lambda: shop.house.channels._stopping)
+        await until(lambda: shop.inside.channels._stopping)
         go_on.set()
         assert await opened == 1012  # it had opened, so it comes back

@@ -33,7 +33,7 @@ async def forced_in_payment(shop: Shop, session: Session) -> None:
 
 
 async def idle(shop: Shop, session: Session) -> None:
-    shop.clock.move(shop.house.rules.idle_seconds + 1)
+    shop.clock.move(shop.inside.rules.idle_seconds + 1)
     await shop.housekeeping()
 
 

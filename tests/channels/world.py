@@ -115,7 +115,7 @@ async def deaf(shop: Shop, path: str, headers: dict[str, str]) -> asyncio.Stream
 
 async def listeners(shop: Shop, number: int) -> None:
     """Until so many listen."""
-    await until(lambda: len(shop.house.channels) == number)
+    await until(lambda: len(shop.inside.channels) == number)
 
 
 async def post(shop: Shop, path: str, cart_id: int = 1, method: str = "POST", **body: Any) -> httpx2.Response:

@@ -67,7 +67,7 @@ async def test_f50_a_qr_lives_for_its_time_and_no_longer(corrected: Set) -> None
     mona = await shop.shopper()
     qr = await shop.qr()
     shop = await corrected()
-    await corrected.passes(shop.house.settings.qr_seconds - 1)
+    await corrected.passes(shop.inside.settings.qr_seconds - 1)
     assert (await shop.http.post("/auth/guest", json={"token": qr})).status_code == 200
     await corrected.passes(1)
     answer = await shop.scan(qr, mona)
@@ -80,7 +80,7 @@ async def test_f50_sessions_go_idle_after_their_time(corrected: Set) -> None:
     empty = await corrected.shop.start(await corrected.shop.shopper())
     _, full = await guest(corrected.shop, 2)
     shop = await corrected()
-    await corrected.passes(shop.house.settings.idle_seconds)
+    await corrected.passes(shop.inside.settings.idle_seconds)
     assert (await shop.session_row(empty)).is_active
     await corrected.passes(1)
     assert (await shop.session_row(empty)).end_reason == "idle"
@@ -92,7 +92,7 @@ async def test_f50_payments_expire_after_their_time(corrected: Set) -> None:
     headers, session_id = await guest(corrected.shop)
     await corrected.shop.create_payment(session_id, headers)
     shop = await corrected()
-    await corrected.passes(shop.house.settings.payment_seconds)
+    await corrected.passes(shop.inside.settings.payment_seconds)
     assert [row.state for row in await shop.payment_rows(session_id)] == ["open"]
     await corrected.passes(1)
     assert [row.state for row in await shop.payment_rows(session_id)] == ["cancelled"]
@@ -185,7 +185,7 @@ async def test_f50_f51_a_cart_that_comes_back_hears_of_a_qr_while_that_can_be_sc
         await shop.offline()
         await shop.qr()
         clock.correct(-26 * HOURS)
-        clock.move(shop.house.settings.qr_seconds)
+        clock.move(shop.inside.settings.qr_seconds)
         async with shop.cart():
             await shop.online()
             assert (await shop.states())[-1] == "superseded"
@@ -218,10 +218,10 @@ async def test_f50_a_machine_that_is_turned_off_tidily_loses_not_a_second(openin
     clock = ManualClock()
     async with opening(clock=clock) as shop:
         clock.move(9)
-        stood = shop.house.clock.steady()
+        stood = shop.inside.clock.steady()
     clock.boot()
     async with opening(clock=clock) as shop:
-        assert shop.house.clock.steady() == stood
+        assert shop.inside.clock.steady() == stood
 
 
 async def test_f50_a_power_cut_costs_nothing_but_the_seconds_since_the_last_round(opening: OpenShop) -> None:
@@ -234,14 +234,14 @@ async def test_f50_a_power_cut_costs_nothing_but_the_seconds_since_the_last_roun
         clock.move(9)
         headers, session_id = await guest(shop)
         keys = shop.keys
-        shop.house.clock.keep = lambda tx: 0  # type: ignore[method-assign]  # the power is cut
+        shop.inside.clock.keep = lambda tx: 0  # type: ignore[method-assign]  # the power is cut
     clock.boot()
     clock.correct(-13 * HOURS)
     async with opening(clock=clock, offline_carts="accept") as shop:
         shop.keys = keys
         await settle(shop)
         assert await units(shop, session_id, headers) == 1
-        clock.move(shop.house.settings.idle_seconds + 9)
+        clock.move(shop.inside.settings.idle_seconds + 9)
         await settle(shop)
         assert await shop.alarm_kinds() == []
         clock.move(1)

@@ -13,8 +13,8 @@ DAY = 86_400
 
 async def prune(shop: Shop, days: int = 90) -> None:
     before = shop.clock.now() - days * DAY * 1000
-    await shop.house.store.write(lambda tx: forget_sessions(tx, before))
-    await shop.house.store.write(lambda tx: forget_the_rest(tx, before))
+    await shop.inside.store.write(lambda tx: forget_sessions(tx, before))
+    await shop.inside.store.write(lambda tx: forget_the_rest(tx, before))
 
 
 async def test_f50_a_clock_that_ran_ahead_forgets_nothing_that_is_in_use(opening: OpenShop) -> None:

@@ -85,7 +85,7 @@ class Set:
 
 async def settle(shop: Shop) -> None:
     await shop.sweep()
-    await shop.house.channels.sweep()
+    await shop.inside.channels.sweep()
     await shop.housekeeping()
 
 
@@ -101,7 +101,7 @@ async def guest(shop: Shop, cart_id: int = 1) -> tuple[dict[str, str], int]:
 
 def screen_token(shop: Shop, session_id: int) -> dict[str, str]:
     """Headers of the session's screen, as its stream gives them."""
-    return {"Authorization": f"Bearer {shop.house.tokens.screen(ScreenToken(session_id))}"}
+    return {"Authorization": f"Bearer {shop.inside.tokens.screen(ScreenToken(session_id))}"}
 
 
 async def keyed_add(shop: Shop, session_id: int, key: str = "one") -> httpx2.Response:

@@ -99,9 +99,9 @@ async def test_a_refused_one_asks_again_until_it_is_let_in(shop: Shop, net: Netw
 async def test_it_answers_heartbeats(shop: Shop, net: Network, command: list[str]) -> None:
     async with running(command, net.port, shop.keys[1]):
         await shop.online()
-        connection = await until(lambda: shop.house.dispatch.links.current(1))
+        connection = await until(lambda: shop.inside.dispatch.links.current(1))
         for _ in range(3):  # unanswered, the first would close the link at the third
             shop.clock.move(16)
             shop.tick()
             await until(lambda: not connection.link._pinged)
-        assert shop.house.dispatch.links.current(1) is connection
+        assert shop.inside.dispatch.links.current(1) is connection

@@ -60,7 +60,7 @@ class Floor:
             self.screens_tasks.start(screen.run())
         for number in range(2 * len(self.cart_ids)):
             user_id = await self.shop.add_user(f"{number}@example.com")
-            token = self.shop.house.tokens.access(AccessToken(user_id, is_operator=False))
+            token = self.shop.inside.tokens.access(AccessToken(user_id, is_operator=False))
             headers = {"Authorization": f"Bearer {token}"}
             self.phones.append(Phone(user_id, headers, self.network.endpoint.called_from(f"127.2.0.{number + 1}")))
 
@@ -89,7 +89,7 @@ class Floor:
 
     def link_of(self, cart: FieldedCart) -> str:
         """What server, network and cart make of its connection."""
-        connection = self.shop.house.dispatch.links.current(cart.id)
+        connection = self.shop.inside.dispatch.links.current(cart.id)
         link = "none" if connection is None else {it: getattr(connection.link, it) for it in connection.link.__slots__}
         wires = [wire for wire in self.network.wires if wire.address == cart.endpoint.local and wire.is_link]
         return f"its link at {self.shop.clock.monotonic()}: {link}; wires {wires}, {cart.refusals}, {cart.closes}"
@@ -125,7 +125,7 @@ class Floor:
 
     def _unsettled(self) -> str:
         listening = [it for screen in self.screens for pair in screen.sockets.values() for it in pair if not it.over]
-        links = len(self.shop.house.dispatch.links)
+        links = len(self.shop.inside.dispatch.links)
         missing = "" if links == len(self.carts) else f"{links} links of {len(self.carts)} carts"
         return ", ".join([*map(repr, listening), *([missing] if missing else [])])
 
@@ -154,7 +154,7 @@ class Floor:
         await self.only_carts_stay()
         await self.tasks.stop()
         await self.network.close()
-        await until(lambda: not sockets(self.shop) and not self.shop.house.channels)
+        await until(lambda: not sockets(self.shop) and not self.shop.inside.channels)
         await until(lambda: len(asyncio.all_tasks()) <= self._tasks_before)
 
 

@@ -132,7 +132,7 @@ class Journey:
     async def _webhook_twice(self, session_id: int) -> None:
         """The provider's "paid", which it repeats; both may be under way at once."""
         (payment,) = await self.shop.payment_rows(session_id)
-        provider = self.shop.house.checkout.provider
+        provider = self.shop.inside.checkout.provider
         assert isinstance(provider, Sandbox)
         signed, body = provider.webhook("payment.succeeded", payment.token, payment.amount, payment.currency)
         headers = {name: value for name, value in signed.items() if name != "content-type"}

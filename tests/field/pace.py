@@ -36,10 +36,10 @@ class Pace:
         self.seconds += 1
         self.shop.clock.move(1)
         self.shop.tick()
-        self.shop.house.channels.tick()
+        self.shop.inside.channels.tick()
         if self.seconds % 5 == 0:
             await self.shop.sweep()
-            await self.shop.house.channels.sweep()
+            await self.shop.inside.channels.sweep()
         if self.seconds % 20 == 0:
             await self.shop.housekeeping()
         self._ring()

@@ -27,7 +27,7 @@ async def the_floor(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
     """One cart, connected, on a network that does what it should until a test wants otherwise."""
     monkeypatch.setattr(socket, "CLOSE_SECONDS", 0.05)
     async with floor(shop, "habits", 1) as it:
-        await it.pace.until(lambda: len(shop.house.dispatch.links) == 1, lambda: "the cart does not connect")
+        await it.pace.until(lambda: len(shop.inside.dispatch.links) == 1, lambda: "the cart does not connect")
         yield it
 
 

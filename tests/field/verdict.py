@@ -54,7 +54,7 @@ def nothing_is_stuck(floor: Floor, records: Records) -> None:
     for cart, row in zip(floor.carts, records.carts, strict=True):
         assert (row.status, row.session_id) == ("available", None), row
         assert (cart.session, cart.held) == (None, False), f"cart {cart.id} is in session {cart.session}"
-        assert row.link_node == floor.shop.house.dispatch.node, f"cart {cart.id} is not connected"
+        assert row.link_node == floor.shop.inside.dispatch.node, f"cart {cart.id} is not connected"
         states = Counter(command.state for command in records.commands[cart.id])
         assert set(states) <= {"received", "superseded"}, f"cart {cart.id}: {states}"
         heard = Counter(cart.heard)
@@ -177,19 +177,19 @@ def traces(thing: object) -> dict[str, int]:
 
 async def nothing_is_leaked(floor: Floor) -> None:
     """Without screens and phones there is one link per cart, and no trace of others; without carts, of nobody."""
-    shop, house = floor.shop, floor.shop.house
+    shop, inside = floor.shop, floor.shop.inside
     await floor.only_carts_stay()
-    await until(lambda: len(shop.server.server_state.connections) == len(sockets(shop)) and not len(house.channels))
+    await until(lambda: len(shop.server.server_state.connections) == len(sockets(shop)) and not len(inside.channels))
     await until(lambda: not shop.server.server_state.tasks)
-    numbers = len(sockets(shop)), len(house.dispatch.links), house.dispatch.links.watched
+    numbers = len(sockets(shop)), len(inside.dispatch.links), inside.dispatch.links.watched
     assert numbers == (len(floor.carts),) * 3, f"{numbers} for {len(floor.carts)} carts"
-    left = traces(house.channels)
+    left = traces(inside.channels)
     assert not any(left.values()), left
     await floor.close()
-    await until(lambda: not house.dispatch.working and not house.dispatch.handshaking)
-    await house.dispatch.receipts.finish()
+    await until(lambda: not inside.dispatch.working and not inside.dispatch.handshaking)
+    await inside.dispatch.receipts.finish()
     shop.clock.move(11)  # the brake forgets
     shop.tick()
-    left = traces(house.dispatch)
+    left = traces(inside.dispatch)
     assert set(left) >= {"Links._current", "Dispatch._waiters", "Receipts._pending", "Brake._accepted"}
     assert not any(left.values()), left

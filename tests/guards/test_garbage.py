@@ -98,7 +98,7 @@ async def come_and_go(shop: Shop, data: bytes, answered: bool, reset: bool) -> N
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     peer.close()
     await until(lambda: not shop.server.server_state.connections and not shop.server.server_state.tasks)
-    await until(lambda: not shop.house.dispatch.working)
+    await until(lambda: not shop.inside.dispatch.working)
 
 
 @pytest.mark.parametrize("reset", [False, True], ids=["closed", "reset"])
@@ -126,4 +126,4 @@ async def test_f45_nothing_is_left_of_a_connection(
         await until(lambda: not left_since(before))
     except TimeoutError:
         pytest.fail("\n".join(map(str, (left_since(before), *described()))))
-    assert len(shop.house.places) == 0
+    assert len(shop.inside.places) == 0

@@ -43,7 +43,7 @@ async def cut_all(shop: Shop) -> None:
     """Every connection made with `connect` is gone, on both sides."""
     while _opened:
         _opened.pop().cut()
-    await until(lambda: not shop.house.dispatch.links)
+    await until(lambda: not shop.inside.dispatch.links)
 
 
 async def raw(shop: Shop, cart_id: int = 1, *, answers: bool = True, boot: str | None = None) -> CartConnection:
@@ -74,7 +74,7 @@ async def heard(cart: CartConnection, *texts: str) -> None:
 
 
 async def end_by_force(shop: Shop, session_id: int) -> None:
-    await shop.house.store.write(lambda tx: force_end(tx, ByOperator(0), session_id, shop.house.rules))
+    await shop.inside.store.write(lambda tx: force_end(tx, ByOperator(0), session_id, shop.inside.rules))
 
 
 async def rotate_key(shop: Shop, key: str, cart_id: int = 1, *, disabled: bool = False) -> None:
@@ -93,13 +93,13 @@ async def rotate_key(shop: Shop, key: str, cart_id: int = 1, *, disabled: bool =
             )
         )
 
-    await shop.house.store.write(change)
+    await shop.inside.store.write(change)
 
 
 @contextmanager
 def handed_over(shop: Shop) -> Iterator[mock.MagicMock]:
     """`called` once something was handed to the store inside the block."""
-    store = shop.house.store
+    store = shop.inside.store
     with mock.patch.object(store, "write", wraps=store.write) as write:
         yield write
 
@@ -114,7 +114,7 @@ def writer_blocked(shop: Shop) -> Iterator[None]:
         begun.set()
         go_on.wait(30)
 
-    busy_until = asyncio.ensure_future(shop.house.store.write(busy))
+    busy_until = asyncio.ensure_future(shop.inside.store.write(busy))
     assert begun.wait(30)
     try:
         yield

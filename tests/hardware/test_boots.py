@@ -53,7 +53,7 @@ async def test_f41_after_a_late_handshake_of_the_boot_before_nothing_is_said_aga
         shop.clock.move(10)  # connects are braked
         cart = await raw(shop, boot="B2")
         assert await shop.settled() == ["received"] * 3
-        await shop.house.dispatch.finish()
+        await shop.inside.dispatch.finish()
         assert cart.texts == []
 
 
@@ -88,12 +88,12 @@ async def test_f41_a_pong_that_comes_while_the_late_connection_has_the_cart_coun
     late = await raw(shop, boot="B1", answers=False)
     await heard(late, said("session_started", session_id))
     cart.pong(b"2")
-    await until(lambda: shop.house.dispatch.receipts._pending or shop.house.dispatch.receipts._writes)
+    await until(lambda: shop.inside.dispatch.receipts._pending or shop.inside.dispatch.receipts._writes)
     assert (await shop.states())[1] in ("queued", "sent"), "of the boot that has the cart nothing is known"
     await away(shop, late)
     back = await raw(shop, boot="B2")
     assert (await shop.settled())[1] == "received"
-    await shop.house.dispatch.finish()
+    await shop.inside.dispatch.finish()
     assert back.texts == []
 
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from sqlalchemy import Connection, select
 
-from duckycart.app import build_app, open_house, sandbox
+from duckycart.app import build_app, open_shop, sandbox
 from duckycart.clock import Clock
 from duckycart.hardware.ending import Ended, Ending
 from duckycart.hardware.lately import KEPT_SECONDS
@@ -98,13 +98,16 @@ class Server:
         self.ids = count(1)
         configured = Settings(offline_carts="accept", connects=10**6)
         database = Database("memory", OneThread, None, lambda: None)
-        app = build_app(configured, database, self.clock)
         self._open = AsyncExitStack()
-        opening = self._open.enter_async_context(open_house(configured, database, self.clock, sandbox))
-        self.running = self.loop.run_until_complete(opening)
-        self.house = app.state.house = self.running.house
-        self.http = httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://shop")
-        self.shop = Shop(app, self.clock, 0, None)  # type: ignore[arg-type]  # for its furniture
+        opening = self._open.enter_async_context(open_shop(configured, database, self.clock, sandbox))
+        self.inside = self.loop.run_until_complete(opening)
+        app = build_app(configured, database, self.clock)
+
+        async def in_lifespan(scope: Any, receive: Any, send: Any) -> None:
+            await app({**scope, "state": {"shop": self.inside}}, receive, send)
+
+        self.http = httpx2.AsyncClient(transport=httpx2.ASGITransport(in_lifespan), base_url="http://shop")
+        self.shop = Shop(app, self.inside, self.clock, 0, None)  # type: ignore[arg-type]  # for its furniture
         self.do(self.shop.add_product(MILK, "Milk", 1250))
 
     def close(self) -> None:
@@ -117,7 +120,7 @@ class Server:
 
         async def all_of_it() -> T:
             result = await work
-            dispatch = self.house.dispatch
+            dispatch = self.inside.dispatch
             while dispatch.working or dispatch.receipts._writes:  # noqa: ASYNC110 - nothing tells
                 await asyncio.sleep(0)
             return result
@@ -134,7 +137,7 @@ class Server:
         return self.do(acting())
 
     def transact(self, work: Callable[[Transaction], T]) -> T:
-        return cast(T, self.act(lambda: self.house.store.write(work)))
+        return cast(T, self.act(lambda: self.inside.store.write(work)))
 
 
 server = cache(Server)
@@ -157,7 +160,7 @@ class Wire:
 
     def __init__(self, cart_id: int, boot: Boot) -> None:
         self.boot = boot
-        self.dispatch = server().house.dispatch
+        self.dispatch = server().inside.dispatch
         self.link = Link(cart_id, self.dispatch.monotonic())
         self.gone = False
         self.down: list[Send | Ping] = []  # what the boot has not read yet
@@ -260,7 +263,7 @@ class BootsMachine(RuleBasedStateMachine):
         wire = Wire(self.cart_id, boot)
 
         async def connect() -> None:
-            filled = await self.server.house.dispatch.connect(wire, None, boot.id)
+            filled = await self.server.inside.dispatch.connect(wire, None, boot.id)
             self.numbers[filled.generation] = boot
             wire.fill(filled.rows, filled.through)
 
@@ -373,13 +376,13 @@ class BootsMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.session is None)
     @rule(luck=st.sampled_from(LUCK))
     def a_qr_is_asked_for(self, luck: str) -> None:
-        self.server.transact(lambda tx: get_qr(tx, self.cart_id, self.server.house.rules))
+        self.server.transact(lambda tx: get_qr(tx, self.cart_id, self.server.inside.rules))
         self._reads(luck)
 
     @precondition(lambda self: self.session is None)
     @rule(luck=st.sampled_from(LUCK))
     def a_session_starts(self, luck: str) -> None:
-        rules = self.server.house.rules
+        rules = self.server.inside.rules
         self.told = {self.numbers[row.boot_generation] for row in [self._cart()] if row.link_node is not None}
 
         def scan(tx: Transaction) -> int:
@@ -394,10 +397,10 @@ class BootsMachine(RuleBasedStateMachine):
     def a_payment_is_created(self, luck: str) -> None:
         session_id = self.session
         assert session_id is not None
-        house = self.server.house
+        inside = self.server.inside
         if not any(kind == PAYMENT and session == session_id for _, kind, session, *_ in self._rows()):
-            self.server.transact(lambda tx: add_item(tx, ByCart(self.cart_id), session_id, MILK, None, house.rules))
-            self.server.do(house.checkout.create(ByShopper(self.user_id), session_id, None))
+            self.server.transact(lambda tx: add_item(tx, ByCart(self.cart_id), session_id, MILK, None, inside.rules))
+            self.server.do(inside.checkout.create(ByShopper(self.user_id), session_id, None))
             self._reads(luck)
 
     @precondition(lambda self: self.session is not None)
@@ -405,7 +408,7 @@ class BootsMachine(RuleBasedStateMachine):
     def the_session_ends(self, luck: str) -> None:
         session_id = self.session
         assert session_id is not None
-        self.server.transact(lambda tx: force_end(tx, ByOperator(None), session_id, self.server.house.rules))
+        self.server.transact(lambda tx: force_end(tx, ByOperator(None), session_id, self.server.inside.rules))
         self.session = None
         self._reads(luck)
 
@@ -413,8 +416,8 @@ class BootsMachine(RuleBasedStateMachine):
     def time_passes(self, luck: str) -> None:
         """So much that nobody remembers what is not in the rows."""
         self.server.clock.move(KEPT_SECONDS + 1)
-        self.server.house.dispatch._lately.forget_old()
-        self.server.do(self.server.running.sweep())
+        self.server.inside.dispatch._lately.forget_old()
+        self.server.do(self.server.inside.sweep())
         self._reads(luck)
 
     # What holds
@@ -438,7 +441,7 @@ class BootsMachine(RuleBasedStateMachine):
         wire = self._claim(self.boot)
         while wire.down:
             self._answer(wire)
-        self.server.do(self.server.house.dispatch.receipts.finish())
+        self.server.do(self.server.inside.dispatch.receipts.finish())
         assert self.boot.session == self.session
         for seq, kind, session, state, _ in self._rows():
             assert state in ("received", "superseded"), (kind, session)

@@ -38,24 +38,24 @@ def sockets(shop: Shop) -> list[object]:
 
 
 async def all_gone(shop: Shop) -> None:
-    house = shop.house.dispatch
-    await until(lambda: not sockets(shop) and not house.working and not house.handshaking)
-    await shop.house.dispatch.receipts.finish()
-    assert len(house.links) == 0
-    assert house.links.watched == 0
-    assert house.links.claiming_count == 0
-    assert not house._waiters
-    assert not house._probes
-    assert len(house.claims) == 0
-    assert len(house.turnstile) == 0
-    assert not house.receipts._pending
-    assert not house.receipts._writes
+    dispatch = shop.inside.dispatch
+    await until(lambda: not sockets(shop) and not dispatch.working and not dispatch.handshaking)
+    await shop.inside.dispatch.receipts.finish()
+    assert len(dispatch.links) == 0
+    assert dispatch.links.watched == 0
+    assert dispatch.links.claiming_count == 0
+    assert not dispatch._waiters
+    assert not dispatch._probes
+    assert len(dispatch.claims) == 0
+    assert len(dispatch.turnstile) == 0
+    assert not dispatch.receipts._pending
+    assert not dispatch.receipts._writes
     shop.clock.move(11)
     shop.tick()
-    assert not house.brake._accepted
-    assert not house.links._buckets
+    assert not dispatch.brake._accepted
+    assert not dispatch.links._buckets
     for _ in range(2):
-        await shop.house.store.write(lambda tx: None)  # or the writer thread still has its last job in its hands
+        await shop.inside.store.write(lambda tx: None)  # or the writer thread still has its last job in its hands
     assert not alive()
 
 
@@ -113,5 +113,5 @@ async def test_f06_dead_carts_leave_nothing(shop: Shop, monkeypatch: pytest.Monk
     for _ in range(25):
         shop.clock.move(1)
         shop.tick()
-    await until(lambda: not shop.house.dispatch.links)
+    await until(lambda: not shop.inside.dispatch.links)
     await all_gone(shop)

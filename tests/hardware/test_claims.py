@@ -33,14 +33,14 @@ from tests.world import Shop, open_shop
 
 async def connecting(shop: Shop, answers: bool = True) -> "asyncio.Task[CartConnection]":
     """A connection whose claim waits for the writer."""
-    before = shop.house.dispatch.links.claiming_count
+    before = shop.inside.dispatch.links.claiming_count
     task = asyncio.create_task(connect(shop, answers=answers))
-    await until(lambda: shop.house.dispatch.links.claiming_count > before)
+    await until(lambda: shop.inside.dispatch.links.claiming_count > before)
     return task
 
 
 async def at_rest(shop: Shop) -> None:
-    await until(lambda: not shop.house.dispatch.working and not shop.house.dispatch.handshaking)
+    await until(lambda: not shop.inside.dispatch.working and not shop.inside.dispatch.handshaking)
 
 
 async def test_a_connection_that_goes_away_while_its_claim_waits_never_claims(shop: Shop) -> None:
@@ -52,7 +52,7 @@ async def test_a_connection_that_goes_away_while_its_claim_waits_never_claims(sh
     await at_rest(shop)
     row = await shop.cart_row()
     assert (row.link_epoch, row.link_node) == (0, None)
-    assert shop.house.dispatch.links.claiming_count == 0
+    assert shop.inside.dispatch.links.claiming_count == 0
 
 
 async def test_f01_whether_a_claim_is_wanted_is_asked_under_the_cart_s_lock(postgres_database: str) -> None:
@@ -70,7 +70,7 @@ async def test_f01_whether_a_claim_is_wanted_is_asked_under_the_cart_s_lock(post
     async with open_shop(postgres_database) as shop:
         await shop.furnish()
         claim = Claim(1, None, None, wanted)
-        assert await shop.house.store.write(lambda tx: claim_many(tx, [claim], "a node")) == [Refused.CART_LEFT]
+        assert await shop.inside.store.write(lambda tx: claim_many(tx, [claim], "a node")) == [Refused.CART_LEFT]
         row = await shop.cart_row()
         assert (row.link_epoch, row.link_node) == (0, None)
     assert asked
@@ -84,7 +84,7 @@ async def _leave(shop: Shop) -> Callable[[], None]:
         f"GET /ws/hardware/1?key={key} HTTP/1.1\r\nHost: shop\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
     )
-    await until(lambda: shop.house.dispatch.links.claiming_count)
+    await until(lambda: shop.inside.dispatch.links.claiming_count)
     return lambda: writer.transport.abort()
 
 
@@ -111,7 +111,7 @@ async def test_a_connection_that_goes_away_during_its_claim_leaves_the_cart_offl
     await at_rest(shop)
     await shop.offline()
     assert (await shop.cart_row()).link_epoch == 1
-    assert len(shop.house.dispatch.links) == 0
+    assert len(shop.inside.dispatch.links) == 0
 
 
 async def test_a_claim_that_came_too_late_is_released_by_its_epoch(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,7 +123,7 @@ async def test_a_claim_that_came_too_late_is_released_by_its_epoch(shop: Shop, m
         nonlocal made
         filled = really(tx, *rest)
         made += len([one for one in filled if isinstance(one, Filled)])
-        asyncio.run_coroutine_threadsafe(until(lambda: not shop.house.dispatch.handshaking), loop).result(20)
+        asyncio.run_coroutine_threadsafe(until(lambda: not shop.inside.dispatch.handshaking), loop).result(20)
         return filled
 
     monkeypatch.setattr(dispatch, "CLAIM_SECONDS", 0.05)
@@ -139,11 +139,11 @@ async def test_two_connections_that_claim_at_once_leave_one_and_all_agree_which(
     with writer_blocked(shop):
         first, second = await connecting(shop), await connecting(shop)
     carts = [await first, await second]
-    await until(lambda: len(shop.house.dispatch.links) == 1)
-    current = shop.house.dispatch.links.current(1)
+    await until(lambda: len(shop.inside.dispatch.links) == 1)
+    current = shop.inside.dispatch.links.current(1)
     assert current is not None
     row = await shop.cart_row()
-    assert (row.link_epoch, row.link_node) == (current.link.epoch, shop.house.dispatch.node) == (2, row.link_node)
+    assert (row.link_epoch, row.link_node) == (current.link.epoch, shop.inside.dispatch.node) == (2, row.link_node)
     await until(lambda: [cart for cart in carts if cart.closed or status(cart) != 101])
     await shop.qr()
     await until(lambda: [cart.texts for cart in carts if cart.texts])
@@ -197,7 +197,7 @@ async def test_a_command_committed_after_the_claim_but_before_its_answer_is_deli
 
 async def test_f01_a_link_that_was_taken_over_elsewhere_is_told_nothing_more(shop: Shop) -> None:
     cart = await raw(shop)
-    assert await shop.house.store.write(lambda tx: claim_many(tx, [Claim(1, None, None)], "elsewhere"))
+    assert await shop.inside.store.write(lambda tx: claim_many(tx, [Claim(1, None, None)], "elsewhere"))
     await shop.qr()
     await shop.sweep()
     await cart.gone()
@@ -210,11 +210,11 @@ async def test_when_a_newer_claim_was_quicker_the_older_one_is_refused(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     winner = await raw(shop)
-    current = shop.house.dispatch.links.current(1)
+    current = shop.inside.dispatch.links.current(1)
     assert current is not None
     current.link.epoch = 99
     assert await refused(shop) == (503, "1")
-    assert shop.house.dispatch.links.current(1) is current
+    assert shop.inside.dispatch.links.current(1) is current
     assert winner.closed is None
 
 
@@ -251,7 +251,7 @@ async def test_a_release_the_database_refused_is_done_by_a_later_sweep(
     monkeypatch.setattr(claims, "release_many", fail)
     cart = await raw(shop)
     cart.cut()
-    await until(lambda: shop.house.dispatch.claims._unreleased)
+    await until(lambda: shop.inside.dispatch.claims._unreleased)
     monkeypatch.setattr(claims, "release_many", really)
     assert (await shop.cart_row()).link_node is not None
     await shop.sweep()

@@ -21,14 +21,14 @@ async def test_f01_the_newcomer_owns_the_cart_at_once_and_the_old_link_is_closed
 
 async def test_f02_a_late_close_of_the_old_changes_nothing(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     old = await raw(shop, answers=False)
-    before = shop.house.dispatch.links.current(1)
+    before = shop.inside.dispatch.links.current(1)
     assert isinstance(before, HardwareSocket)
     new = await raw(shop)
     old.cut()
     await until(lambda: before._transport is None)
-    await until(lambda: not shop.house.dispatch.working)
-    assert (await shop.cart_row()).link_node == shop.house.dispatch.node
-    assert len(shop.house.dispatch.links) == 1
+    await until(lambda: not shop.inside.dispatch.working)
+    assert (await shop.cart_row()).link_node == shop.inside.dispatch.node
+    assert len(shop.inside.dispatch.links) == 1
     await shop.qr()
     await heard(new, GENERATE_QR)
 
@@ -50,7 +50,7 @@ async def test_f05_a_dead_cart_is_closed_with_4408_and_nothing_was_sent_twice(sh
         shop.clock.move(1)
         shop.tick()
         await shop.sweep()
-    assert len(shop.house.dispatch.links) == 1
+    assert len(shop.inside.dispatch.links) == 1
     assert cart.texts == [GENERATE_QR]
     for _ in range(3):
         shop.clock.move(1)
@@ -79,7 +79,7 @@ async def test_heartbeats_come_after_every_15_s_of_silence(shop: Shop) -> None:
             shop.clock.move(1)
             shop.tick()
         await until(lambda number=number: len(cart.pings) == number)  # type: ignore[misc]
-        await until(lambda: not shop.house.dispatch.links.current(1).link._pinged)  # type: ignore[union-attr]
+        await until(lambda: not shop.inside.dispatch.links.current(1).link._pinged)  # type: ignore[union-attr]
     assert cart.pings == [b"0"] * 3
 
 

@@ -43,11 +43,11 @@ def of(logged: Logged, event: str) -> Logged:
 
 
 async def past(shop: Shop, cart_id: int = 1) -> list[PastConnection]:
-    return await shop.house.store.read(lambda connection: last_connections(connection, cart_id))
+    return await shop.inside.store.read(lambda connection: last_connections(connection, cart_id))
 
 
 def current(shop: Shop) -> HardwareSocket:
-    connection = shop.house.dispatch.links.current(1)
+    connection = shop.inside.dispatch.links.current(1)
     assert isinstance(connection, HardwareSocket)
     return connection
 
@@ -104,14 +104,14 @@ async def is_withdrawn(shop: Shop, cart: CartConnection) -> None:
 
 
 async def is_sent_away(shop: Shop, cart: CartConnection) -> None:
-    await drain(shop.house.dispatch, shop.house.store, 100, lambda: False)
+    await drain(shop.inside.dispatch, shop.inside.store, 100, lambda: False)
 
 
 async def meets_an_error(shop: Shop, cart: CartConnection) -> None:
     def fails(*_: object) -> None:
         raise RuntimeError("a bug")
 
-    shop.house.dispatch.sent = fails  # type: ignore[assignment,method-assign]
+    shop.inside.dispatch.sent = fails  # type: ignore[assignment,method-assign]
     await shop.qr()
 
 
@@ -119,7 +119,7 @@ async def sends_what_we_stumble_over(shop: Shop, cart: CartConnection) -> None:
     def fails(_: object) -> None:
         raise RuntimeError("a bug")
 
-    shop.house.dispatch.answered = fails  # type: ignore[assignment,method-assign]
+    shop.inside.dispatch.answered = fails  # type: ignore[assignment,method-assign]
     cart.pong(b"")
 
 
@@ -157,10 +157,10 @@ async def test_f71_each_end_has_its_reason_in_the_log_and_in_the_record(
     assert (line["cart"], line["epoch"], line["reason"], line["ended_by"]) == (1, 1, reason, reason.by)
     assert code in {line["code_sent"], line["code_received"]}
     assert line["seconds"] >= 5
-    await until(lambda: not shop.house.dispatch.working)
+    await until(lambda: not shop.inside.dispatch.working)
     first = (await past(shop))[-1]
     assert (first.epoch, first.reason, first.close_code) == (1, reason, code)
-    assert (first.node, first.address) == (shop.house.dispatch.node, "127.0.0.1")
+    assert (first.node, first.address) == (shop.inside.dispatch.node, "127.0.0.1")
     assert first.until is not None
     assert first.until - first.since == line["seconds"] * 1000
     assert reason in {*CLOSES} or code not in {close for close, _ in CLOSES.values()}
@@ -184,7 +184,7 @@ async def test_f71_whatever_a_proxy_calls_a_cart_the_record_has_room_for_it(open
         await connect(shop, headers={"Forwarded": f'for="_{"x" * 40}"'})
         await shop.sweep()
         (one,) = await past(shop)
-        (refusal,) = await shop.house.store.read(lambda connection: past_refusals(connection, 1))
+        (refusal,) = await shop.inside.store.read(lambda connection: past_refusals(connection, 1))
         assert one.address == refusal.address
         assert len(one.address or "") == 45
         await cut_all(shop)
@@ -202,7 +202,7 @@ async def test_f71_what_was_sent_and_read_is_counted(shop: Shop) -> None:
     await until(lambda: len(cart.texts) == 4)
     cart.cut()
     await shop.offline()
-    await until(lambda: not shop.house.dispatch.working)
+    await until(lambda: not shop.inside.dispatch.working)
     (one,) = await past(shop)
     assert (one.commands_sent, one.commands_received) == (4, 3)
 
@@ -226,7 +226,7 @@ async def test_f71_a_cart_that_left_during_its_claim_was_never_opened(
     )
     await until(lambda: of(logged, "cart refused"))
     await shop.offline()
-    await until(lambda: not shop.house.dispatch.working)
+    await until(lambda: not shop.inside.dispatch.working)
     (line,) = of(logged, "cart refused")
     assert (line["reason"], line["status"]) == (Refused.CART_LEFT, None)
     assert of(logged, "cart disconnected") == []
@@ -240,7 +240,7 @@ async def test_f71_an_end_that_nobody_wrote_is_concluded(shop: Shop) -> None:
     async def claimed() -> None:
         shop.clock.move(10)
         claim = Claim(1, None, None, address="10.0.0.1")
-        await shop.house.store.write(lambda tx: claim_many(tx, [claim], "node"))
+        await shop.inside.store.write(lambda tx: claim_many(tx, [claim], "node"))
 
     shop.clock.correct(86_400)  # people are told the time of day, however long the shop's own clock ran
     await claimed()
@@ -248,7 +248,7 @@ async def test_f71_an_end_that_nobody_wrote_is_concluded(shop: Shop) -> None:
     (lasts,) = await past(shop)
     assert (lasts.reason, lasts.until) == (None, None)
     shop.clock.move(60)
-    await shop.house.store.write(release_all)
+    await shop.inside.store.write(release_all)
     (one,) = await past(shop)
     assert (one.since, one.until, one.reason) == (began, began + 60_000, Ended.NODE_GONE)
     await claimed()
@@ -260,10 +260,10 @@ async def test_f71_an_end_that_nobody_wrote_is_concluded(shop: Shop) -> None:
 
 async def test_f71_a_node_that_was_given_up_and_lives_has_its_connection_back(shop: Shop) -> None:
     await raw(shop)
-    node = shop.house.dispatch.node
-    await shop.house.store.write(release_all)
+    node = shop.inside.dispatch.node
+    await shop.inside.store.write(release_all)
     assert [one.reason for one in await past(shop)] == [Ended.NODE_GONE]
-    await shop.house.store.write(lambda tx: take_back(tx, {1: 1}, node))
+    await shop.inside.store.write(lambda tx: take_back(tx, {1: 1}, node))
     assert [one.reason for one in await past(shop)] == [None]
 
 
@@ -274,9 +274,9 @@ async def test_f71_a_late_end_is_written_to_its_own_connection(shop: Shop) -> No
         for _ in range(CONNECTIONS_KEPT + 1):
             claim_many(tx, [Claim(1, None, None)], "node")
 
-    await shop.house.store.write(claim_again)
+    await shop.inside.store.write(claim_again)
     late = [Gone(1, 1, Ending(Ended.NO_PONG)), Gone(1, 3, Ending(Ended.FLOOD))]
-    await shop.house.store.write(lambda tx: records.ended(tx, late))
+    await shop.inside.store.write(lambda tx: records.ended(tx, late))
     found = {one.epoch: one.reason for one in await past(shop)}
     assert found[3] is Ended.FLOOD
     assert Ended.NO_PONG not in found.values()
@@ -292,7 +292,7 @@ async def test_f71_a_cart_that_flaps_leaves_a_bounded_record(shop: Shop) -> None
             release_many(tx, [Gone(1, filled.epoch, Ending(Ended.CART_LEFT))])
         claim_many(tx, [Claim(2, None, None)], "node")
 
-    await shop.house.store.write(flap)
+    await shop.inside.store.write(flap)
     assert [one.epoch for one in await past(shop)] == [*range(200, 200 - CONNECTIONS_KEPT, -1)]
     assert len(await past(shop, 2)) == 1
 
@@ -303,7 +303,7 @@ async def test_f71_a_clock_that_was_set_makes_no_connection_longer_or_shorter(sh
     shop.clock.correct(-86_400)
     cart.cut()
     await shop.offline()
-    await until(lambda: not shop.house.dispatch.working)
+    await until(lambda: not shop.inside.dispatch.working)
     (one,) = await past(shop)
     assert one.until == one.since + 30_000
 
@@ -318,10 +318,10 @@ async def test_f71_an_end_that_the_database_refused_is_written_by_a_later_sweep(
     with monkeypatch.context() as patch:
         patch.setattr(claims, "release_many", fail)
         cart.end_of_stream()
-        await until(lambda: shop.house.dispatch.claims._unreleased)
+        await until(lambda: shop.inside.dispatch.claims._unreleased)
     shop.clock.move(3600)
     await shop.sweep()
-    await until(lambda: not shop.house.dispatch.working)
+    await until(lambda: not shop.inside.dispatch.working)
     (one,) = await past(shop)
     assert (one.reason, one.until) == (Ended.CART_LEFT, one.since)
 
@@ -332,8 +332,8 @@ async def test_f71_an_end_that_the_database_refused_is_written_by_a_later_sweep(
 async def cut_while_it_waits(shop: Shop, act: Callable[[HardwareSocket], None]) -> None:
     with writer_blocked(shop):
         opening = asyncio.create_task(connect(shop))
-        await until(lambda: shop.house.dispatch.links.claiming_count)
-        (connection,) = shop.house.dispatch.links.of(1)
+        await until(lambda: shop.inside.dispatch.links.claiming_count)
+        (connection,) = shop.inside.dispatch.links.of(1)
         assert isinstance(connection, HardwareSocket)
         act(connection)
         await (await opening).gone()
@@ -348,7 +348,7 @@ async def meets_a_stopping_server(shop: Shop) -> None:
 
 
 async def meets_a_draining_server(shop: Shop) -> None:
-    shop.house.dispatch.draining = True
+    shop.inside.dispatch.draining = True
     assert (await refused(shop))[0] == 503
 
 
@@ -365,7 +365,7 @@ async def is_unknown(shop: Shop) -> None:
 
 
 async def is_disabled(shop: Shop) -> None:
-    await shop.house.store.write(lambda tx: tx.connection.execute(update(carts).values(disabled=True)))
+    await shop.inside.store.write(lambda tx: tx.connection.execute(update(carts).values(disabled=True)))
     assert (await refused(shop))[0] == 403
 
 
@@ -412,7 +412,7 @@ async def test_f71_each_refusal_has_its_reason_in_the_log_and_those_of_a_cart_s_
     await until(lambda: of(logged, "cart refused"))
     assert [line["reason"] for line in of(logged, "cart refused")] == [why]
     await shop.sweep()
-    found = await shop.house.store.read(lambda connection: past_refusals(connection, 1))
+    found = await shop.inside.store.read(lambda connection: past_refusals(connection, 1))
     assert [(one.reason, one.times, one.address) for one in found] == ([(why, 1, "127.0.0.1")] if kept else [])
 
 
@@ -430,7 +430,7 @@ async def test_f71_refusals_are_counted_in_one_row_for_each_reason(shop: Shop) -
     await has_a_wrong_key(shop)
     await has_no_key(shop)
     await shop.sweep()
-    found = await shop.house.store.read(lambda connection: past_refusals(connection, 1))
+    found = await shop.inside.store.read(lambda connection: past_refusals(connection, 1))
     assert [(one.reason, one.times) for one in found] == [(Refused.NO_KEY, 1), (Refused.WRONG_KEY, 4)]
     assert {one.last_at for one in found} == {shop.clock.now()}
 
@@ -439,7 +439,7 @@ async def test_f71_refusals_of_every_cart_there_could_be_take_no_more_memory(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(records, "REFUSALS_WAITING", 3)
-    kept = shop.house.dispatch.refusals
+    kept = shop.inside.dispatch.refusals
     for cart_id in range(1, 100):
         kept.add(cart_id, Refused.NO_KEY, None)
         kept.add(cart_id, Refused.UNKNOWN_CART, None)
@@ -457,8 +457,8 @@ async def test_f71_refusals_that_the_database_does_not_take_hold_nothing_up(
 
     await has_no_key(shop)
     with monkeypatch.context() as patch:
-        patch.setattr(shop.house.store, "write", fail)
-        await shop.house.dispatch.refusals.write()
+        patch.setattr(shop.inside.store, "write", fail)
+        await shop.inside.dispatch.refusals.write()
     assert len(of(logged, "refusals not counted")) == 1
     await shop.sweep()
 
@@ -469,9 +469,9 @@ async def test_f71_old_ends_and_refusals_are_forgotten_with_the_rest(shop: Shop)
     (await raw(shop)).end_of_stream()
     await shop.offline()
     await raw(shop)
-    await until(lambda: not shop.house.dispatch.working)
+    await until(lambda: not shop.inside.dispatch.working)
     for before, left in ((shop.clock.now(), (2, 1)), (shop.clock.now() + 1, (1, 0))):
-        await shop.house.store.write(lambda tx, before=before: forget_the_rest(tx, before))  # type: ignore[misc]
+        await shop.inside.store.write(lambda tx, before=before: forget_the_rest(tx, before))  # type: ignore[misc]
         counts = [await shop.rows(select(func.count()).select_from(table)) for table in (connections, refusals)]
         assert tuple(rows[0][0] for rows in counts) == left
     await cut_all(shop)

@@ -137,7 +137,7 @@ async def test_f25_bytes_that_are_no_frames_at_all(shop: Shop, neighbour: CartCo
 
 async def test_f24_a_reader_that_stopped_reading_is_cut_and_memory_is_bounded(shop: Shop) -> None:
     cart = await raw(shop)
-    connection = shop.house.dispatch.links.current(1)
+    connection = shop.inside.dispatch.links.current(1)
     assert isinstance(connection, HardwareSocket)
     assert connection._transport is not None
     cart.stop_reading()
@@ -147,12 +147,12 @@ async def test_f24_a_reader_that_stopped_reading_is_cut_and_memory_is_bounded(sh
         most = max(most, connection._transport.get_write_buffer_size())
     assert most <= MAX_UNREAD + 127  # the write that went over it
     await shop.offline()
-    assert len(shop.house.dispatch.links) == 0
+    assert len(shop.inside.dispatch.links) == 0
 
 
 async def test_f24_pause_writing_closes_the_link_at_once(shop: Shop) -> None:
     await raw(shop)
-    connection = shop.house.dispatch.links.current(1)
+    connection = shop.inside.dispatch.links.current(1)
     assert isinstance(connection, HardwareSocket)
     connection.pause_writing()
     assert connection.gone
@@ -164,8 +164,8 @@ async def test_f24_pause_writing_closes_the_link_at_once(shop: Shop) -> None:
 async def test_bytes_before_the_answer_wait_and_are_processed_after_it(shop: Shop) -> None:
     with writer_blocked(shop):
         opening = asyncio.create_task(connect(shop))
-        await until(lambda: shop.house.dispatch.links.claiming_count)
-        (connection,) = shop.house.dispatch.links.of(1)
+        await until(lambda: shop.inside.dispatch.links.claiming_count)
+        (connection,) = shop.inside.dispatch.links.of(1)
         assert isinstance(connection, HardwareSocket)
         early = frame(Opcode.PING, b"early")
         connection.data_received(early[:3])
@@ -180,12 +180,12 @@ async def test_bytes_before_the_answer_wait_and_are_processed_after_it(shop: Sho
 async def test_f24_too_many_bytes_before_the_answer_are_cut(shop: Shop) -> None:
     with writer_blocked(shop):
         opening = asyncio.create_task(connect(shop))
-        await until(lambda: shop.house.dispatch.links.claiming_count)
-        (connection,) = shop.house.dispatch.links.of(1)
+        await until(lambda: shop.inside.dispatch.links.claiming_count)
+        (connection,) = shop.inside.dispatch.links.of(1)
         assert isinstance(connection, HardwareSocket)
         connection.data_received(b"x" * (MAX_EARLY + 1))
         await (await opening).gone()
-    await until(lambda: not shop.house.dispatch.working)
+    await until(lambda: not shop.inside.dispatch.working)
     assert (await shop.cart_row()).link_node is None
 
 
@@ -195,7 +195,7 @@ async def test_f24_too_many_bytes_before_the_answer_are_cut(shop: Shop) -> None:
 async def test_a_cart_that_never_answers_our_close_is_cut(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hardware_socket, "CLOSE_SECONDS", 0.05)
     cart = await raw(shop, answers=False)
-    connection = shop.house.dispatch.links.current(1)
+    connection = shop.inside.dispatch.links.current(1)
     assert connection is not None
     connection.close(Ended.WITHDRAWN)
     await cart.gone()
@@ -206,7 +206,7 @@ async def test_a_cart_that_never_answers_our_close_is_cut(shop: Shop, monkeypatc
 async def test_a_half_closed_connection_that_reads_nothing_is_cut(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hardware_socket, "CLOSE_SECONDS", 0.05)
     cart = await raw(shop, answers=False)
-    connection = shop.house.dispatch.links.current(1)
+    connection = shop.inside.dispatch.links.current(1)
     assert isinstance(connection, HardwareSocket)
     assert connection._transport is not None
     connection._transport.set_write_buffer_limits(high=2**30)
@@ -225,7 +225,7 @@ async def test_a_refused_connection_that_is_kept_open_is_cut(shop: Shop, monkeyp
 
 async def test_an_error_of_ours_ends_one_connection_and_no_other(shop: Shop, neighbour: CartConnection) -> None:
     await raw(shop)
-    connection = shop.house.dispatch.links.current(1)
+    connection = shop.inside.dispatch.links.current(1)
     assert isinstance(connection, HardwareSocket)
     assert connection._protocol is not None
     connection._protocol.send_text = None  # type: ignore[assignment,method-assign]

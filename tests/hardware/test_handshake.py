@@ -62,7 +62,7 @@ async def test_f20_403_is_one_answer_for_unknown_disabled_and_wrong(shop: Shop) 
         assert cart.response is not None
         answers.add((cart.response.status_code, bytes(cart.response.body or b"")))
     assert answers == {(403, b"Unknown or disabled cart, or wrong key.\n")}
-    assert len(shop.house.dispatch.links) == 0
+    assert len(shop.inside.dispatch.links) == 0
 
 
 async def test_a_refusal_leaves_the_incumbent_alone(shop: Shop) -> None:
@@ -145,7 +145,7 @@ async def test_a_cart_says_of_its_boot_in_a_header_or_in_the_url(
 
 
 async def test_503_while_the_server_drains(shop: Shop) -> None:
-    shop.house.dispatch.draining = True
+    shop.inside.dispatch.draining = True
     assert await refused(shop) == (503, "2")
 
 
@@ -155,7 +155,7 @@ async def test_503_for_more_handshakes_at_once_than_there_are_places(opening: Op
         await shop.add_cart(2)
         with writer_blocked(shop):
             first = asyncio.create_task(raw(shop))
-            await until(lambda: shop.house.dispatch.links.claiming_count)
+            await until(lambda: shop.inside.dispatch.links.claiming_count)
             assert await refused(shop, "/ws/hardware/2", shop.cart_headers(2)) == (503, "2")
         await first
         await raw(shop, 2)
@@ -167,10 +167,10 @@ async def test_503_when_the_database_takes_too_long_and_the_late_claim_is_droppe
     monkeypatch.setattr(dispatch, "CLAIM_SECONDS", 0.01)
     with writer_blocked(shop):
         assert await refused(shop) == (503, "2")
-    await until(lambda: not shop.house.dispatch.working)
+    await until(lambda: not shop.inside.dispatch.working)
     row = await shop.cart_row()
     assert (row.link_epoch, row.link_node) == (0, None)
-    assert not shop.house.dispatch.links
+    assert not shop.inside.dispatch.links
 
 
 async def test_an_error_of_ours_ends_the_handshake(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -233,7 +233,7 @@ async def test_one_ping_serves_all_newcomers_who_ask_at_once(shop: Shop, monkeyp
     incumbent = await connect_often(shop)
     incumbent.answer_pings = False
     newcomers = [asyncio.create_task(refused(shop)) for _ in range(5)]
-    await until(lambda: shop.house.dispatch.handshaking == 5)
+    await until(lambda: shop.inside.dispatch.handshaking == 5)
     await until(lambda: incumbent.pings)
     incumbent.pong(incumbent.pings[0])
     assert await asyncio.gather(*newcomers) == [(429, "10")] * 5
@@ -244,7 +244,7 @@ async def test_f01_who_asks_in_the_moment_of_an_answer_asks_anew(shop: Shop, mon
     """The pong was read, the first who asked has not heard of it yet: it will answer nobody else."""
     monkeypatch.setattr(dispatch, "PROBE_SECONDS", PATIENCE)
     cart = await raw(shop, answers=False)
-    hardware = shop.house.dispatch
+    hardware = shop.inside.dispatch
     incumbent = hardware.links.current(1)
     assert incumbent is not None
     first = asyncio.create_task(hardware._answers(incumbent))

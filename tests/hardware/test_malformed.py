@@ -43,8 +43,8 @@ async def answer(shop: Shop, data: bytes) -> bytes:
 
 async def nothing_left(shop: Shop) -> None:
     await until(lambda: not shop.server.server_state.connections)
-    assert len(shop.house.dispatch.links) == 0
-    assert shop.house.dispatch.handshaking == 0
+    assert len(shop.inside.dispatch.links) == 0
+    assert shop.inside.dispatch.handshaking == 0
 
 
 @pytest.mark.parametrize(
@@ -103,6 +103,6 @@ async def test_a_cart_that_leaves_in_mid_handshake_leaves_nothing(shop: Shop) ->
         writer.write(request())
         writer.transport.abort()
     await nothing_left(shop)
-    await until(lambda: not shop.house.dispatch.working)
+    await until(lambda: not shop.inside.dispatch.working)
     assert (await shop.cart_row()).link_node is None
     await heard(await raw(shop))

@@ -77,14 +77,14 @@ async def test_a_receipt_is_known_before_it_is_written(shop: Shop) -> None:
     await shop.qr()
     await heard(cart, GENERATE_QR)
     with writer_blocked(shop):
-        assert await shop.house.dispatch.delivery(1, 1, 0) == "sent"
+        assert await shop.inside.dispatch.delivery(1, 1, 0) == "sent"
         cart.pong(b"1")
         await until(lambda: _delivery_is(shop, "received"))
-        assert await shop.house.dispatch.delivery(1, 1, 5) == "received"
+        assert await shop.inside.dispatch.delivery(1, 1, 5) == "received"
 
 
 async def _delivery_is(shop: Shop, state: str) -> bool:
-    return await shop.house.dispatch.delivery(1, 1, 0) == state
+    return await shop.inside.dispatch.delivery(1, 1, 0) == state
 
 
 async def test_f30_the_receipt_of_session_started_is_written_at_once(
@@ -130,7 +130,7 @@ async def test_f30_a_receipt_between_a_claim_and_its_rows_is_not_forgotten(
     monkeypatch.setattr(receipts, "BATCH_SECONDS", 3600.0)
     with writer_blocked(shop):
         opening = asyncio.create_task(raw(shop, answers=False))
-        await until(lambda: shop.house.dispatch.links.claiming_count)
+        await until(lambda: shop.inside.dispatch.links.claiming_count)
         cart.pong(b"1")
         await until(lambda: _delivery_is(shop, "received"))
     new = await opening
@@ -158,7 +158,7 @@ async def test_f30_a_receipt_that_the_database_refuses_is_known_to_the_next_link
 
 
 def _all_read(shop: Shop) -> bool:
-    connection = shop.house.dispatch.links.current(1)
+    connection = shop.inside.dispatch.links.current(1)
     return connection is not None and connection.link.all_read
 
 
@@ -167,14 +167,14 @@ async def test_f30_a_receipt_that_another_node_could_not_write_yet_is_known_to_t
     cart.cut()
     await shop.offline()
     started = Command(CommandType.SESSION_STARTED, session_id)
-    shop.house.dispatch.wake(Received(1, 2, started, generation=0))
+    shop.inside.dispatch.wake(Received(1, 2, started, generation=0))
     await heard(await raw(shop))
     assert (await shop.settled())[1] == "received"  # that node may have died before writing it
 
 
 async def test_f06_what_was_heard_lately_is_forgotten(shop: Shop) -> None:
     session_id, cart = await session_on_deaf_cart(shop)
-    shop.house.dispatch.wake(Received(1, 2, Command(CommandType.SESSION_STARTED, session_id), generation=0))
+    shop.inside.dispatch.wake(Received(1, 2, Command(CommandType.SESSION_STARTED, session_id), generation=0))
     cart.cut()
     await shop.offline()
     shop.clock.move(KEPT_SECONDS + 1)
@@ -244,10 +244,10 @@ async def test_f03_what_came_during_a_write_is_written_when_its_moment_is_the_wr
         written.append(asyncio.get_running_loop().create_future())
         return written[-1]
 
-    gathering = shop.house.dispatch.receipts
+    gathering = shop.inside.dispatch.receipts
     monkeypatch.setattr(receipts, "BATCH_SECONDS", 0.0)
     with monkeypatch.context() as patch:  # not to the end: the server writes when it stops
-        patch.setattr(shop.house.store, "write", write)
+        patch.setattr(shop.inside.store, "write", write)
         link = Link(1, now=0.0)
         gathering.sent(link, Send(1, Command(CommandType.GENERATE_QR, None)))
         await until(lambda: len(written) == 1)
@@ -267,10 +267,10 @@ async def test_f26_whatever_fails_at_the_end_receipts_are_written(shop: Shop, mo
     await raw(shop)
     await shop.qr()
     await until(lambda: _delivery_is(shop, "received"))
-    connection = shop.house.dispatch.links.current(1)
+    connection = shop.inside.dispatch.links.current(1)
     assert connection is not None
     connection.behind(9)
-    await shop.house.dispatch.finish()
+    await shop.inside.dispatch.finish()
     assert await shop.states() == ["received"]
 
 
@@ -289,7 +289,7 @@ async def test_f26_at_the_end_receipts_are_written_at_a_second_try(shop: Shop, m
     await raw(shop)
     await shop.qr()
     await until(lambda: _delivery_is(shop, "received"))
-    await shop.house.dispatch.finish()
+    await shop.inside.dispatch.finish()
     assert await shop.states() == ["received"]
 
 
@@ -300,12 +300,12 @@ async def test_f14_open_sockets_hold_no_database_connection(shop: Shop) -> None:
         nonlocal opened
         opened += 1
 
-    store = shop.house.store
+    store = shop.inside.store
     assert isinstance(store, ThreadedStore)
     event.listen(store._engine, "connect", count)
     for cart_id in range(2, 42):
         await shop.add_cart(cart_id)
         await raw(shop, cart_id)
-    assert len(shop.house.dispatch.links) == 40
+    assert len(shop.inside.dispatch.links) == 40
     await shop.rows(commands.select())
     assert opened <= len(store._writers) + len(store._readers)  # whatever the number of carts

@@ -46,12 +46,12 @@ async def furnish(shop: Shop, ids: range = CARTS) -> None:
             ],
         )
 
-    await shop.house.store.write(add)
+    await shop.inside.store.write(add)
 
 
 async def come(shop: Shop, *ids: int, **headers: str) -> "asyncio.Task[list[CartConnection]]":
     """All in the same moment; the claims of all are on their way."""
-    before = shop.house.dispatch.links.claiming_count
+    before = shop.inside.dispatch.links.claiming_count
 
     async def all_at_once() -> list[CartConnection]:
         return await asyncio.gather(
@@ -59,7 +59,7 @@ async def come(shop: Shop, *ids: int, **headers: str) -> "asyncio.Task[list[Cart
         )
 
     coming = asyncio.create_task(all_at_once())
-    await until(lambda: shop.house.dispatch.links.claiming_count == before + len(ids))
+    await until(lambda: shop.inside.dispatch.links.claiming_count == before + len(ids))
     return coming
 
 
@@ -78,7 +78,7 @@ async def test_all_who_come_at_once_are_caught_up_in_far_fewer_transactions(shop
         for cart in back:
             await heard(cart, GENERATE_QR)
     assert claiming < COUNT / 4
-    assert len(shop.house.dispatch.links) == await online(shop) == COUNT
+    assert len(shop.inside.dispatch.links) == await online(shop) == COUNT
 
 
 async def test_all_who_go_at_once_are_released_in_far_fewer_transactions(shop: Shop) -> None:
@@ -86,13 +86,13 @@ async def test_all_who_go_at_once_are_released_in_far_fewer_transactions(shop: S
     gone = await asyncio.gather(*(raw(shop, cart_id) for cart_id in CARTS))
     for cart in gone:
         await heard(cart, GENERATE_QR)
-    await shop.house.dispatch.receipts.finish()
+    await shop.inside.dispatch.receipts.finish()
     with handed_over(shop) as write:
         with writer_blocked(shop):
             for cart in gone:
                 cart.cut()
-            await until(lambda: not shop.house.dispatch.links)
-        await until(lambda: not shop.house.dispatch.working)
+            await until(lambda: not shop.inside.dispatch.links)
+        await until(lambda: not shop.inside.dispatch.working)
         assert write.call_count < COUNT / 4
     assert await online(shop) == 0
 
@@ -131,7 +131,7 @@ async def test_who_is_refused_does_not_hurt_the_others_in_the_batch(shop: Shop) 
     some = range(2, 32)
     for cart_id in some[::3]:
         shop.keys[cart_id] = "wrong"
-    await shop.house.store.write(
+    await shop.inside.store.write(
         lambda tx: tx.connection.execute(update(carts).where(carts.c.id.in_(some[1::3])).values(disabled=True))
     )
     shop.keys[999] = "of nobody"
@@ -141,7 +141,7 @@ async def test_who_is_refused_does_not_hurt_the_others_in_the_batch(shop: Shop) 
     assert [status(cart) for cart in back] == [403, 403, 101] * 10 + [403]
     for cart in back[2::3]:
         await heard(cart, GENERATE_QR)
-    assert len(shop.house.dispatch.links) == await online(shop) == 10
+    assert len(shop.inside.dispatch.links) == await online(shop) == 10
 
 
 async def test_f01_of_two_connections_of_each_cart_the_newest_owns_it(shop: Shop) -> None:
@@ -150,7 +150,7 @@ async def test_f01_of_two_connections_of_each_cart_the_newest_owns_it(shop: Shop
     with writer_blocked(shop):
         coming = [await come(shop, *some), await come(shop, *some)]
     older, newer = await coming[0], await coming[1]
-    await until(lambda: len(shop.house.dispatch.links) == len(some))
+    await until(lambda: len(shop.inside.dispatch.links) == len(some))
     await until(lambda: all(cart.closed for cart in older))
     assert all(cart.closed is not None and cart.closed[0] == 4409 for cart in older)
     assert [(status(cart), cart.closed) for cart in newer] == [(101, None)] * len(some)
@@ -183,7 +183,7 @@ async def test_a_batch_the_database_does_not_do_is_503_for_all_and_leaves_nobody
 
     await furnish(shop)
     some = range(2, 42)
-    hardware = shop.house.dispatch
+    hardware = shop.inside.dispatch
     with monkeypatch.context() as patch:
         patch.setattr(claims, "claim_many", fails)
         with writer_blocked(shop):
@@ -201,35 +201,35 @@ async def test_a_batch_the_database_does_not_do_is_503_for_all_and_leaves_nobody
 
 async def test_who_finds_no_room_inside_waits_and_is_let_in(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     await furnish(shop, range(2, 12))
-    monkeypatch.setattr(shop.house.dispatch.turnstile, "_most", 1)
+    monkeypatch.setattr(shop.inside.dispatch.turnstile, "_most", 1)
     with writer_blocked(shop):
         first = asyncio.create_task(raw(shop, 2))
-        await until(lambda: shop.house.dispatch.handshaking)
+        await until(lambda: shop.inside.dispatch.handshaking)
         others = asyncio.gather(*(raw(shop, cart_id) for cart_id in range(3, 12)))
-        await until(lambda: len(shop.house.dispatch.turnstile) == 9)
+        await until(lambda: len(shop.inside.dispatch.turnstile) == 9)
     for cart in (await first, *await others):
         await heard(cart, GENERATE_QR)
 
 
 async def test_who_goes_away_while_it_waits_never_claims(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     await furnish(shop, range(2, 4))
-    monkeypatch.setattr(shop.house.dispatch.turnstile, "_most", 1)
+    monkeypatch.setattr(shop.inside.dispatch.turnstile, "_most", 1)
     with writer_blocked(shop):
         inside = asyncio.create_task(raw(shop, 2))
-        await until(lambda: shop.house.dispatch.handshaking)
+        await until(lambda: shop.inside.dispatch.handshaking)
         _, writer = await asyncio.open_connection("127.0.0.1", shop.port)
         writer.write(f"GET /ws/hardware/3?key={shop.keys[3]} HTTP/1.1\r\nHost: shop\r\n".encode())
-        await until(lambda: len(shop.house.dispatch.turnstile))
+        await until(lambda: len(shop.inside.dispatch.turnstile))
         before = len(shop.server.server_state.connections)
         writer.transport.abort()
         await until(lambda: len(shop.server.server_state.connections) < before)
     await inside
-    await until(lambda: not len(shop.house.dispatch.turnstile))
+    await until(lambda: not len(shop.inside.dispatch.turnstile))
     assert (await shop.cart_row(3)).link_epoch == 0
 
 
 async def test_f25_who_waits_cannot_fill_our_memory(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shop.house.dispatch.turnstile, "_most", 0)
+    monkeypatch.setattr(shop.inside.dispatch.turnstile, "_most", 0)
     reader, writer = await asyncio.open_connection("127.0.0.1", shop.port)
     writer.write(b"GET /ws/hardware/1 HTTP/1.1\r\nHost: shop\r\nX-Long: " + b"x" * 100_000)
     async with asyncio.timeout(20):
@@ -238,17 +238,17 @@ async def test_f25_who_waits_cannot_fill_our_memory(shop: Shop, monkeypatch: pyt
 
 
 async def test_others_do_not_wait_for_carts(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shop.house.dispatch.turnstile, "_most", 0)
+    monkeypatch.setattr(shop.inside.dispatch.turnstile, "_most", 0)
     coming = asyncio.create_task(connect(shop))
-    await until(lambda: len(shop.house.dispatch.turnstile))
+    await until(lambda: len(shop.inside.dispatch.turnstile))
     assert (await shop.http.get("/healthz")).status_code == 200
     monkeypatch.undo()
-    shop.house.dispatch.turnstile.go_on()
+    shop.inside.dispatch.turnstile.go_on()
     assert status(await coming) == 101
 
 
 async def test_what_is_more_than_may_wait_is_refused(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shop.house.dispatch.turnstile, "_places", 0)
+    monkeypatch.setattr(shop.inside.dispatch.turnstile, "_places", 0)
     assert await refused(shop) == (503, "2")
     monkeypatch.undo()
     await raw(shop)

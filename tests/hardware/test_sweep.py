@@ -24,7 +24,7 @@ async def swept(shop: Shop, cart: CartConnection, *texts: str) -> None:
 async def test_f28_with_every_hint_lost_the_sweep_delivers_all_in_order(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shop.house.dispatch, "queued", lambda effect: None)
+    monkeypatch.setattr(shop.inside.dispatch, "queued", lambda effect: None)
     shopper = await shop.shopper()
     cart = await raw(shop)
     session_id = await shop.start(shopper)
@@ -37,7 +37,7 @@ async def test_f28_with_every_hint_lost_the_sweep_delivers_all_in_order(
 
 
 async def test_f28_hints_lost_doubled_and_out_of_order(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    dispatch = shop.house.dispatch
+    dispatch = shop.inside.dispatch
     really, dice = dispatch.queued, random.Random(28)
     kept: list[Queued] = []
 
@@ -73,7 +73,7 @@ async def test_f28_hints_lost_doubled_and_out_of_order(shop: Shop, monkeypatch: 
 async def test_a_withdrawn_key_closes_the_socket_within_a_sweep(shop: Shop, disabled: bool) -> None:
     cart = await raw(shop)
     await shop.sweep()
-    assert len(shop.house.dispatch.links) == 1
+    assert len(shop.inside.dispatch.links) == 1
     await rotate_key(shop, "another", disabled=disabled)
     await shop.sweep()
     await until(lambda: cart.closed)
@@ -91,21 +91,21 @@ async def test_a_cart_that_another_node_took_over_is_closed_within_a_sweep(shop:
             update(carts).values(link_epoch=carts.c.link_epoch + 1, link_node="elsewhere", link_changed_at=tx.now)
         )
 
-    await shop.house.store.write(elsewhere)
+    await shop.inside.store.write(elsewhere)
     await shop.sweep()
     await until(lambda: cart.closed)
     assert cart.closed == (4409, "a newer connection of this cart took over")
-    await until(lambda: not shop.house.dispatch.links)
-    await until(lambda: not shop.house.dispatch.working)
+    await until(lambda: not shop.inside.dispatch.links)
+    await until(lambda: not shop.inside.dispatch.working)
     assert (await shop.cart_row()).link_node == "elsewhere"
 
 
 async def test_a_gap_shows_a_link_that_it_was_taken_over(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     cart = await raw(shop)
-    await shop.house.store.write(
+    await shop.inside.store.write(
         lambda tx: tx.connection.execute(update(carts).values(link_epoch=carts.c.link_epoch + 1))
     )
-    current = shop.house.dispatch.links.current(1)
+    current = shop.inside.dispatch.links.current(1)
     assert current is not None
     current.behind(7)
     await until(lambda: cart.closed)
@@ -130,7 +130,7 @@ async def test_the_sweep_leaves_alone_what_is_in_order(shop: Shop) -> None:
     await heard(cart, GENERATE_QR)
     for _ in range(3):
         await shop.sweep()
-    await until(lambda: not shop.house.dispatch.working)
+    await until(lambda: not shop.inside.dispatch.working)
     assert cart.texts == [GENERATE_QR]
     assert len(cart.pings) == 1
 
@@ -139,7 +139,7 @@ async def test_the_sweep_leaves_alone_what_is_in_order(shop: Shop) -> None:
 async def test_a_gap_that_could_not_be_read_leaves_no_link_deaf(
     shop: Shop, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    dispatch = shop.house.dispatch
+    dispatch = shop.inside.dispatch
     cart = await raw(shop)
 
     def fails(*_: object) -> None:
@@ -159,12 +159,12 @@ async def test_f28_what_could_not_be_read_is_read_again_though_its_row_says_sent
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An older link had it in its hands, so no look at the rows finds it."""
-    hardware = shop.house.dispatch
+    hardware = shop.inside.dispatch
     cart = await raw(shop)
     with monkeypatch.context() as patch:
         patch.setattr(hardware, "queued", lambda effect: None)
         await shop.qr()
-    await shop.house.store.write(
+    await shop.inside.store.write(
         lambda tx: tx.connection.execute(update(commands).values(state="sent", sent_at=tx.now))
     )
     connection = hardware.links.current(1)

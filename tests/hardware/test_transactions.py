@@ -23,7 +23,7 @@ async def claimed(shop: Shop, node: str = "here", boot: str | None = None) -> Fi
 
 
 async def claimed_many(shop: Shop, *claims: Claim, node: str = "here") -> list[Filled | Refused]:
-    return await shop.house.store.write(lambda tx: claim_many(tx, claims, node))
+    return await shop.inside.store.write(lambda tx: claim_many(tx, claims, node))
 
 
 async def qr(shop: Shop, valid: bool = True) -> int:
@@ -31,7 +31,7 @@ async def qr(shop: Shop, valid: bool = True) -> int:
         cart = replace(lock_cart(tx, 1), qr_expires_at=tx.now + 1000 if valid else 0)
         return queue_command(tx, cart, CommandType.GENERATE_QR, None)
 
-    return await shop.house.store.write(queue)
+    return await shop.inside.store.write(queue)
 
 
 async def attempted(shop: Shop) -> list[bool]:
@@ -80,39 +80,39 @@ async def test_fill_reads_what_comes_after_for_the_owner_alone(shop: Shop) -> No
     await claimed(shop)
     for _ in range(3):
         await qr(shop)
-    assert await shop.house.store.write(lambda tx: fill(tx, 1, 1, 1)) == Filled(1, 0, (Send(3, QR),), 3)
+    assert await shop.inside.store.write(lambda tx: fill(tx, 1, 1, 1)) == Filled(1, 0, (Send(3, QR),), 3)
     assert await shop.states() == ["queued", "superseded", "queued"]
-    assert await shop.house.store.write(lambda tx: fill(tx, 1, 1, 3)) == Filled(1, 0, (), 3)
+    assert await shop.inside.store.write(lambda tx: fill(tx, 1, 1, 3)) == Filled(1, 0, (), 3)
     await claimed(shop)
-    assert await shop.house.store.write(lambda tx: fill(tx, 1, 1, 1)) is None
+    assert await shop.inside.store.write(lambda tx: fill(tx, 1, 1, 1)) is None
 
 
 async def test_f02_release_is_for_the_epoch_it_names(shop: Shop) -> None:
     await claimed(shop)
     await claimed(shop)
-    await shop.house.store.write(lambda tx: release_many(tx, [Gone(1, 1)]))
+    await shop.inside.store.write(lambda tx: release_many(tx, [Gone(1, 1)]))
     assert (await shop.cart_row()).link_node == "here"
-    await shop.house.store.write(lambda tx: release_many(tx, [Gone(1, 2)]))
+    await shop.inside.store.write(lambda tx: release_many(tx, [Gone(1, 2)]))
     assert (await shop.cart_row()).link_node is None
 
 
 async def test_at_the_start_every_cart_is_offline(shop: Shop) -> None:
     await claimed(shop)
-    await shop.house.store.write(release_all)
+    await shop.inside.store.write(release_all)
     row = await shop.cart_row()
     assert (row.link_node, row.link_epoch) == (None, 1)
 
 
 async def test_behind_names_this_node_s_carts_with_something_queued(shop: Shop) -> None:
     async def lagging() -> dict[int, int]:
-        return await shop.house.store.read(lambda connection: behind(connection, "here"))
+        return await shop.inside.store.read(lambda connection: behind(connection, "here"))
 
     await qr(shop)
     assert await lagging() == {}
     await claimed(shop)
     await qr(shop)
     assert await lagging() == {1: 2}
-    await shop.house.store.write(lambda tx: tx.connection.execute(update(commands).values(state="sent")))
+    await shop.inside.store.write(lambda tx: tx.connection.execute(update(commands).values(state="sent")))
     assert await lagging() == {}
     await qr(shop)
     await claimed(shop, "there")
@@ -123,10 +123,10 @@ async def test_changed_hands_names_what_changed_since(shop: Shop) -> None:
     await shop.add_cart(2)
     await claimed(shop)
     since = shop.clock.now()
-    assert await shop.house.store.read(lambda connection: changed_hands(connection, since)) == [(1, 1, "here")]
+    assert await shop.inside.store.read(lambda connection: changed_hands(connection, since)) == [(1, 1, "here")]
     shop.clock.move(1)
     await rotate_key(shop, "another", 2)
-    assert await shop.house.store.read(lambda connection: changed_hands(connection, since + 1)) == [(2, 1, None)]
+    assert await shop.inside.store.read(lambda connection: changed_hands(connection, since + 1)) == [(2, 1, None)]
 
 
 async def test_f34_the_lock_is_taken_before_the_rows_are_read(shop: Shop) -> None:
@@ -146,5 +146,5 @@ async def test_f34_the_lock_is_taken_before_the_rows_are_read(shop: Shop) -> Non
         finally:
             del tx.connection.execute
 
-    await shop.house.store.write(watched)
+    await shop.inside.store.write(watched)
     assert order == ["SELECT", "UPDATE", "SELECT", "INSERT"]

@@ -41,7 +41,7 @@ async def ask(shop: Shop, lines: Lines, line: str = "GET {} HTTP/1.1", socket: s
             return await reader.readuntil(b"\r\n\r\n")
     finally:
         writer.transport.abort()
-        await until(lambda: not shop.house.dispatch.links)
+        await until(lambda: not shop.inside.dispatch.links)
 
 
 SESSION = 1
@@ -149,7 +149,7 @@ async def test_f58_what_opens_no_socket_is_told_what_it_lacks(
         for name, value in says.items():
             assert value.lower() in answered[name]
         assert "application/problem+json" in answered["content-type"]
-        assert len(shop.house.dispatch.links) == 0
+        assert len(shop.inside.dispatch.links) == 0
 
 
 # Upgrades to something else (RFC 9110, 7.8: a server may ignore them)

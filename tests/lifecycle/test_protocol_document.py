@@ -33,7 +33,7 @@ def offered(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict
 
 
 def _look(shop: Shop, effect: Queued) -> dict[str, Any]:
-    engine = engine_for(locate(shop.house.settings.database))
+    engine = engine_for(locate(shop.inside.settings.database))
     with engine.connect() as connection:
         cart = connection.execute(text("SELECT status, session_id FROM carts WHERE id = 1")).one()
         session = connection.execute(text("SELECT is_active FROM sessions ORDER BY id DESC")).first()

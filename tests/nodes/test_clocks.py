@@ -63,11 +63,11 @@ async def test_f50_f51_nodes_that_disagree_agree_on_what_is_over(apart: Chain) -
     await b.press(here(b, payment["payment_url"]))
     assert (await a.session_row(session_id)).end_reason == "paid"
     qr = await a.qr()
-    await passes(apart, a.house.settings.qr_seconds - 1)
+    await passes(apart, a.inside.settings.qr_seconds - 1)
     assert (await b.http.post("/auth/guest", json={"token": qr})).status_code == 200
     await passes(apart, 1)
     assert [(await node.http.post("/auth/guest", json={"token": qr})).status_code for node in (a, b)] == [410, 410]
-    await passes(apart, a.house.settings.idle_seconds - a.house.settings.qr_seconds - 1)
+    await passes(apart, a.inside.settings.idle_seconds - a.inside.settings.qr_seconds - 1)
     assert (await a.session_row(empty)).is_active
     await passes(apart, 1)
     assert (await a.session_row(empty)).end_reason == "idle"
@@ -89,11 +89,11 @@ async def test_f50_f51_a_machine_that_stood_still_catches_up_with_the_others(apa
     apart.a.clock.move(3600)
     await apart.beat()
     await apart.beat()
-    readings = [node.house.clock.steady() for node in (apart.a, apart.b)]
+    readings = [node.inside.clock.steady() for node in (apart.a, apart.b)]
     assert readings[0] == readings[1]
     apart.b.clock.move(7)
     await apart.beat()
-    assert apart.a.house.clock.steady() == readings[0] + 7000
+    assert apart.a.inside.clock.steady() == readings[0] + 7000
 
 
 async def test_f50_f51_nodes_whose_clocks_disagree_are_told_so(apart: Chain) -> None:
@@ -137,9 +137,9 @@ async def test_f51_the_only_node_that_starts_anew_goes_on_where_the_last_one_sto
     async with open_node(postgres_database, bus, "a", clock=clock) as a:
         clock.move(100)
         await heartbeat(a)
-        stood = a.house.clock.steady()
+        stood = a.inside.clock.steady()
     other = ManualClock()
     other.boot("another machine")
     other.correct(13 * HOURS)
     async with open_node(postgres_database, bus, "b", clock=other) as b:
-        assert b.house.clock.steady() == stood
+        assert b.inside.clock.steady() == stood

@@ -13,7 +13,7 @@ from duckycart.testing.waiting import until
 from tests.channels.world import screen
 from tests.hardware.helpers import GENERATE_QR, heard, raw, refused
 from tests.nats import NatsServer
-from tests.nodes.world import Node, open_node
+from tests.nodes.world import Node, heartbeat_of, open_node
 
 CARTS = 5
 
@@ -119,7 +119,7 @@ async def test_f30_a_cart_that_was_just_told_something_goes_when_its_receipt_is_
     back = await raw(stays, 1)
     await step.reached(2)
     step.go_on()
-    await until(lambda: not ends.house.dispatch.links)
+    await until(lambda: not ends.inside.dispatch.links)
     assert back.texts == []
     back.cut()
     cart.cut()
@@ -142,8 +142,7 @@ async def test_who_asks_a_second_time_waits_for_no_batch(pair: tuple[Node, Node]
 async def test_the_last_node_keeps_nobody_waiting(pair: tuple[Node, Node], step: Step) -> None:
     """There is nobody to go to: all at once, and back at once when it is."""
     ends, stays = pair
-    running = stays.app.state.running
-    await running.heartbeat.end()
+    await heartbeat_of(stays).end()
     carts = {cart_id: await raw(ends, cart_id) for cart_id in range(1, CARTS + 1)}
     end(ends)
     await until(lambda: open_carts(carts) == set())

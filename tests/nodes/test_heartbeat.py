@@ -20,7 +20,7 @@ from duckycart.testing.clock import ManualClock
 from duckycart.testing.waiting import PATIENCE, until
 from tests.admin.test_sessions import shell
 from tests.hardware.helpers import GENERATE_QR, end_by_force, heard, raw, said
-from tests.nodes.world import Chain, Node, heartbeat, open_node
+from tests.nodes.world import Chain, Node, heartbeat, heartbeat_of, open_node
 from tests.ports import free_port
 from tests.store.world import Effects, held, note, somebody_waits
 
@@ -79,8 +79,8 @@ async def test_the_carts_of_a_node_that_died_are_offline_in_seconds(chain: Chain
 
 async def test_nodes_know_each_other_from_their_next_beat_on(postgres_database: str, bus: str) -> None:
     async with open_node(postgres_database, bus, "a") as a, open_node(postgres_database, bus, "b") as b:
-        beats = [node.app.state.running.heartbeat for node in (a, b)]
-        ids = [node.house.dispatch.node for node in (a, b)]
+        beats = [heartbeat_of(node) for node in (a, b)]
+        ids = [node.inside.dispatch.node for node in (a, b)]
         assert beats[1].knows(ids[0])
         assert not beats[0].knows(ids[1])
         await heartbeat(a)
@@ -178,14 +178,14 @@ async def test_a_node_given_up_by_one_whose_clock_is_slow_takes_its_links_back(c
 
 async def test_a_cart_that_is_said_to_be_here_and_is_not_is_released(chain: Chain) -> None:
     """A claim whose answer was lost, or a link that was taken back in the moment of its end."""
-    node = chain.b.house.dispatch.node
+    node = chain.b.inside.dispatch.node
 
     def say_so(tx: Transaction) -> None:
         tx.connection.execute(update(carts).values(link_node=node, link_epoch=7, link_changed_at=0))
 
-    await chain.b.house.store.write(say_so)
+    await chain.b.inside.store.write(say_so)
     await chain.b.sweep()
-    await until(lambda: not len(chain.b.house.dispatch.claims))
+    await until(lambda: not len(chain.b.inside.dispatch.claims))
     assert (await chain.a.cart_row()).link_node is None
 
 
@@ -195,12 +195,12 @@ async def test_a_node_that_ends_leaves_no_cart_behind_even_if_a_release_failed(
     async with open_node(postgres_database, bus, "stays") as stays:
         async with open_node(postgres_database, bus, "ends") as ends:
             await ends.furnish()
-            node = ends.house.dispatch.node
+            node = ends.inside.dispatch.node
 
             def say_so(tx: Transaction) -> None:
                 tx.connection.execute(update(carts).values(link_node=node, link_epoch=7))
 
-            await ends.house.store.write(say_so)
+            await ends.inside.store.write(say_so)
         assert (await stays.cart_row()).link_node is None
 
 
@@ -219,20 +219,20 @@ async def test_a_node_that_begins_anew_is_not_given_up_for_the_beats_it_had(chai
 async def idle(node: Node) -> list[tuple[int, int]]:
     """What this node's housekeeping would look at now."""
     now = node.clock.now()
-    return await node.house.store.read(lambda connection: idle_sessions(connection, now, node.house.rules))
+    return await node.inside.store.read(lambda connection: idle_sessions(connection, now, node.inside.rules))
 
 
 async def test_f40_an_abandoned_basket_is_reported_once_however_many_nodes_look(chain: Chain) -> None:
     await raw(chain.b)
     shopper = await chain.a.shopper()
     await chain.a.add(await chain.a.start(shopper))
-    chain.move(chain.a.house.rules.idle_seconds + 1)
+    chain.move(chain.a.inside.rules.idle_seconds + 1)
     found = [await idle(node) for node in (chain.a, chain.b)]
     assert found[0] == found[1] != []
     for node in (chain.a, chain.b):
         for session_id, cart_id in found[0]:
-            await node.house.store.write(
-                partial(end_if_idle, session_id=session_id, cart_id=cart_id, rules=node.house.rules)
+            await node.inside.store.write(
+                partial(end_if_idle, session_id=session_id, cart_id=cart_id, rules=node.inside.rules)
             )
     assert await chain.a.alarm_kinds() == ["session_idle"]
 
@@ -263,7 +263,7 @@ async def test_a_link_whose_credential_was_withdrawn_meanwhile_is_not_taken_back
         link = {"link_epoch": carts.c.link_epoch + 1, "link_node": None, "link_changed_at": tx.now}
         tx.connection.execute(update(carts).values(**changes, **link))
 
-    await chain.a.house.store.write(withdraw)
+    await chain.a.inside.store.write(withdraw)
     await lives_after_all(chain.b)
     assert (await chain.a.cart_row()).link_node is None
 
@@ -279,7 +279,7 @@ async def after_a_crash(database: str, bus: str) -> AsyncIterator[Node]:
             tx.connection.execute(insert(carts).values({**cart, "id": 2, "key_hash": b"l", "link_node": node_id}))
 
         (node_id,) = [row.id for row in await first.rows(select(nodes))]
-        await first.house.store.write(orphan)
+        await first.inside.store.write(orphan)
         async with open_node(database, bus, "second") as second:
             yield second
 
@@ -353,7 +353,7 @@ async def test_a_beat_under_way_makes_no_row_after_the_node_left(postgres_databa
 
 
 async def test_a_node_beats_no_more_after_its_end(chain: Chain) -> None:
-    await chain.b.app.state.running.heartbeat.end()
+    await heartbeat_of(chain.b).end()
     await heartbeat(chain.b)
     assert await names(chain.a) == ["a"]
 

@@ -61,7 +61,7 @@ async def test_f01_f02_the_newcomer_on_another_node_owns_the_cart_and_the_dead_l
     assert dead.closed is not None
     assert dead.closed[0] == 4409
     dead.cut()
-    await until(lambda: not chain.a.house.dispatch.links and not chain.a.house.dispatch.working)
+    await until(lambda: not chain.a.inside.dispatch.links and not chain.a.inside.dispatch.working)
     assert (await chain.a.cart_row()).link_node == node
     await chain.a.qr()
     await hears(chain, alive, GENERATE_QR)
@@ -79,7 +79,7 @@ async def test_f30_the_late_receipt_of_a_link_that_was_taken_over_counts(chain: 
     await until(lambda: _received(chain))
     new.cut()
     third = await raw(chain.b)
-    await chain.soon(lambda: len(chain.b.house.dispatch.links) == 1)
+    await chain.soon(lambda: len(chain.b.inside.dispatch.links) == 1)
     await chain.sweep()
     assert third.texts == []
 
@@ -92,7 +92,7 @@ async def test_what_screens_and_phones_hear_works_across_nodes(chain: Chain) -> 
     await raw(chain.a)
     shopper = await chain.a.shopper()
     async with stream(chain.b, "/sse/1", chain.b.cart_headers()) as at_the_cart:
-        await until(lambda: len(chain.b.house.channels))
+        await until(lambda: len(chain.b.inside.channels))
         session_id = await chain.a.start(shopper)
         await chain.soon(lambda: True)
         event = await at_the_cart.event()
@@ -124,11 +124,11 @@ async def test_f39_an_end_by_force_on_one_node_is_heard_on_the_other(chain: Chai
     session_id = await chain.a.start(shopper)
     async with screen(chain.b, session_id, shopper) as listening:
         assert await listening.hears() == message("cart-updated")
-        await chain.a.house.store.write(lambda tx: force_end(tx, ByOperator(0), session_id, chain.a.house.rules))
+        await chain.a.inside.store.write(lambda tx: force_end(tx, ByOperator(0), session_id, chain.a.inside.rules))
         await chain.soon(lambda: True)
         assert await listening.hears() == message("cart-updated")
         chain.b.clock.move(61)
-        chain.b.house.channels.tick()
+        chain.b.inside.channels.tick()
         assert await listening.code() == 1000
 
 
@@ -139,7 +139,7 @@ async def test_a_withdrawn_key_closes_the_socket_on_whichever_node(chain: Chain)
         changes = {"key_hash": b"other", "link_epoch": carts.c.link_epoch + 1, "link_node": None}
         tx.connection.execute(update(carts).values(**changes, link_changed_at=tx.now))
 
-    await chain.a.house.store.write(withdraw)
+    await chain.a.inside.store.write(withdraw)
     await chain.sweep()
     await until(lambda: cart.closed)
     assert cart.closed is not None
@@ -195,8 +195,8 @@ async def test_f11_two_phones_on_one_qr_through_two_nodes(chain: Chain) -> None:
         answers = await asyncio.gather(chain.a.scan(token, shoppers[0]), chain.b.scan(token, shoppers[1]))
         assert sorted(answer.status_code for answer in answers) == [200, 409], round_
         (session,) = [answer.json() for answer in answers if answer.status_code == 200]
-        await chain.b.house.store.write(
-            lambda tx, number=session["session_id"]: force_end(tx, ByOperator(0), number, chain.b.house.rules)  # type: ignore[misc]
+        await chain.b.inside.store.write(
+            lambda tx, number=session["session_id"]: force_end(tx, ByOperator(0), number, chain.b.inside.rules)  # type: ignore[misc]
         )
     await chain.soon(lambda: True)
     await chain.a.settled()

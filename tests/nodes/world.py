@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from duckycart.bus.nats import NatsBus
+from duckycart.nodes.heartbeat import Heartbeat
 from duckycart.testing.waiting import until
 from tests.hardware.helpers import cut_all
 from tests.world import Shop, open_shop
@@ -20,7 +21,7 @@ async def open_node(database: str, bus: str, name: str, **settings: Any) -> Asyn
 
 
 def bus_of(node: Node) -> NatsBus:
-    bus = node.house.dispatch._bus
+    bus = node.inside.dispatch._bus
     assert isinstance(bus, NatsBus)
     return bus
 
@@ -48,7 +49,7 @@ class Chain:
     async def sweep(self) -> None:
         for node in (self.a, self.b):
             await node.sweep()
-            await node.house.channels.sweep()
+            await node.inside.channels.sweep()
 
     async def beat(self) -> None:
         for node in (self.b, self.a):  # a saw b's newest
@@ -62,8 +63,12 @@ class Chain:
         await asyncio.gather(cut_all(self.a), cut_all(self.b))
 
 
+def heartbeat_of(node: Node) -> Heartbeat:
+    heartbeat = node.inside.heartbeat
+    assert heartbeat is not None
+    return heartbeat
+
+
 async def heartbeat(node: Node) -> None:
     """One beat of this node."""
-    beat = node.app.state.running.heartbeat
-    assert beat is not None
-    await beat()
+    await heartbeat_of(node)()

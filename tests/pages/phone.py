@@ -95,7 +95,7 @@ class CartScreen(Window):
         """Somebody scans this QR: the session, and their headers."""
         (cart,) = await self.shop.rows(select(carts).where(carts.c.id == 1))
         shopper = await self.shop.shopper(email)
-        token = self.shop.house.tokens.qr(QrToken(1, cart.qr_round, cart.qr_expires_at))
+        token = self.shop.inside.tokens.qr(QrToken(1, cart.qr_round, cart.qr_expires_at))
         answer = await self.shop.scan(token, shopper)
         assert answer.status_code == 200, answer.text
         await self.sees("#shop")
@@ -133,7 +133,7 @@ class Phone(Window):
 
     async def listens(self) -> None:
         """Until a socket is open."""
-        await until(lambda: len(self.shop.house.channels))
+        await until(lambda: len(self.shop.inside.channels))
 
     async def pay(self, button: str = "pay") -> None:
         """From the basket to the provider's page, and the button there, until it has answered."""

@@ -12,7 +12,7 @@ THIRTY = "\u0663\u0660\u066b\u0660\u0660"  # 30.00 in Arabic digits
 
 
 async def give_arabic_names(shop: Shop) -> None:
-    await shop.house.store.write(
+    await shop.inside.store.write(
         lambda tx: tx.connection.execute(
             update(products).where(products.c.barcode == str(MILK)).values(description_ar="حليب", product_size="1 l")
         )

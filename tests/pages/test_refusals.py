@@ -206,7 +206,7 @@ async def test_names_with_markup_are_shown_as_they_are_written(shop: Shop, phone
         "/auth/signup", json={"email": "eve@example.com", "password": "correct horse battery", "full_name": EVIL}
     )
     other = await phones.open()
-    await other.open_qr(shop.house.tokens.qr(QrToken(1, 1, 0)))
+    await other.open_qr(shop.inside.tokens.qr(QrToken(1, 1, 0)))
     await other.page.locator("summary").first.click()
     await other.page.get_by_label("E-mail or user name").fill("eve@example.com")
     await other.page.locator("#login").get_by_label("Password").fill("correct horse battery")

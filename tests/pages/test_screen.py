@@ -32,11 +32,11 @@ TWENTY_FIVE = "\u0662\u0665\u066b\u0660\u0660"
 
 async def heard(shop: Shop, session_id: int) -> None:
     """Until the screen listens to the session."""
-    await until(lambda: ("session", session_id) in shop.house.channels._topics)
+    await until(lambda: ("session", session_id) in shop.inside.channels._topics)
 
 
 async def set_cart(shop: Shop, **values: Any) -> None:
-    await shop.house.store.write(
+    await shop.inside.store.write(
         lambda tx: tx.connection.execute(update(carts).where(carts.c.id == 1).values(**values))
     )
 
@@ -50,7 +50,7 @@ async def hurry(screen: CartScreen, seconds: int) -> None:
 async def test_a_whole_session_in_every_form(shop: Shop, phones: Phones, locale: str, width: int, height: int) -> None:
     english = locale.startswith("en")
     name = f"screen-{locale[:2]}-{width}x{height}"
-    await shop.house.store.write(
+    await shop.inside.store.write(
         lambda tx: tx.connection.execute(
             update(products).where(products.c.barcode == str(MILK)).values(description_ar="حليب", product_size="1 l")
         )
@@ -152,8 +152,8 @@ async def test_a_payment_that_was_cancelled_can_be_made_again(shop: Shop, phones
     await shop.add(session_id)
     await screen.tap("pay")
     await screen.sees("#bill")
-    shop.clock.move(shop.house.rules.payment_seconds + 1)
-    await shop.house.checkout.reconcile()
+    shop.clock.move(shop.inside.rules.payment_seconds + 1)
+    await shop.inside.checkout.reconcile()
     await screen.misses("#bill")
     await screen.sees("#state", "Not paid yet")
     await screen.tap("pay")
@@ -219,11 +219,11 @@ async def renewed(shop: Shop, screen: CartScreen) -> None:
 async def test_a_server_that_stops_is_waited_for_in_a_session(shop: Shop, phones: Phones) -> None:
     screen, session_id, _ = await shopping(phones)
     await heard(shop, session_id)
-    shop.house.channels.stop()
+    shop.inside.channels.stop()
     await screen.sees("#lost", "No connection")
     await screen.picture("screen-en-lost-in-session")
     await screen.sees("#shop")
-    shop.house.channels._stopping = False  # the next server
+    shop.inside.channels._stopping = False  # the next server
     await shop.add(session_id, BREAD)
     await screen.sees("#lines", "Bread")
     await screen.misses("#lost")
@@ -250,7 +250,7 @@ async def test_what_happened_while_it_was_away_is_read(shop: Shop, phones: Phone
     await screen.page.context.set_offline(True)
     await screen.sees("#lost")
     if how in ("forced", "another since"):
-        await shop.house.store.write(lambda tx: force_end(tx, ByOperator(None), session_id, shop.house.rules))
+        await shop.inside.store.write(lambda tx: force_end(tx, ByOperator(None), session_id, shop.inside.rules))
     else:
         await shop.press((await shop.create_payment(session_id, shopper)).json()["payment_url"])
     if how == "another since":
@@ -284,11 +284,11 @@ async def test_a_silent_connection_is_given_up(shop: Shop, phones: Phones) -> No
     screen = await phones.screen()
     await screen.page.clock.install()
     await screen.idle()
-    (listener,) = shop.house.channels._topics["cart", 1].listeners
+    (listener,) = shop.inside.channels._topics["cart", 1].listeners
     await hurry(screen, 60)  # the server's heartbeats rest in tests, as on a connection that nobody closed
     await until(lambda: listener.end is not None)
     await hurry(screen, 60)
-    topics = shop.house.channels._topics
+    topics = shop.inside.channels._topics
     await until(lambda: ("cart", 1) in topics and topics["cart", 1].listeners - {listener})
     await screen.sees("#qr")
 
@@ -346,8 +346,8 @@ async def test_the_key_is_gone_from_the_address_and_no_script_can_read_the_cooki
 async def test_a_withdrawn_key_ends_at_the_next_sweep_and_a_new_one_begins(shop: Shop, phones: Phones) -> None:
     screen = await phones.screen()
     await screen.idle()
-    await shop.house.store.write(lambda tx: set_screen_key(tx, 1, hash_of("n" * 43)))
-    await shop.house.channels.sweep()
+    await shop.inside.store.write(lambda tx: set_screen_key(tx, 1, hash_of("n" * 43)))
+    await shop.inside.channels.sweep()
     await screen.sees("#what", "key is void")
     await screen.misses("#qr")
     await screen.picture("screen-en-void-key")
@@ -358,8 +358,8 @@ async def test_a_withdrawn_key_ends_at_the_next_sweep_and_a_new_one_begins(shop:
 async def test_a_withdrawn_key_does_not_take_the_session_from_its_shopper(shop: Shop, phones: Phones) -> None:
     screen, session_id, shopper = await shopping(phones)
     await heard(shop, session_id)
-    await shop.house.store.write(lambda tx: set_screen_key(tx, 1, None))
-    await shop.house.channels.sweep()
+    await shop.inside.store.write(lambda tx: set_screen_key(tx, 1, None))
+    await shop.inside.channels.sweep()
     await shop.add(session_id, BREAD)
     await screen.sees("#lines", "Bread")
     await shop.remove(session_id, BREAD)

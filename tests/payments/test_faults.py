@@ -165,12 +165,12 @@ async def test_f37_an_expired_payment_is_over_only_when_the_provider_cancelled_i
     shop: Shop, acquirer: Acquirer, shopper: dict[str, str], session_id: int
 ) -> None:
     await shop.create_payment(session_id, shopper)
-    shop.clock.move(shop.house.rules.payment_seconds + 1)
+    shop.clock.move(shop.inside.rules.payment_seconds + 1)
     acquirer.cancel_fails = True
-    await shop.house.checkout.reconcile()
+    await shop.inside.checkout.reconcile()
     assert await state(shop, session_id) == ["open"]
     acquirer.cancel_fails = False
-    await shop.house.checkout.reconcile()
+    await shop.inside.checkout.reconcile()
     assert await state(shop, session_id) == ["cancelled"]
     assert acquirer.payments[acquirer.ref] == "cancelled"
     # The hold stays, and another payment may be created; the cart is told again.
@@ -184,8 +184,8 @@ async def test_f37_a_success_while_we_cancel_is_not_lost(
 ) -> None:
     await shop.create_payment(session_id, shopper)
     acquirer.payments[acquirer.ref] = "paid"  # its webhook is still on the way
-    shop.clock.move(shop.house.rules.payment_seconds + 1)
-    await shop.house.checkout.reconcile()
+    shop.clock.move(shop.inside.rules.payment_seconds + 1)
+    await shop.inside.checkout.reconcile()
     assert await state(shop, session_id) == ["open"]
     answer = await acquirer.say(shop, "succeeded", ref=acquirer.ref, amount=MILK_PRICE)
     assert answer.json() == {"outcome": "settled"}
@@ -202,7 +202,7 @@ async def test_f37_a_late_success_settles_if_it_still_fits(
     assert answer.json() == {"outcome": "settled"}
     assert (await shop.session_row(session_id)).end_reason == "paid"
     # The other one must not be paid as well: it is cancelled at the provider.
-    await shop.house.checkout.reconcile()
+    await shop.inside.checkout.reconcile()
     assert acquirer.payments[acquirer.ref] == "cancelled"
     assert await state(shop, session_id) == ["paid", "cancelled"]
 
@@ -233,10 +233,10 @@ async def test_a_payment_left_in_creating_by_a_crash_is_taken_up_again(
         assert (await shop.create_payment(session_id, shopper)).status_code == 500
     assert await state(shop, session_id) == ["creating"]
     assert (await shop.add(session_id, BREAD)).json()["code"] == "basket_frozen"
-    await shop.house.checkout.reconcile()
+    await shop.inside.checkout.reconcile()
     assert await state(shop, session_id) == ["creating"]  # somebody may still be at it
     shop.clock.move(checkout.ASKING_SECONDS + 1)
-    await shop.house.checkout.reconcile()
+    await shop.inside.checkout.reconcile()
     assert await state(shop, session_id) == ["open"]
     assert (await types(shop)).count("payment_created") == 1
     assert len(acquirer.payments) == 1
@@ -262,7 +262,7 @@ async def test_a_session_ended_while_the_provider_was_asked_leaves_nothing_payab
     acquirer.answering.clear()
     asking = asyncio.create_task(shop.create_payment(session_id, shopper))
     await until(lambda: acquirer.calls)
-    await shop.house.store.write(lambda tx: force_end(tx, ByOperator(1), session_id, shop.house.rules))
+    await shop.inside.store.write(lambda tx: force_end(tx, ByOperator(1), session_id, shop.inside.rules))
     acquirer.answering.set()
     assert (await asking).status_code == 409
     assert acquirer.payments[acquirer.ref] == "cancelled"
@@ -274,7 +274,7 @@ async def test_an_open_payment_of_a_session_ended_by_force_is_cancelled_at_the_p
     shop: Shop, acquirer: Acquirer, shopper: dict[str, str], session_id: int
 ) -> None:
     await shop.create_payment(session_id, shopper)
-    await shop.house.store.write(lambda tx: force_end(tx, ByOperator(1), session_id, shop.house.rules))
+    await shop.inside.store.write(lambda tx: force_end(tx, ByOperator(1), session_id, shop.inside.rules))
     await shop.housekeeping()
     assert acquirer.payments[acquirer.ref] == "cancelled"
     assert await state(shop, session_id) == ["cancelled"]
@@ -300,7 +300,7 @@ async def test_f40_an_abandoned_empty_session_ends_and_frees_cart_and_shopper(
     shop: Shop, shopper: dict[str, str]
 ) -> None:
     session_id = await shop.start(shopper)
-    shop.clock.move(shop.house.rules.idle_seconds + 1)
+    shop.clock.move(shop.inside.rules.idle_seconds + 1)
     await shop.housekeeping()
     assert (await shop.session_row(session_id)).end_reason == "idle"
     assert (await types(shop))[-1] == "end_session"
@@ -311,12 +311,12 @@ async def test_f40_an_abandoned_full_basket_is_reported_once_and_kept(
     shop: Shop, shopper: dict[str, str], session_id: int
 ) -> None:
     for _ in range(2):
-        shop.clock.move(shop.house.rules.idle_seconds + 1)
+        shop.clock.move(shop.inside.rules.idle_seconds + 1)
         await shop.housekeeping()
     assert await shop.alarm_kinds() == ["session_idle"]
     assert (await shop.cart_row()).session_id == session_id
     await shop.add(session_id)
-    shop.clock.move(shop.house.rules.idle_seconds + 1)
+    shop.clock.move(shop.inside.rules.idle_seconds + 1)
     await shop.housekeeping()
     assert await shop.alarm_kinds() == ["session_idle", "session_idle"]
 
@@ -324,7 +324,7 @@ async def test_f40_an_abandoned_full_basket_is_reported_once_and_kept(
 async def test_f40_a_shopper_who_comes_back_in_time_keeps_the_session(
     shop: Shop, shopper: dict[str, str], session_id: int
 ) -> None:
-    shop.clock.move(shop.house.rules.idle_seconds - 1)
+    shop.clock.move(shop.inside.rules.idle_seconds - 1)
     await shop.remove(session_id)
     shop.clock.move(2)
     await shop.housekeeping()

@@ -22,7 +22,7 @@ async def lose_the_answer(shop: Shop, acquirer: Acquirer, shopper: dict[str, str
 
 
 async def end_by_force(shop: Shop, session_id: int) -> None:
-    await shop.house.store.write(lambda tx: force_end(tx, ByOperator(1), session_id, shop.house.rules))
+    await shop.inside.store.write(lambda tx: force_end(tx, ByOperator(1), session_id, shop.inside.rules))
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ async def test_f37_no_answer_to_a_cancellation_is_no_cancellation(
 ) -> None:
     """The payment may be payable still in the shopper's old tab: another one beside it would be paid twice."""
     await shop.create_payment(session_id, shopper)
-    shop.clock.move(shop.house.rules.payment_seconds + 1)
+    shop.clock.move(shop.inside.rules.payment_seconds + 1)
 
     async def cancel(ref: str) -> None:
         raise lost
@@ -181,7 +181,7 @@ async def test_f37_a_payment_without_an_answer_that_expired_is_cancelled_and_nev
     shop: Shop, acquirer: Acquirer, shopper: dict[str, str], session_id: int
 ) -> None:
     await lose_the_answer(shop, acquirer, shopper, session_id)
-    shop.clock.move(shop.house.rules.payment_seconds + 1)
+    shop.clock.move(shop.inside.rules.payment_seconds + 1)
     await shop.housekeeping()
     assert acquirer.payments[acquirer.ref] == "cancelled"
     assert await state(shop, session_id) == ["cancelled"]

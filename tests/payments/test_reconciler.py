@@ -36,7 +36,7 @@ async def left_open(shop: Shop, acquirer: Acquirer, count: int) -> list[str]:
             tx.connection.execute(insert(payments).values(**payment, **money, state="open", created_at=tx.now))
         return names
 
-    names = await shop.house.store.write(leave)
+    names = await shop.inside.store.write(leave)
     acquirer.payments.update(dict.fromkeys(names, "open"))
     return names
 
@@ -49,7 +49,7 @@ async def open_again(shop: Shop, name: str) -> None:
     def change(tx: Transaction) -> None:
         tx.connection.execute(update(payments).where(payments.c.provider_ref == name).values(state="open"))
 
-    await shop.house.store.write(change)
+    await shop.inside.store.write(change)
 
 
 async def test_a_payment_that_breaks_the_providers_code_stops_neither_the_others_nor_the_housekeeping(

@@ -36,7 +36,7 @@ async def is_cancelled(shop: Shop, acquirer: Acquirer, tap: Callable[[], Awaitab
     acquirer.fails, acquirer.answer_lost = False, NoAnswer("the connection broke")
     assert await tap() == 502
     acquirer.answer_lost = None
-    shop.clock.move(shop.house.rules.payment_seconds + 1)
+    shop.clock.move(shop.inside.rules.payment_seconds + 1)
     await shop.housekeeping()
 
 
@@ -61,7 +61,7 @@ async def test_whoever_heard_that_a_payment_is_retried_hears_that_it_failed(
     assert await state(shop, session_id) == ["failed", last]
     # And so does the sweep, for whoever missed it.
     version = (await shop.session_row(session_id)).version
-    missed = await shop.house.store.read(lambda connection: missed_news(connection, {session_id: before}))
+    missed = await shop.inside.store.read(lambda connection: missed_news(connection, {session_id: before}))
     assert (missed[-1].kind, missed[-1].version, missed[-1].data) == (
         NewsKind.PAYMENT_FAILED,
         version,

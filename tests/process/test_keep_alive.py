@@ -88,7 +88,7 @@ async def test_f60_who_is_answered_does_not_wait(shop: Shop) -> None:
     async with client(shop) as (_, writer):
         assert len(shop.server.server_state.idle) == 1
         writer.write(b"GET /sse/1 HTTP/1.1\r\nHost: shop\r\nX-API-Key: %b\r\n\r\n" % shop.keys[1].encode())
-        await until(lambda: len(shop.house.channels) == 1)
+        await until(lambda: len(shop.inside.channels) == 1)
         assert not shop.server.server_state.idle
 
 

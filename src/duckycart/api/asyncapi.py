@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from duckycart import wire
-from duckycart.api.who import HouseOf
+from duckycart.api.who import TheShop
 from duckycart.channels.listeners import HEARTBEAT_SECONDS
 from duckycart.channels.messages import MESSAGES, SessionStarted, example
 from duckycart.hardware.ending import DEAD, RESTART, TAKEN_OVER, WITHDRAWN_OR_FLOOD
@@ -95,9 +95,9 @@ _BOOT: Final = {
 
 
 @router.get("/asyncapi.json")
-async def document(house: HouseOf) -> Response:
+async def document(shop: TheShop) -> Response:
     """The document, for this server's public URL."""
-    return Response(_written(house.settings.url), media_type="application/json")
+    return Response(_written(shop.settings.url), media_type="application/json")
 
 
 @lru_cache(1)

@@ -20,7 +20,7 @@ from duckycart.api.refusals import (
 )
 from duckycart.api.resource import resource_router
 from duckycart.api.views import Answer
-from duckycart.api.who import HouseOf, address
+from duckycart.api.who import TheShop, address
 from duckycart.api.writes import write
 from duckycart.errors import Forbidden, Unauthenticated
 from duckycart.lifecycle.accounts import User, begin_guest, find_account, sign_up
@@ -80,10 +80,10 @@ _LOGIN_AS_JSON: Final[dict[str, Any]] = {
 
 @router.post("/signup", openapi_extra=ONCE)
 @refuses(ACCOUNT_TAKEN, TOO_MANY, *WRITES)
-async def signup(request: Request, house: HouseOf, form: SignUp) -> UserView:
+async def signup(request: Request, shop: TheShop, form: SignUp) -> UserView:
     """Make an account. 409 when the e-mail or user name is taken."""
-    house.addresses.take(address(request))
-    password_hash = await house.passwords.hash(form.password)
+    shop.addresses.take(address(request))
+    password_hash = await shop.passwords.hash(form.password)
     user = await write(
         request,
         None,
@@ -112,35 +112,35 @@ async def signup(request: Request, house: HouseOf, form: SignUp) -> UserView:
 @refuses(WRONG_LOGIN, USER_INACTIVE, TOO_MANY)
 async def login(
     request: Request,
-    house: HouseOf,
+    shop: TheShop,
     username: Annotated[str, Form(max_length=254, pattern=ONE_LINE, examples=["mona"]), NAME],
     # of 200 characters, in whatever form they are typed
     password: Annotated[str, Form(max_length=1000, examples=["correct horse battery"])],
 ) -> SignedIn:
     """Sign in with e-mail or user name. An unknown one takes as long as a wrong password, and is told the same."""
-    house.addresses.take(address(request))
-    house.sign_ins.take(username)
-    account = await house.store.read(lambda connection: find_account(connection, username))
-    if not await house.passwords.check(password, account[1] if account else None) or account is None:
+    shop.addresses.take(address(request))
+    shop.sign_ins.take(username)
+    account = await shop.store.read(lambda connection: find_account(connection, username))
+    if not await shop.passwords.check(password, account[1] if account else None) or account is None:
         raise Unauthenticated("wrong_login", "Wrong e-mail, user name or password.")
     user = account[0]
     if not user.is_active:
         raise Forbidden("user_inactive", "This account is closed.")
-    return _signed_in(house, user, is_guest=False)
+    return _signed_in(shop, user, is_guest=False)
 
 
 @router.post("/guest", openapi_extra=ONCE)
 @refuses(NOT_A_QR, UNKNOWN_CART, *QR_VOID, TOO_MANY, *WRITES)
-async def guest(request: Request, house: HouseOf, qr: GuestQr) -> SignedIn:
+async def guest(request: Request, shop: TheShop, qr: GuestQr) -> SignedIn:
     """Go on without an account, for the one session this QR can start."""
-    house.addresses.take(address(request))
-    token = house.tokens.read_qr(qr.token)
+    shop.addresses.take(address(request))
+    token = shop.tokens.read_qr(qr.token)
     user = await write(request, None, User, lambda tx: begin_guest(tx, token.cart_id, token.round, token.expires_at))
-    return _signed_in(house, user, is_guest=True)
+    return _signed_in(shop, user, is_guest=True)
 
 
-def _signed_in(house: HouseOf, user: User, *, is_guest: bool) -> SignedIn:
+def _signed_in(shop: TheShop, user: User, *, is_guest: bool) -> SignedIn:
     brief = UserBrief.model_construct(id=user.id, email=user.email, full_name=user.full_name, is_active=user.is_active)
     return SignedIn.model_construct(
-        access_token=house.tokens.access(AccessToken(user.id, user.is_operator, is_guest)), user=brief
+        access_token=shop.tokens.access(AccessToken(user.id, user.is_operator, is_guest)), user=brief
     )

@@ -13,7 +13,7 @@ from duckycart.api.refusals import CART_UNFIT, NO_ACTIVE_SESSION, TOO_MANY, UNKN
 from duckycart.api.resource import resource_router
 from duckycart.api.screens import give_cookie
 from duckycart.api.views import SessionJson, StatusView, session_json
-from duckycart.api.who import Anyone, HouseOf, Id, TheScreen, limit_legacy, require_cart
+from duckycart.api.who import Anyone, Id, TheScreen, TheShop, limit_legacy, require_cart
 from duckycart.api.writes import tell_delivery
 from duckycart.lifecycle.qr import get_qr
 from duckycart.lifecycle.sessions import active_session, cart_status
@@ -48,41 +48,41 @@ _QR_ANSWERS: dict[int | str, dict[str, Any]] = {
 
 @router.get("/qr/{cart_id}", responses=_QR_ANSWERS, openapi_extra=PREFER, dependencies=[Depends(get_only)])
 @refuses(UNKNOWN_CART, *refused(Event.GET_QR), *CART_UNFIT, TOO_MANY, *WRITES)
-async def qr(request: Request, house: HouseOf, caller: TheScreen, cart_id: Id) -> Response:
+async def qr(request: Request, shop: TheShop, caller: TheScreen, cart_id: Id) -> Response:
     """Make a QR for the cart. Sends `generate_qr` first. `Accept` chooses between the token and a picture.
 
     Calls of screens that show no credential (`DUCKYCART_LEGACY_SCREENS`) are counted; 429 is for them.
     """
     require_cart(caller, cart_id)
-    limit_legacy(house, caller, f"cart {cart_id}")
+    limit_legacy(shop, caller, f"cart {cart_id}")
     legacy = isinstance(caller, ByLegacyScreen)
-    queued = await house.store.write(lambda tx: get_qr(tx, cart_id, house.rules, even_in_use=legacy))
-    token = house.tokens.qr(QrToken(queued.cart_id, queued.round, queued.expires_at))
-    url = f"{house.settings.url}/s/{token}"
+    queued = await shop.store.write(lambda tx: get_qr(tx, cart_id, shop.rules, even_in_use=legacy))
+    token = shop.tokens.qr(QrToken(queued.cart_id, queued.round, queued.expires_at))
+    url = f"{shop.settings.url}/s/{token}"
     response = await picture(request, url) or JSONResponse(token)
     response.headers["Cache-Control"] = "no-store"
     response.headers["Link"] = f'<{url}>; rel="alternate"'
     response.headers["Vary"] = "Accept"
-    response.headers["Qr-Seconds"] = str(house.rules.qr_seconds)
+    response.headers["Qr-Seconds"] = str(shop.rules.qr_seconds)
     if isinstance(caller, ByCartScreen):
-        give_cookie(house, response, caller)  # anew, so that a screen in use never needs its key again
+        give_cookie(shop, response, caller)  # anew, so that a screen in use never needs its key again
     await tell_delivery(request, response, cart_id, queued.seq)
     return response
 
 
 @router.get("/cart/{cart_id}")
 @refuses(NO_ACTIVE_SESSION)
-async def session_of_cart(house: HouseOf, caller: Anyone, cart_id: Id) -> SessionJson:
+async def session_of_cart(shop: TheShop, caller: Anyone, cart_id: Id) -> SessionJson:
     """Read the cart's active session. 404 when there is none."""
     require_cart(caller, cart_id)
-    session = await house.store.read(lambda connection: active_session(connection, cart_id))
+    session = await shop.store.read(lambda connection: active_session(connection, cart_id))
     return SessionJson.model_construct(**session_json(session))
 
 
 @router.get("/cart-status/{cart_id}")
 @refuses(UNKNOWN_CART)
-async def status_of_cart(house: HouseOf, caller: Anyone, cart_id: Id) -> StatusView:
+async def status_of_cart(shop: TheShop, caller: Anyone, cart_id: Id) -> StatusView:
     """Read the cart's status. It is available, in_use or out_of_service, with the active session if there is one."""
     require_cart(caller, cart_id)
-    status = await house.store.read(lambda connection: cart_status(connection, cart_id))
+    status = await shop.store.read(lambda connection: cart_status(connection, cart_id))
     return StatusView.model_construct(**status)

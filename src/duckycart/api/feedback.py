@@ -14,7 +14,7 @@ from duckycart.api.items import SessionId
 from duckycart.api.openapi import ONCE
 from duckycart.api.refusals import FOREIGN_ORIGIN, NO_FEEDBACK, TOO_MANY, UNKNOWN_SESSION, WRITES, refuses
 from duckycart.api.resource import resource_router
-from duckycart.api.who import HouseOf, Id, OfSession, limit_legacy
+from duckycart.api.who import Id, OfSession, TheShop, limit_legacy
 from duckycart.api.writes import write
 from duckycart.clock import iso
 from duckycart.lifecycle.feedback import Feedback, give_feedback, read_feedback
@@ -54,9 +54,9 @@ class Layout(BaseModel):
 
 
 @router.get("/feedback/items")
-async def items(house: HouseOf, category: Annotated[str | None, Query(max_length=100)] = None) -> list[FeedbackItem]:
+async def items(shop: TheShop, category: Annotated[str | None, Query(max_length=100)] = None) -> list[FeedbackItem]:
     """List what a shopper may tick. It is empty unless `DUCKYCART_FEEDBACK_ITEMS` names something."""
-    named = [one.partition(":") for one in house.settings.feedback_items]
+    named = [one.partition(":") for one in shop.settings.feedback_items]
     return [
         FeedbackItem(id=number, category=kind, label=label)
         for number, (kind, _, label) in enumerate(named, 1)
@@ -66,9 +66,9 @@ async def items(house: HouseOf, category: Annotated[str | None, Query(max_length
 
 @router.post("/feedback/", openapi_extra=ONCE)
 @refuses(UNKNOWN_SESSION, FOREIGN_ORIGIN, TOO_MANY, *WRITES)
-async def give(request: Request, house: HouseOf, caller: OfSession, given: NewFeedback) -> FeedbackView:
+async def give(request: Request, shop: TheShop, caller: OfSession, given: NewFeedback) -> FeedbackView:
     """Say what the shopping was like. Said again for the same session, the last word counts."""
-    limit_legacy(house, caller, f"session {given.session_id}")
+    limit_legacy(shop, caller, f"session {given.session_id}")
     kept = await write(
         request,
         caller,
@@ -82,10 +82,10 @@ async def give(request: Request, house: HouseOf, caller: OfSession, given: NewFe
 
 @router.get("/feedback/session/{session_id}")
 @refuses(UNKNOWN_SESSION, NO_FEEDBACK, FOREIGN_ORIGIN, TOO_MANY)
-async def of_session(house: HouseOf, caller: OfSession, session_id: Id) -> FeedbackView:
+async def of_session(shop: TheShop, caller: OfSession, session_id: Id) -> FeedbackView:
     """Read what was said of a session. 404 while nothing was."""
-    limit_legacy(house, caller, f"session {session_id}")
-    return _view(await house.store.read(lambda connection: read_feedback(connection, caller, session_id)))
+    limit_legacy(shop, caller, f"session {session_id}")
+    return _view(await shop.store.read(lambda connection: read_feedback(connection, caller, session_id)))
 
 
 def _view(kept: Feedback) -> FeedbackView:

@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field
 from duckycart.api.refusals import DRAINING, NO_PLACES, refuses
 from duckycart.api.resource import resource_router
 from duckycart.api.views import Answer
-from duckycart.api.who import house
+from duckycart.api.who import shop_of
 from duckycart.errors import Unavailable
 from duckycart.store.readiness import REASONS
 
@@ -42,14 +42,14 @@ async def healthz() -> Health:
 async def readyz(request: Request) -> Readiness:
     """Ask whether requests would succeed. 200 when the database can be read and written, the server is not stopping,
     and it has a place for one more connection; else 503 with what is the matter."""
-    here = house(request)  # nothing else is asked of the database before it is looked at
-    if here.dispatch.draining:
+    shop = shop_of(request)  # nothing else is asked of the database before it is looked at
+    if shop.dispatch.draining:
         raise Unavailable("draining", "The server is stopping.", retry_after=2)
-    places = here.places
+    places = shop.places
     if places.full:
         raise Unavailable("no_places", "The server has no place for one more connection.", retry_after=5)
-    await here.readiness()
+    await shop.readiness()
     return Readiness(
-        carts_connected=len(here.dispatch.links),
+        carts_connected=len(shop.dispatch.links),
         short_of="connections" if places.short else None,
     )

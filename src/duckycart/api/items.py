@@ -23,10 +23,9 @@ from duckycart.api.refusals import (
 )
 from duckycart.api.resource import resource_router
 from duckycart.api.views import Answer, LineView, ProductView, line_view, product_view
-from duckycart.api.who import MAX_ID, Anyone, HouseOf, Id, TheCart
+from duckycart.api.who import MAX_ID, Anyone, Id, TheCart, TheShop
 from duckycart.api.writes import write
 from duckycart.errors import DuckyCartError
-from duckycart.house import House
 from duckycart.lifecycle.basket import (
     Line,
     add_item,
@@ -38,6 +37,7 @@ from duckycart.lifecycle.basket import (
 from duckycart.lifecycle.disagreements import DISAGREE, note_disagreement
 from duckycart.lifecycle.transitions import Event
 from duckycart.lifecycle.who import ByCart
+from duckycart.shop import Shop
 
 log = structlog.get_logger()
 router = resource_router(tags=["carts"])
@@ -74,59 +74,59 @@ class Basket(BaseModel):
 
 @router.post("/items/read")
 @refuses(UNKNOWN_SESSION, UNKNOWN_PRODUCT, *SESSION_OVER)
-async def read(request: Request, house: HouseOf, caller: TheCart, item: ItemOfSession) -> ProductView:
+async def read(request: Request, shop: TheShop, caller: TheCart, item: ItemOfSession) -> ProductView:
     """Say what the cart's scanner saw, and get the product."""
-    scanned = await house.store.read(lambda connection: read_item(connection, caller, item.session_id, item.barcode))
-    house.channels.tell(scanned.news)
-    return product_view(house, scanned.product)
+    scanned = await shop.store.read(lambda connection: read_item(connection, caller, item.session_id, item.barcode))
+    shop.channels.tell(scanned.news)
+    return product_view(shop, scanned.product)
 
 
 @router.get("/items/read/{barcode}", tags=["shoppers"])
 @refuses(UNKNOWN_PRODUCT)
-async def look_up(house: HouseOf, caller: Anyone, barcode: Annotated[Barcode, Path()]) -> ProductView:
+async def look_up(shop: TheShop, caller: Anyone, barcode: Annotated[Barcode, Path()]) -> ProductView:
     """Read a product. 404 when no product has this barcode."""
-    return product_view(house, await house.store.read(lambda connection: find_product(connection, barcode)))
+    return product_view(shop, await shop.store.read(lambda connection: find_product(connection, barcode)))
 
 
 @router.post("/cart-items/add", openapi_extra=ONCE)
 @refuses(UNKNOWN_SESSION, UNKNOWN_PRODUCT, *refused(Event.CHANGE_BASKET), LINE_FULL, BASKET_FULL, *WRITES)
-async def add(request: Request, house: HouseOf, caller: TheCart, item: NewItem) -> LineView:
+async def add(request: Request, shop: TheShop, caller: TheCart, item: NewItem) -> LineView:
     """Put one more unit into the basket. 409 once a payment exists."""
-    async with _disagreements_told(house, caller, item, "added"):
+    async with _disagreements_told(shop, caller, item, "added"):
         line = await write(
             request,
             caller,
             Line,
-            lambda tx: add_item(tx, caller, item.session_id, item.barcode, item.weight, house.rules),
+            lambda tx: add_item(tx, caller, item.session_id, item.barcode, item.weight, shop.rules),
         )
-    return line_view(house, line)
+    return line_view(shop, line)
 
 
 @router.delete("/cart-items/remove", openapi_extra=ONCE)
 @refuses(UNKNOWN_SESSION, UNKNOWN_PRODUCT, NOT_IN_BASKET, *refused(Event.CHANGE_BASKET), *WRITES)
-async def remove(request: Request, house: HouseOf, caller: TheCart, item: ItemOfSession) -> Removed:
+async def remove(request: Request, shop: TheShop, caller: TheCart, item: ItemOfSession) -> Removed:
     """Take one unit out of the basket. `item` is what is left of its line, null when that was the last unit."""
-    async with _disagreements_told(house, caller, item, "took out"):
+    async with _disagreements_told(shop, caller, item, "took out"):
         line = await write(
             request, caller, Line | None, lambda tx: remove_item(tx, caller, item.session_id, item.barcode)
         )
-    return Removed.model_construct(item=None if line is None else line_view(house, line))
+    return Removed.model_construct(item=None if line is None else line_view(shop, line))
 
 
 @router.get("/cart-items/session/{session_id}", tags=["shoppers"])
 @refuses(UNKNOWN_SESSION)
-async def basket(house: HouseOf, caller: Anyone, session_id: Id) -> Basket:
+async def basket(shop: TheShop, caller: Anyone, session_id: Id) -> Basket:
     """Read the basket. The oldest line comes first; an empty basket is an empty list."""
-    lines = await house.store.read(lambda connection: read_basket(connection, caller, session_id))
+    lines = await shop.store.read(lambda connection: read_basket(connection, caller, session_id))
     return Basket.model_construct(
-        items=[line_view(house, line) for line in lines],
-        total_price=house.currency.major(sum(line.quantity * line.unit_price for line in lines)),
+        items=[line_view(shop, line) for line in lines],
+        total_price=shop.currency.major(sum(line.quantity * line.unit_price for line in lines)),
         item_count=sum(line.quantity for line in lines),
     )
 
 
 @asynccontextmanager
-async def _disagreements_told(house: House, cart: ByCart, item: ItemOfSession, did: str) -> AsyncIterator[None]:
+async def _disagreements_told(shop: Shop, cart: ByCart, item: ItemOfSession, did: str) -> AsyncIterator[None]:
     """The cart did it already. What is refused here is told to an operator, in a transaction of its own."""
     try:
         yield
@@ -134,7 +134,7 @@ async def _disagreements_told(house: House, cart: ByCart, item: ItemOfSession, d
         if refusal.code in DISAGREE:
             why = refusal.detail
             try:
-                await house.store.write(lambda tx: note_disagreement(tx, cart, item.session_id, item.barcode, did, why))
+                await shop.store.write(lambda tx: note_disagreement(tx, cart, item.session_id, item.barcode, did, why))
             except DuckyCartError as error:
                 log.warning("disagreement not written", cart=cart.cart_id, session=item.session_id, reason=error.code)
         raise

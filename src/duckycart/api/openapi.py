@@ -280,7 +280,7 @@ def _problems(operation: Json, route: APIRoute) -> list[Json]:
     if _names(operation, "Idempotency-Key"):
         errors += [BAD_KEY, KEY_REUSED]
     if route.dependant.dependencies:
-        errors += [*UNAVAILABLE, NOT_STORABLE]  # it asks the house, so the database
+        errors += [*UNAVAILABLE, NOT_STORABLE]  # each may ask the database
     if route.body_field is not None:
         problems.append(problem_content(*BAD_BODY))
     if "application/json" in operation.get("requestBody", {}).get("content", {}) and route.body_field is not None:

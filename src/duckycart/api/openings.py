@@ -7,6 +7,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from duckycart.api.errors import problem
 from duckycart.errors import Unavailable
+from duckycart.shop import Shop
 
 LISTENS: Final = re.compile(r"/sse/[^/]+|/customer-session/[^/]+/events|/ws/[^/]+")
 
@@ -21,20 +22,20 @@ class InTurn:
         if scope["type"] == "lifespan" or LISTENS.fullmatch(scope["path"]) is None:
             await self._app(scope, receive, send)
             return
-        openings = scope["app"].state.house.openings
+        shop: Shop = scope["state"]["shop"]
         try:
-            turn = openings.turn()
+            turn = shop.openings.turn()
         except Unavailable as error:
             headers = {"Retry-After": str(error.retry_after)}
             await problem(error.status, error.code, error.detail, headers=headers)(scope, receive, send)
             return
 
         async def answer(message: Message) -> None:
-            openings.over(turn)
+            shop.openings.over(turn)
             await send(message)
 
         try:
             await turn
             await self._app(scope, receive, answer)
         finally:
-            openings.over(turn)
+            shop.openings.over(turn)

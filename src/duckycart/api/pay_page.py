@@ -10,7 +10,7 @@ from typing import Final
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
-from duckycart.api.who import HouseOf
+from duckycart.api.who import TheShop
 from duckycart.errors import NotFound
 from duckycart.lifecycle.payments import FREE, Payment, read_payment_by_token
 from duckycart.providers.sandbox import Sandbox
@@ -38,7 +38,7 @@ _FORMS: Final = """<form method="post" action="{url}/pay"><button class="pay">Pa
 <form method="post" action="{url}/decline"><button>Decline</button></form>{note}"""
 
 
-def _page(house: HouseOf, payment: Payment, note: str = "") -> HTMLResponse:
+def _page(shop: TheShop, payment: Payment, note: str = "") -> HTMLResponse:
     match payment.state:
         case "open":
             title = "Your shopping"
@@ -51,7 +51,7 @@ def _page(house: HouseOf, payment: Payment, note: str = "") -> HTMLResponse:
             title, body = "Nothing to pay here", "<p>This payment is closed. Please look at your cart.</p>"
     html = _PAGE.format(
         title=title,
-        amount=escape(house.currency.written(payment.amount)),
+        amount=escape(shop.currency.written(payment.amount)),
         body=body,
         sandbox="" if payment.provider == FREE else "Sandbox: no money moves. ",
         id=payment.id,
@@ -65,34 +65,34 @@ def _page(house: HouseOf, payment: Payment, note: str = "") -> HTMLResponse:
     return HTMLResponse(html, headers=headers)
 
 
-async def _find(house: HouseOf, token: str) -> Payment:
+async def _find(shop: TheShop, token: str) -> Payment:
     """Raises NotFound, also for a payment of another provider, whose page is not here."""
     if _TOKEN.fullmatch(token):
-        payment = await house.store.read(lambda connection: read_payment_by_token(connection, token))
+        payment = await shop.store.read(lambda connection: read_payment_by_token(connection, token))
         if payment.provider in (Sandbox.name, FREE):
             return payment
     raise NotFound("no_payment", "There is no such payment.")
 
 
 @router.get("/{token}")
-async def page(house: HouseOf, token: str, declined: bool = False) -> HTMLResponse:
-    payment = await _find(house, token)
-    return _page(house, payment, "The payment was declined; try again." if declined else "")
+async def page(shop: TheShop, token: str, declined: bool = False) -> HTMLResponse:
+    payment = await _find(shop, token)
+    return _page(shop, payment, "The payment was declined; try again." if declined else "")
 
 
 @router.post("/{token}/pay")
-async def pay(house: HouseOf, token: str) -> Response:
-    return await _press(house, token, "payment.succeeded", "")
+async def pay(shop: TheShop, token: str) -> Response:
+    return await _press(shop, token, "payment.succeeded", "")
 
 
 @router.post("/{token}/decline")
-async def decline(house: HouseOf, token: str) -> Response:
-    return await _press(house, token, "payment.declined", "?declined=true")
+async def decline(shop: TheShop, token: str) -> Response:
+    return await _press(shop, token, "payment.declined", "?declined=true")
 
 
-async def _press(house: HouseOf, token: str, event_type: str, query: str) -> Response:
-    payment, sandbox = await _find(house, token), house.checkout.provider
+async def _press(shop: TheShop, token: str, event_type: str, query: str) -> Response:
+    payment, sandbox = await _find(shop, token), shop.checkout.provider
     if payment.state == "open" and isinstance(sandbox, Sandbox):
         headers, body = sandbox.webhook(event_type, payment.token, payment.amount, payment.currency)
-        await house.checkout.record(headers, body)
+        await shop.checkout.record(headers, body)
     return RedirectResponse(f"/pay/{token}{query}", status_code=303)

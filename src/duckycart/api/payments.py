@@ -22,7 +22,7 @@ from duckycart.api.refusals import (
 )
 from duckycart.api.resource import resource_router
 from duckycart.api.views import PAYMENT_URL, PaymentStatus, PaymentView, payment_view
-from duckycart.api.who import Anyone, HouseOf, Id
+from duckycart.api.who import Anyone, Id, TheShop
 from duckycart.api.writes import keep, recall, tell_delivery
 from duckycart.errors import NotFound
 from duckycart.lifecycle.payments import Opened, Payment, read_payment
@@ -86,7 +86,7 @@ _WEBHOOK: Final[dict[str, Any]] = {
 async def create(
     request: Request,
     response: Response,
-    house: HouseOf,
+    shop: TheShop,
     caller: Anyone,
     session_id: Id,
     wanted: PaymentRequest | None = None,
@@ -94,36 +94,36 @@ async def create(
     """Create a payment of the basket. Repeating it while one is open gives the same one and sends nothing new."""
     created: Opened | Payment | None = await recall(request, caller, Opened | Payment)
     if created is None:
-        created = await house.checkout.create(caller, session_id, wanted.payment_method if wanted else None)
+        created = await shop.checkout.create(caller, session_id, wanted.payment_method if wanted else None)
         await keep(request, caller, Opened | Payment, created)
     if isinstance(created, Opened):
         await tell_delivery(request, response, created.cart_id, created.seq)
         created = created.payment
-    return payment_view(house, created)
+    return payment_view(shop, created)
 
 
 @router.get("/get-payment/{session_id}", responses={200: {"content": PICTURES}}, response_model=PaymentState)
 @refuses(UNKNOWN_SESSION, NO_PAYMENT)
-async def get(request: Request, house: HouseOf, caller: Anyone, session_id: Id) -> PaymentState | Response:
+async def get(request: Request, shop: TheShop, caller: Anyone, session_id: Id) -> PaymentState | Response:
     """Read the session's newest payment. 404 when it has none yet.
 
     As a picture it is a QR of the payment's URL, to be paid by phone.
     """
-    payment = await house.store.read(lambda connection: read_payment(connection, caller, session_id))
+    payment = await shop.store.read(lambda connection: read_payment(connection, caller, session_id))
     drawn = None if payment.url is None else await picture(request, payment.url)
     return drawn or PaymentState.model_construct(payment_id=payment.id, payment_url=payment.url, status=payment.state)
 
 
 @router.post("/webhook/{provider}", tags=["providers"], openapi_extra=_WEBHOOK)
 @refuses(UNKNOWN_PROVIDER, *NOT_THE_PROVIDERS, PAYMENT_NOT_KNOWN_YET, *WRITES)
-async def webhook(request: Request, house: HouseOf, provider: str) -> Recorded:
+async def webhook(request: Request, shop: TheShop, provider: str) -> Recorded:
     """Hear what the payment provider has to say.
 
     400 for a wrong signature; 503 for a success that may be of a payment in the making: send it again. 200 once it is
     stored, whatever it says.
     """
-    if provider != house.checkout.provider.name:
+    if provider != shop.checkout.provider.name:
         raise NotFound("unknown_provider", "This payment provider is not in use here.")
     body = await request.body()
     headers = {name.lower(): value for name, value in request.headers.items()}
-    return Recorded.model_construct(outcome=await house.checkout.record(headers, body))
+    return Recorded.model_construct(outcome=await shop.checkout.record(headers, body))

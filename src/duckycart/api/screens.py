@@ -12,11 +12,11 @@ from duckycart.api.credentials import SCREEN_COOKIE
 from duckycart.api.inputs import KEY_TEXT
 from duckycart.api.refusals import TOO_MANY, WRONG_KEY, refuses
 from duckycart.api.resource import resource_router
-from duckycart.api.who import HouseOf, Id, address
+from duckycart.api.who import Id, TheShop, address
 from duckycart.errors import Forbidden
-from duckycart.house import House
 from duckycart.lifecycle.screens import name_of, screen_key
 from duckycart.lifecycle.who import ByCartScreen
+from duckycart.shop import Shop
 from duckycart.tokens import CART_SCREEN_SECONDS, CartScreenToken
 
 router = resource_router(prefix="/screen", tags=["screens"])
@@ -39,24 +39,24 @@ class ScreenView(BaseModel):
 
 @router.post("/{cart_id}")
 @refuses(WRONG_KEY, TOO_MANY)
-async def exchange(request: Request, response: Response, house: HouseOf, cart_id: Id, given: ScreenKey) -> ScreenView:
+async def exchange(request: Request, response: Response, shop: TheShop, cart_id: Id, given: ScreenKey) -> ScreenView:
     """Exchange a screen's key for a cookie.
 
     The cookie opens the QR and the stream of this cart. An unknown cart is told the same as a wrong key.
     """
-    house.addresses.take(address(request))
-    key_hash = await house.store.read(lambda connection: screen_key(connection, cart_id))
+    shop.addresses.take(address(request))
+    key_hash = await shop.store.read(lambda connection: screen_key(connection, cart_id))
     if key_hash is None or not hmac.compare_digest(key_hash, sha256(given.key.encode()).digest()):
         raise Forbidden("wrong_key", "Unknown or disabled cart, or wrong key.")
-    give_cookie(house, response, ByCartScreen(cart_id, name_of(key_hash)))
+    give_cookie(shop, response, ByCartScreen(cart_id, name_of(key_hash)))
     response.headers["Cache-Control"] = "no-store"
     return ScreenView(cart_id=cart_id)
 
 
-def give_cookie(house: House, response: Response, screen: ByCartScreen) -> None:
+def give_cookie(shop: Shop, response: Response, screen: ByCartScreen) -> None:
     """Set the screen's cookie, good for CART_SCREEN_SECONDS from now, once for each of its doors."""
-    token = house.tokens.cart_screen(CartScreenToken(screen.cart_id, screen.key))
-    url = urlsplit(house.settings.url)
+    token = shop.tokens.cart_screen(CartScreenToken(screen.cart_id, screen.key))
+    url = urlsplit(shop.settings.url)
     for door in DOORS:
         response.set_cookie(
             SCREEN_COOKIE,

@@ -24,7 +24,7 @@ from duckycart.api.refusals import (
 )
 from duckycart.api.resource import resource_router
 from duckycart.api.views import Answer, SessionJson, session_json
-from duckycart.api.who import Anyone, HouseOf, Id, TheShopper, address
+from duckycart.api.who import Anyone, Id, TheShop, TheShopper, address
 from duckycart.api.writes import tell_delivery, write
 from duckycart.lifecycle.sessions import Ended, Started, create_session, end_session
 from duckycart.lifecycle.transitions import Event
@@ -57,16 +57,16 @@ class EndedView(Answer):
     TOO_MANY,
     *WRITES,
 )
-async def scan_qr(request: Request, response: Response, house: HouseOf, caller: TheShopper, scan: Scan) -> SessionJson:
+async def scan_qr(request: Request, response: Response, shop: TheShop, caller: TheShopper, scan: Scan) -> SessionJson:
     """Join the cart of a QR: its session starts. The same shopper repeating it gets the same session."""
-    house.addresses.take(address(request))
-    house.scans.take(str(caller.user_id))
-    token = house.tokens.read_qr(scan.token)
+    shop.addresses.take(address(request))
+    shop.scans.take(str(caller.user_id))
+    token = shop.tokens.read_qr(scan.token)
     started = await write(
         request,
         caller,
         Started,
-        lambda tx: create_session(tx, token.cart_id, token.round, token.expires_at, caller.user_id, house.rules),
+        lambda tx: create_session(tx, token.cart_id, token.round, token.expires_at, caller.user_id, shop.rules),
     )
     await tell_delivery(request, response, started.session.cart_id, started.seq)
     return SessionJson.model_construct(**session_json(started.session))
@@ -74,16 +74,16 @@ async def scan_qr(request: Request, response: Response, house: HouseOf, caller: 
 
 @router.post("/{session_id}/end", openapi_extra=ONCE_AND_PREFER)
 @refuses(UNKNOWN_SESSION, *refused(Event.END_BY_SHOPPER), BASKET_NOT_EMPTY, *WRITES)
-async def end(request: Request, response: Response, house: HouseOf, caller: TheShopper, session_id: Id) -> EndedView:
+async def end(request: Request, response: Response, shop: TheShop, caller: TheShopper, session_id: Id) -> EndedView:
     """End an own session. Its basket must be empty, and it must have no payment; else 409 with the reason."""
-    ended = await write(request, caller, Ended, lambda tx: end_session(tx, caller, session_id, house.rules))
+    ended = await write(request, caller, Ended, lambda tx: end_session(tx, caller, session_id, shop.rules))
     await tell_delivery(request, response, ended.cart_id, ended.seq)
     return EndedView(session_id=session_id, cart_id=ended.cart_id, is_active=False)
 
 
 @router.get("/{session_id}")
 @refuses(UNKNOWN_SESSION)
-async def session(house: HouseOf, caller: Anyone, session_id: Id) -> SessionJson:
+async def session(shop: TheShop, caller: Anyone, session_id: Id) -> SessionJson:
     """Read a session. 404 for one that is not the caller's to know of."""
-    found = await house.store.read(lambda connection: find_session(connection, caller, session_id))
+    found = await shop.store.read(lambda connection: find_session(connection, caller, session_id))
     return SessionJson.model_construct(**session_json(found))

@@ -21,16 +21,16 @@ from duckycart.api.refusals import (
 )
 from duckycart.api.resource import resource_router
 from duckycart.api.who import (
-    HouseOf,
     Id,
     Listening,
     TheScreen,
+    TheShop,
     address,
-    house,
     legacy_listener,
     limit_legacy,
     require_cart,
     screen,
+    shop_of,
 )
 from duckycart.channels.messages import MESSAGES, encode, encode_start, example
 from duckycart.channels.socket import serve_socket
@@ -60,14 +60,14 @@ def _stream_of(*events: str) -> dict[int | str, dict[str, Any]]:
     dependencies=[Depends(get_only)],
 )
 @refuses(UNKNOWN_CART, TOO_MANY, TOO_MANY_LISTENERS, TOO_MANY_OPENINGS)
-async def cart_stream(request: Request, house: HouseOf, caller: TheScreen, cart_id: Id) -> EventStream:
+async def cart_stream(request: Request, shop: TheShop, caller: TheScreen, cart_id: Id) -> EventStream:
     """Hear each session of the cart as it starts. The present one is said at once; each comes with a screen's token."""
     require_cart(caller, cart_id)
-    limit_legacy(house, caller, f"cart {cart_id}")
+    limit_legacy(shop, caller, f"cart {cart_id}")
     told = 0
 
     async def opening() -> News | None:
-        return await house.store.read(lambda connection: start_of_session(connection, cart_id))
+        return await shop.store.read(lambda connection: start_of_session(connection, cart_id))
 
     async def write(news: News) -> str:
         nonlocal told
@@ -75,10 +75,10 @@ async def cart_stream(request: Request, house: HouseOf, caller: TheScreen, cart_
             return ""  # it started between subscription and opening
         require_cart(await screen(request), cart_id)  # a key may have been withdrawn since
         told = news.session_id
-        return event(encode_start(news, house.tokens.screen(ScreenToken(news.session_id))))
+        return event(encode_start(news, shop.tokens.screen(ScreenToken(news.session_id))))
 
     key = caller.key if isinstance(caller, ByCartScreen) else None
-    return EventStream(house.channels, ("cart", cart_id), address(request), opening, write, key)
+    return EventStream(shop.channels, ("cart", cart_id), address(request), opening, write, key)
 
 
 @router.get(
@@ -90,20 +90,20 @@ async def cart_stream(request: Request, house: HouseOf, caller: TheScreen, cart_
 @refuses(UNKNOWN_SESSION, SESSION_GONE, TOO_MANY_LISTENERS, TOO_MANY_OPENINGS)
 async def session_stream(
     request: Request,
-    house: HouseOf,
+    shop: TheShop,
     caller: Listening,
     session_id: Id,
 ) -> EventStream:
     """Hear what happens in a session. `id` is the session's version: who missed some reads the state again."""
 
     async def opening() -> News:
-        steady = house.clock.steady()
-        return await house.store.read(lambda connection: present_news(connection, caller, session_id, steady))
+        steady = shop.clock.steady()
+        return await shop.store.read(lambda connection: present_news(connection, caller, session_id, steady))
 
     async def write(news: News) -> str:
         return event(encode(news), news.version)
 
-    return EventStream(house.channels, ("session", session_id), address(request), opening, write)
+    return EventStream(shop.channels, ("session", session_id), address(request), opening, write)
 
 
 @router.websocket("/ws/{session_id}")
@@ -124,7 +124,7 @@ async def _serve(websocket: WebSocket, session_id: str) -> None:
     if not _SESSION_ID.fullmatch(session_id):
         raise NotFound("unknown_session", "There is no such session.")
     number = int(session_id)
-    channels = house(websocket).channels
+    channels = shop_of(websocket).channels
     with channels.listening(("session", number), address(websocket)) as listening:
         present = await _present(websocket, caller, number)
         channels.opened(("session", number), listening, present)
@@ -132,12 +132,12 @@ async def _serve(websocket: WebSocket, session_id: str) -> None:
 
 
 async def _present(websocket: WebSocket, caller: Who, session_id: int) -> News:
-    here = house(websocket)
-    steady = here.clock.steady()
+    shop = shop_of(websocket)
+    steady = shop.clock.steady()
     try:
-        news = await here.store.read(lambda connection: present_news(connection, caller, session_id, steady))
+        news = await shop.store.read(lambda connection: present_news(connection, caller, session_id, steady))
     except (NotFound, Gone):
-        limit_legacy(here, caller, "no session")
+        limit_legacy(shop, caller, "no session")
         raise
-    limit_legacy(here, caller, f"cart {news.cart_id}")
+    limit_legacy(shop, caller, f"cart {news.cart_id}")
     return news

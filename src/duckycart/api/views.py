@@ -5,10 +5,10 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, ConfigDict, Field
 
 from duckycart.clock import iso
-from duckycart.house import House
 from duckycart.lifecycle.basket import Line, Product
 from duckycart.lifecycle.payments import Payment
 from duckycart.lifecycle.who import SessionView
+from duckycart.shop import Shop
 
 
 class Answer(BaseModel):
@@ -67,8 +67,8 @@ class PaymentView(BaseModel):
     status: PaymentStatus
 
 
-def product_view(house: House, product: Product, unit_price: int | None = None) -> ProductView:
-    currency = house.currency
+def product_view(shop: Shop, product: Product, unit_price: int | None = None) -> ProductView:
+    currency = shop.currency
     return ProductView.model_construct(
         item_no_=product.id,
         description=product.description,
@@ -82,13 +82,13 @@ def product_view(house: House, product: Product, unit_price: int | None = None) 
     )
 
 
-def line_view(house: House, line: Line) -> LineView:
+def line_view(shop: Shop, line: Line) -> LineView:
     return LineView.model_construct(
         session_id=line.session_id,
         item_id=line.product.id,
         quantity=line.quantity,
         saved_weight=line.saved_weight,
-        product=product_view(house, line.product, line.unit_price),
+        product=product_view(shop, line.product, line.unit_price),
     )
 
 
@@ -102,12 +102,12 @@ def session_json(session: SessionView) -> dict[str, Any]:
     }
 
 
-def payment_view(house: House, payment: Payment) -> PaymentView:
+def payment_view(shop: Shop, payment: Payment) -> PaymentView:
     return PaymentView.model_construct(
         payment_id=payment.id,
         payment_url=payment.url,
-        amount=house.currency.major(payment.amount),
+        amount=shop.currency.major(payment.amount),
         currency=payment.currency,
-        currency_digits=house.currency.digits,
+        currency_digits=shop.currency.digits,
         status=payment.state,
     )

@@ -9,7 +9,7 @@ from duckycart.api.openapi import ONCE
 from duckycart.api.refusals import SESSION_OVER, UNKNOWN_SESSION, WRITES, refuses
 from duckycart.api.resource import resource_router
 from duckycart.api.views import Answer
-from duckycart.api.who import HouseOf, TheCart
+from duckycart.api.who import TheCart, TheShop
 from duckycart.api.writes import write
 from duckycart.clock import iso
 from duckycart.lifecycle.reports import FraudWarning, notify_cart_update, warn
@@ -46,7 +46,7 @@ class Notified(Answer):
 
 @router.post("/", openapi_extra=ONCE)
 @refuses(UNKNOWN_SESSION, *SESSION_OVER, *WRITES)
-async def warning(request: Request, house: HouseOf, caller: TheCart, said: NewWarning) -> WarningView:
+async def warning(request: Request, shop: TheShop, caller: TheCart, said: NewWarning) -> WarningView:
     """Warn of something, or leave a notice.
 
     The screen hears of a weight change; once a payment exists, so does an operator.
@@ -64,7 +64,7 @@ async def warning(request: Request, house: HouseOf, caller: TheCart, said: NewWa
 
 @router.post("/notify-cart-update", openapi_extra=ONCE)
 @refuses(UNKNOWN_SESSION, *SESSION_OVER, *WRITES)
-async def notify(request: Request, house: HouseOf, caller: TheCart, said: Notice) -> Notified:
+async def notify(request: Request, shop: TheShop, caller: TheCart, said: Notice) -> Notified:
     """Ask the screen to look at the basket again. Barcode 0 means no product in particular."""
     await write(request, caller, None, lambda tx: notify_cart_update(tx, caller, said.session_id, said.barcode))
     return Notified()

@@ -23,7 +23,6 @@ from duckycart.api.credentials import (
 from duckycart.api.inputs import ID
 from duckycart.api.named import checked_boot_id, named_session
 from duckycart.errors import DuckyCartError, Forbidden, Unauthenticated
-from duckycart.house import House
 from duckycart.lifecycle.calls import Proof, acknowledge, calling_cart, receipt
 from duckycart.lifecycle.screens import name_of, screen_key
 from duckycart.lifecycle.who import (
@@ -38,6 +37,7 @@ from duckycart.lifecycle.who import (
     guest_may,
 )
 from duckycart.origins import refusal
+from duckycart.shop import LifespanState, Shop
 from duckycart.tokens import ScreenToken
 
 log = structlog.get_logger()
@@ -47,18 +47,19 @@ Id = Annotated[int, Field(ge=1, le=MAX_ID), ID, Path()]
 _KEY: Final = re.compile(r"[A-Za-z0-9_-]{32,200}")  # 256 random bits as text
 
 
-def house(request: HTTPConnection) -> House:
-    return cast(House, request.app.state.house)
+def shop_of(request: HTTPConnection) -> Shop:
+    """The shop that the server of this request or socket has open."""
+    return cast("HTTPConnection[LifespanState]", request).state["shop"]
 
 
-async def _house(request: HTTPConnection) -> House:
+async def _shop(request: HTTPConnection) -> Shop:
     # async, because FastAPI gives what is not a thread
-    found = house(request)
-    await found.prices.learn()
-    return found
+    shop = shop_of(request)
+    await shop.prices.learn()
+    return shop
 
 
-HouseOf = Annotated[House, Depends(_house)]
+TheShop = Annotated[Shop, Depends(_shop)]
 
 
 def address(request: HTTPConnection) -> str:
@@ -68,7 +69,7 @@ def address(request: HTTPConnection) -> str:
 
 def _client(request: HTTPConnection) -> Client:
     peer = request.client.host if request.client else None
-    return client_of(peer, request.headers.getlist, house(request).settings.trusted_proxies)
+    return client_of(peer, request.headers.getlist, shop_of(request).settings.trusted_proxies)
 
 
 @opened_by(CART, SHOPPER, SCREEN, OPERATOR)
@@ -99,7 +100,7 @@ async def screen(request: HTTPConnection) -> Who:
     if foreign is not None:
         raise foreign
     if cookie is not None:
-        return await _by_cart_screen(house(request), cookie)
+        return await _by_cart_screen(shop_of(request), cookie)
     return legacy or await who(request)
 
 
@@ -117,7 +118,7 @@ async def listener(request: HTTPConnection) -> Who:
 def legacy_screen(request: HTTPConnection) -> ByLegacyScreen | None:
     """Somebody in a network where screens need no credential; else None."""
     client = _client(request)
-    return ByLegacyScreen(client.bucket) if within(client.address, house(request).settings.legacy_screens) else None
+    return ByLegacyScreen(client.bucket) if within(client.address, shop_of(request).settings.legacy_screens) else None
 
 
 async def legacy_listener(websocket: HTTPConnection) -> Who:
@@ -137,7 +138,7 @@ def _foreign(request: HTTPConnection) -> Forbidden | None:
     """What is said to a web page that may not use what its browser has; None where the page is ours, or none."""
     socket = request.scope["type"] == "websocket"
     sentence = refusal(
-        house(request).settings,
+        shop_of(request).settings,
         request.headers.getlist,
         socket=socket,
         peer=request.client.host if request.client else None,
@@ -146,10 +147,10 @@ def _foreign(request: HTTPConnection) -> Forbidden | None:
     return None if sentence is None else Forbidden("foreign_origin", sentence)
 
 
-def limit_legacy(house: House, caller: Who, topic: str) -> None:
+def limit_legacy(shop: Shop, caller: Who, topic: str) -> None:
     """Who shows no credential is counted, by address and `topic`. Raises TooManyRequests."""
     if isinstance(caller, ByLegacyScreen):
-        house.legacy_screens.take(f"{topic} {caller.address}")
+        shop.legacy_screens.take(f"{topic} {caller.address}")
 
 
 async def _whoever(request: HTTPConnection, key: str | None, bearer: str | None, *, listens: bool = False) -> Who:
@@ -159,13 +160,13 @@ async def _whoever(request: HTTPConnection, key: str | None, bearer: str | None,
         return await _by_key(request, key)
     if bearer is None:
         raise Unauthenticated("no_credential", "This call needs a credential: a cart's key or an access token.")
-    token = house(request).tokens.read_bearer(bearer)
+    token = shop_of(request).tokens.read_bearer(bearer)
     if isinstance(token, ScreenToken):
         if not listens:
-            await _admit_screen(house(request), token.session_id)
+            await _admit_screen(shop_of(request), token.session_id)
         return ByScreen(token.session_id)
     if token.outlived:
-        await _require_guest(house(request), token.user_id)
+        await _require_guest(shop_of(request), token.user_id)
     return ByOperator(token.user_id) if token.is_operator else ByShopper(token.user_id)
 
 
@@ -174,21 +175,21 @@ def _bearer(request: HTTPConnection) -> str | None:
     return credential.strip() or None if scheme.lower() == "bearer" else None
 
 
-async def _require_guest(house: House, user_id: int) -> None:
+async def _require_guest(shop: Shop, user_id: int) -> None:
     """Raises Unauthenticated for a guest whose session is over, or never was."""
-    steady = house.clock.steady()
-    if not await house.store.read(lambda connection: guest_may(connection, user_id, steady)):
+    steady = shop.clock.steady()
+    if not await shop.store.read(lambda connection: guest_may(connection, user_id, steady)):
         raise Unauthenticated("expired_token", "This guest's session is over; please scan the QR on a cart again.")
 
 
-async def _admit_screen(house: House, session_id: int) -> None:
-    steady = house.clock.steady()
-    await house.store.read(lambda connection: admit_screen(connection, session_id, steady))
+async def _admit_screen(shop: Shop, session_id: int) -> None:
+    steady = shop.clock.steady()
+    await shop.store.read(lambda connection: admit_screen(connection, session_id, steady))
 
 
-async def _by_cart_screen(house: House, cookie: str) -> ByCartScreen:
-    token = house.tokens.read_cart_screen(cookie)
-    key_hash = await house.store.read(lambda connection: screen_key(connection, token.cart_id))
+async def _by_cart_screen(shop: Shop, cookie: str) -> ByCartScreen:
+    token = shop.tokens.read_cart_screen(cookie)
+    key_hash = await shop.store.read(lambda connection: screen_key(connection, token.cart_id))
     if key_hash is None or name_of(key_hash) != token.key:
         raise Forbidden("screen_key_withdrawn", "The key of this screen was replaced or withdrawn.")
     return ByCartScreen(token.cart_id, token.key)
@@ -200,21 +201,23 @@ async def _by_key(request: HTTPConnection, key: str) -> ByCart:
     key_hash = sha256(key.encode()).digest()
     boot_id = checked_boot_id(request.headers.get("cart-boot-id"))
     session_id = await named_session(request)
-    found = await house(request).store.read(lambda connection: calling_cart(connection, key_hash, boot_id, session_id))
+    found = await shop_of(request).store.read(
+        lambda connection: calling_cart(connection, key_hash, boot_id, session_id)
+    )
     if found is None:
         raise Forbidden("wrong_key", "Unknown or disabled cart, or wrong key.")
     cart, proved = found
     if proved is not None and session_id is not None:
-        await _acknowledge(house(request), cart, session_id, proved)
+        await _acknowledge(shop_of(request), cart, session_id, proved)
     return cart
 
 
-async def _acknowledge(house: House, cart: ByCart, session_id: int, proved: Proof) -> None:
+async def _acknowledge(shop: Shop, cart: ByCart, session_id: int, proved: Proof) -> None:
     try:
-        await house.store.write(lambda tx: acknowledge(tx, cart, session_id))
+        await shop.store.write(lambda tx: acknowledge(tx, cart, session_id))
     except DuckyCartError as error:
         log.warning("receipt by call not written", cart=cart.cart_id, session=session_id, reason=error.code)
-        house.dispatch.received(receipt(cart, session_id, proved))  # a fact before it is written
+        shop.dispatch.received(receipt(cart, session_id, proved))  # a fact before it is written
 
 
 @opened_by(CART, SHOPPER, SCREEN, OPERATOR)

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 from fastapi import Request, Response
 from pydantic import TypeAdapter
 
-from duckycart.api.who import address, house
+from duckycart.api.who import address, shop_of
 from duckycart.errors import BadRequest, Unavailable
 from duckycart.lifecycle.idempotency import Repeatable
 from duckycart.lifecycle.who import Who
@@ -52,7 +52,7 @@ async def write(
     BadRequest for a malformed key, Mismatch for one of another body.
     """
     keyed: Repeatable[T] | None = await _repeatable(request, caller, result_type, body)
-    return await house(request).store.write(work if keyed is None else lambda tx: keyed.once(tx, work))
+    return await shop_of(request).store.write(work if keyed is None else lambda tx: keyed.once(tx, work))
 
 
 async def recall(request: Request, caller: Who, result_type: Any) -> Any:
@@ -63,8 +63,8 @@ async def recall(request: Request, caller: Who, result_type: Any) -> Any:
     keyed = await _repeatable(request, caller, result_type, None)
     if keyed is None:
         return None
-    steady = house(request).clock.steady()
-    found = await house(request).store.read(lambda connection: keyed.find(connection, steady))
+    steady = shop_of(request).clock.steady()
+    found = await shop_of(request).store.read(lambda connection: keyed.find(connection, steady))
     return None if found is None else found[0]
 
 
@@ -81,7 +81,7 @@ async def tell_delivery(request: Request, response: Response, cart_id: int, seq:
     match = _WAIT.search(request.headers.get("prefer", ""))
     wait = min(int(match[1]), MAX_WAIT) if match else 0
     try:
-        state = await house(request).dispatch.delivery(cart_id, seq, wait)
+        state = await shop_of(request).dispatch.delivery(cart_id, seq, wait)
     except Unavailable:
         state = "queued"  # no less than that: it is committed, and no error may say otherwise
     response.headers["Hardware-Delivery"] = state

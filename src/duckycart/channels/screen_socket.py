@@ -29,13 +29,13 @@ class ScreenSocket(InTurns, MustRead, WebSocketsSansIOProtocol):
     def __init__(self, config: "Config", server_state: "ServerState", app_state: dict[str, Any]) -> None:
         WebSocketsSansIOProtocol.__init__(self, config, server_state, app_state)
         InTurns.__init__(self)
-        self._monotonic: Callable[[], float] = app_state["dispatch"].monotonic
+        self._monotonic: Callable[[], float] = app_state["shop"].dispatch.monotonic
         self._guard = FrameGuard(self._monotonic())
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self._watch(cast(asyncio.Transport, transport))
-        self.app_state["places"].settle(transport, self._idle)
+        self.app_state["shop"].places.settle(transport, self._idle)
 
     def data_received(self, data: bytes) -> None:
         if self.handshake_initiated:
@@ -46,7 +46,7 @@ class ScreenSocket(InTurns, MustRead, WebSocketsSansIOProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop()
         self._watch_no_more()
-        self.app_state["places"].leave(self.transport)
+        self.app_state["shop"].places.leave(self.transport)
         super().connection_lost(exc)
         self.conn.parser.close()  # a generator that holds the protocol that holds it
         self.conn.parser_exc = None  # its traceback holds the generator

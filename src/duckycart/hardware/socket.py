@@ -85,9 +85,9 @@ class HardwareSocket(InTurns, asyncio.Protocol):
     def __init__(self, config: "Config", server_state: "ServerState", app_state: dict[str, Any]) -> None:
         super().__init__()
         self._uvicorn: tuple[Config, ServerState, dict[str, Any]] | None = (config, server_state, app_state)
-        self._dispatch: Dispatch = app_state["dispatch"]
-        self._settings: Settings = app_state["settings"]
-        self._places: Places = app_state["places"]
+        self._dispatch: Dispatch = app_state["shop"].dispatch
+        self._settings: Settings = app_state["shop"].settings
+        self._places: Places = app_state["shop"].places
         self._server_state = server_state
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None  # None before the connection and after its end

@@ -1,4 +1,4 @@
-"""What a committed transaction tells the rest of the house. None of it is told before the commit returned."""
+"""What a committed transaction tells the rest of the shop. None of it is told before the commit returned."""
 
 from dataclasses import dataclass, field
 
