@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from duckycart.lifecycle.transitions import TABLE, Phase, Refused
+from duckycart.errors import Refusal
+from duckycart.lifecycle.transitions import TABLE, Phase
 from duckycart.settings import Settings
 
 ROOT = Path(__file__).parent.parent
@@ -19,7 +20,7 @@ def transition_table() -> str:
         cells = []
         for phase in Phase:
             entry = row[phase]
-            if isinstance(entry, Refused):
+            if isinstance(entry, Refusal):
                 cells.append(f"409 `{entry.code}`")
             else:
                 command = f", **{entry.command}**" if entry.command else ""

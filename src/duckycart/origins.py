@@ -11,7 +11,9 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from duckycart.addresses import parse, within
+from duckycart.errors import Forbidden, Refusal
 from duckycart.handshake import Header
+from duckycart.refusals import FOREIGN_HOST, FOREIGN_ORIGIN
 from duckycart.settings import Settings
 
 _PORTS: Final = {"http": 80, "https": 443, "ws": 80, "wss": 443}
@@ -25,18 +27,11 @@ _ANY: Final = "*"
 
 Place = tuple[str, int | None]  # host in lower case, port; None where it is not said
 
-FOREIGN: Final = (
-    "A web page of another origin may not do this without a credential. If the page is yours, name its origin in "
-    "DUCKYCART_CORS_ORIGINS."
-)
-FOREIGN_HOST: Final = (
-    "This server does not know the name it was asked by. If the name is yours, set DUCKYCART_PUBLIC_URL, or name its "
-    "origin in DUCKYCART_CORS_ORIGINS."
-)
 
-
-def refusal(settings: Settings, header: Header, *, socket: bool, peer: str | None, tls: bool) -> str | None:
-    """Why a caller that shows no credential is not let in; None if it may be. A sentence for people.
+def refusal(
+    settings: Settings, header: Header, *, socket: bool, peer: str | None, tls: bool
+) -> Refusal[Forbidden] | None:
+    """Why a caller that shows no credential is not let in; None if it may be.
 
     Browsers send `Origin` with every socket, and with all but the plainest requests; for those there is
     `Sec-Fetch-Site`, where a browser sends it: over plain HTTP only to its own machine.
@@ -62,7 +57,7 @@ def refusal(settings: Settings, header: Header, *, socket: bool, peer: str | Non
             return None
         if any(_same(place, name, proxied) for name in forwarded + asked):
             return None if known else FOREIGN_HOST
-    return FOREIGN
+    return FOREIGN_ORIGIN
 
 
 def _places(lines: list[str]) -> list[Place | None]:

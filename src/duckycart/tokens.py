@@ -13,7 +13,7 @@ from typing import Any, Final
 import jwt
 
 from duckycart.clock import Clock
-from duckycart.errors import BadRequest, Unauthenticated
+from duckycart.refusals import BAD_COOKIE, BAD_TOKEN, EXPIRED_COOKIE, EXPIRED_TOKEN, NOT_A_QR
 
 ACCESS_SECONDS: Final = 12 * 3600
 SCREEN_SECONDS: Final = 24 * 3600  # what its `exp` says; the real limit is the session's (lifecycle/who.py)
@@ -83,7 +83,7 @@ class Tokens:
             claims = self._read(text, ("qr",))
             return QrToken(_whole(claims["cartid"]), _whole(claims["round"]), _until(claims))
         except (jwt.InvalidTokenError, KeyError, TypeError) as error:
-            raise BadRequest("not_a_qr", "This is not a QR of this shop.") from error
+            raise NOT_A_QR() from error
 
     def read_bearer(self, text: str) -> AccessToken | ScreenToken:
         """An access token or a screen's. Raises Unauthenticated for a malformed, foreign or expired one.
@@ -97,9 +97,9 @@ class Tokens:
             token = AccessToken(int(claims["sub"]), bool(claims["operator"]), bool(claims.get("guest")))
             outlived = self._steady() >= _until(claims)
         except (jwt.InvalidTokenError, KeyError, TypeError, ValueError) as error:
-            raise Unauthenticated("bad_token", "The access token is not valid; please sign in again.") from error
+            raise BAD_TOKEN() from error
         if outlived and not token.is_guest:
-            raise Unauthenticated("expired_token", "The access token has expired; please sign in again.")
+            raise EXPIRED_TOKEN()
         return replace(token, outlived=outlived)
 
     def read_cart_screen(self, text: str) -> CartScreenToken:
@@ -108,9 +108,9 @@ class Tokens:
             claims = self._read(text, ("cart-screen",))
             token, expires = CartScreenToken(_whole(claims["cart"]), str(claims["key"])), _until(claims)
         except (jwt.InvalidTokenError, KeyError, TypeError) as error:
-            raise Unauthenticated("bad_token", "The screen's cookie is not valid; it needs its key again.") from error
+            raise BAD_COOKIE() from error
         if self._steady() >= expires:
-            raise Unauthenticated("expired_token", "The screen's cookie has expired; it needs its key again.")
+            raise EXPIRED_COOKIE()
         return token
 
     def _good_for(self, seconds: int) -> dict[str, int]:

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from duckycart.origins import FOREIGN, FOREIGN_HOST, refusal
+from duckycart.errors import Forbidden, Refusal
+from duckycart.origins import refusal
+from duckycart.refusals import FOREIGN_HOST, FOREIGN_ORIGIN
 from duckycart.settings import Settings
 from tests.api.doors import refused
 from tests.channels.world import refusal as socket_refusal
@@ -32,7 +34,7 @@ def judged(
     tls: bool = False,
     headers: dict[str, str] | None = None,
     **settings: Any,
-) -> str | None:
+) -> Refusal[Forbidden] | None:
     lines = {"Origin": origin, "Host": host, **(headers or {})}
 
     def header(name: str) -> list[str]:
@@ -68,7 +70,7 @@ LISTED: dict[str, Any] = {"cors_origins": "https://screen.example, null"}
         # Behind a proxy that changes Host, or leaves its port out.
         (judged("https://minipc:8000", "minipc", **PROXY), None),
         (judged("https://minipc:8000", "backend:8000", headers={"X-Forwarded-Host": "minipc:8000"}, **PROXY), None),
-        (judged("https://minipc:8000", "backend:8000", headers={"X-Forwarded-Host": "minipc:8000"}), FOREIGN),
+        (judged("https://minipc:8000", "backend:8000", headers={"X-Forwarded-Host": "minipc:8000"}), FOREIGN_ORIGIN),
         # Listed.
         (judged("https://screen.example", **LISTED), None),
         (judged("https://SCREEN.example", **LISTED), None),
@@ -78,23 +80,23 @@ LISTED: dict[str, Any] = {"cors_origins": "https://screen.example, null"}
         (judged("file://", headers={"User-Agent": "arduino-WebSocket-Client"}), None),
         (judged("file://"), None),
         # Everybody else.
-        (judged(EVIL), FOREIGN),
-        (judged("null"), FOREIGN),
-        (judged(""), FOREIGN),
-        (judged("http://127.0.0.1:3000"), FOREIGN),
-        (judged("http://127.0.0.1"), FOREIGN),
-        (judged("http://localhost:8000"), FOREIGN),
-        (judged("http://minipc:3000", "minipc"), FOREIGN),
-        (judged("http://127.0.0.1:8000.evil.example"), FOREIGN),
-        (judged("http://127.0.0.1:8000@evil.example"), FOREIGN),
-        (judged("http://evil.example/http://127.0.0.1:8000"), FOREIGN),
-        (judged(f"http://127.0.0.1:8000,{EVIL}"), FOREIGN),
-        (judged("http://[::1"), FOREIGN),
-        (judged("127.0.0.1:8000"), FOREIGN),
-        (judged("https://screen.example.evil.example", **LISTED), FOREIGN),
-        (judged("http://shop.example", "10.0.0.5:8000", **OURS), FOREIGN),
-        (judged("file://", headers={"User-Agent": "Mozilla/5.0 (X11)"}), FOREIGN),
-        (judged("chrome-extension://abcdef"), FOREIGN),
+        (judged(EVIL), FOREIGN_ORIGIN),
+        (judged("null"), FOREIGN_ORIGIN),
+        (judged(""), FOREIGN_ORIGIN),
+        (judged("http://127.0.0.1:3000"), FOREIGN_ORIGIN),
+        (judged("http://127.0.0.1"), FOREIGN_ORIGIN),
+        (judged("http://localhost:8000"), FOREIGN_ORIGIN),
+        (judged("http://minipc:3000", "minipc"), FOREIGN_ORIGIN),
+        (judged("http://127.0.0.1:8000.evil.example"), FOREIGN_ORIGIN),
+        (judged("http://127.0.0.1:8000@evil.example"), FOREIGN_ORIGIN),
+        (judged("http://evil.example/http://127.0.0.1:8000"), FOREIGN_ORIGIN),
+        (judged(f"http://127.0.0.1:8000,{EVIL}"), FOREIGN_ORIGIN),
+        (judged("http://[::1"), FOREIGN_ORIGIN),
+        (judged("127.0.0.1:8000"), FOREIGN_ORIGIN),
+        (judged("https://screen.example.evil.example", **LISTED), FOREIGN_ORIGIN),
+        (judged("http://shop.example", "10.0.0.5:8000", **OURS), FOREIGN_ORIGIN),
+        (judged("file://", headers={"User-Agent": "Mozilla/5.0 (X11)"}), FOREIGN_ORIGIN),
+        (judged("chrome-extension://abcdef"), FOREIGN_ORIGIN),
         # A name of somebody else that was pointed at us.
         (judged("http://evil.example:8000", "evil.example:8000"), FOREIGN_HOST),
         (judged("http://evil.example:8000", "evil.example:8000", tls=True), None),
@@ -109,10 +111,10 @@ LISTED: dict[str, Any] = {"cors_origins": "https://screen.example, null"}
         # Without Origin browsers say where a request comes from, if the way is safe.
         (judged(socket=False, headers={"Sec-Fetch-Site": "none"}), None),
         (judged(socket=False, headers={"Sec-Fetch-Site": "same-origin"}), None),
-        (judged(socket=False, headers={"Sec-Fetch-Site": "cross-site"}), FOREIGN),
-        (judged(socket=False, headers={"Sec-Fetch-Site": "same-site"}), FOREIGN),
-        (judged(socket=False, headers={"Sec-Fetch-Site": "cross-site", "Referer": f"{EVIL}/x"}), FOREIGN),
-        (judged(socket=False, headers={"Sec-Fetch-Site": "cross-site", "Referer": "http://["}), FOREIGN),
+        (judged(socket=False, headers={"Sec-Fetch-Site": "cross-site"}), FOREIGN_ORIGIN),
+        (judged(socket=False, headers={"Sec-Fetch-Site": "same-site"}), FOREIGN_ORIGIN),
+        (judged(socket=False, headers={"Sec-Fetch-Site": "cross-site", "Referer": f"{EVIL}/x"}), FOREIGN_ORIGIN),
+        (judged(socket=False, headers={"Sec-Fetch-Site": "cross-site", "Referer": "http://["}), FOREIGN_ORIGIN),
         (judged(socket=False, headers={"Sec-Fetch-Site": "cross-site", "Referer": "https://screen.example/"}, **LISTED),
          None),
     ],

@@ -1,6 +1,5 @@
 """`/openapi.json`: valid, complete, and what the server really answers is what it declares."""
 
-import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,10 +9,10 @@ from openapi_spec_validator import validate
 from sqlalchemy import CheckConstraint
 
 import duckycart
-from duckycart import errors
-from duckycart.api.refusals import REFUSALS, refused
+from duckycart import refusals
+from duckycart.api.openapi import REFUSALS
 from duckycart.api.views import PAYMENT_STATES
-from duckycart.lifecycle.transitions import Event
+from duckycart.errors import Refusal
 from duckycart.store.tables import payments
 from tests.api.doors import DOORS, KEPT, PASSWORD, Session, sandbox
 from tests.channels.world import end, stream
@@ -163,37 +162,23 @@ async def open_every_door(shop: Shop) -> None:
 
 
 SOURCES = Path(duckycart.__file__).parent
-# What is refused on pages, at start, and at the shell.
-ELSEWHERE = {"pay_page.py", "address.py", "copy.py", "currency.py", "damage.py", "database.py", "restore.py"}
-KINDS = {kind.__name__: kind.status for kind in errors.DuckyCartError.__subclasses__()}
+CATALOGUE = {name: one for name, one in vars(refusals).items() if isinstance(one, Refusal)}
+# Said at addresses that are no operations, or before an address is looked for.
+NO_OPERATIONS = {refusals.NOT_FOUND, refusals.METHOD_NOT_ALLOWED, refusals.TLS_ONLY}
 
 
-def raised() -> set[tuple[int, str]]:
-    """Status and code of every error that the code behind the calls makes."""
-    found = {(error.status, error.code) for event in Event for error in refused(event)}
-    for place in ("api", "channels", "guards", "lifecycle", "payments", "providers", "store", "."):
-        for path in (SOURCES / place).glob("*.py"):
-            if path.name in ELSEWHERE | {"refusals.py"}:
-                continue
-            found |= {
-                (KINDS[call.func.id], str(call.args[0].value))
-                for call in ast.walk(ast.parse(path.read_text()))
-                if isinstance(call, ast.Call)
-                and isinstance(call.func, ast.Name)
-                and call.func.id in KINDS
-                and isinstance(call.args[0], ast.Constant)
-            }
-    return found
+async def test_every_refusal_that_there_is_is_declared_somewhere_and_no_other(shop: Shop) -> None:
+    declared = set((await served(shop))["components"]["examples"])
+    assert declared == {f"{one.kind.status}-{one.code}" for one in {*CATALOGUE.values()} - NO_OPERATIONS}
 
 
-async def test_every_error_that_the_code_raises_is_declared_somewhere_and_no_other(shop: Shop) -> None:
-    named = {(error.status, error.code) for several in REFUSALS.values() for error in several}
-    declared = set()
-    for name in (await served(shop))["components"]["examples"]:
-        status, _, code = name.partition("-")
-        declared.add((int(status), code))
-    assert raised() <= declared
-    assert named <= raised()
+def test_no_operation_declares_what_no_code_refuses() -> None:
+    code = "\n".join(
+        path.read_text() for path in SOURCES.rglob("*.py") if path.name not in ("refusals.py", "openapi.py")
+    )
+    code = re.sub(r"^(@refuses|from .* import )(\(\n(    .*\n)*\)|.*)$", "", code, flags=re.MULTILINE)
+    used = {one for name, one in CATALOGUE.items() if re.search(rf"\b{name}\b", code)}
+    assert {one for several in REFUSALS.values() for one in several} <= used
 
 
 def test_the_states_of_a_payment_are_those_of_the_database() -> None:

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import pytest
 
-from duckycart.errors import Conflict
+from duckycart.errors import Conflict, Refusal
 from duckycart.lifecycle.carts import stand
 from duckycart.lifecycle.payments import create_payment
 from duckycart.lifecycle.sessions import end_if_idle, end_session
-from duckycart.lifecycle.transitions import TABLE, Event, Phase, Refused, To, decide
+from duckycart.lifecycle.transitions import TABLE, Event, Phase, To, decide
 from tests.lifecycle.counter import MONA, OMAR, RULES, Counter
 
 MILK_PRICE = 1250
@@ -75,14 +75,14 @@ async def _idle(counter: Counter, scene: Scene) -> object:
     counter.clock.move(RULES.idle_seconds + 1)
     ended = await counter.do(lambda tx: end_if_idle(tx, scene.session_id, 1, RULES))
     if ended is None:
-        raise Conflict(_refusal(Event.END_IDLE, await counter.phase()), "left alone")
+        raise _refusal(Event.END_IDLE, await counter.phase())()
     return ended
 
 
-def _refusal(event: Event, phase: Phase) -> str:
+def _refusal(event: Event, phase: Phase) -> Refusal[Conflict]:
     entry = TABLE[event][phase]
-    assert isinstance(entry, Refused)
-    return entry.code
+    assert isinstance(entry, Refusal)
+    return entry
 
 
 async def _begin(counter: Counter, scene: Scene) -> object:
@@ -124,10 +124,10 @@ async def test_every_event_in_every_phase_does_what_the_table_says(
     before, said = await counter.snapshot(), len(counter.queued())
     entry = TABLE[event][phase]
 
-    if isinstance(entry, Refused):
+    if isinstance(entry, Refusal):
         with pytest.raises(Conflict) as refused:
             await FIRE[event](counter, scene)
-        assert refused.value.code == entry.code
+        assert refused.value.refusal is entry
         after = await counter.snapshot()
         if event is Event.END_IDLE:  # the one that tells an operator when it leaves a session alone
             for table in ("alarms", "sessions"):

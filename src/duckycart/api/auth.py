@@ -6,25 +6,24 @@ from fastapi import Form, Request
 from pydantic import BaseModel, Field
 
 from duckycart.api.inputs import JWT, NAME, ONE_LINE, PASSWORD, USER_NAME
-from duckycart.api.openapi import ONCE
-from duckycart.api.refusals import (
-    ACCOUNT_TAKEN,
-    NOT_A_QR,
-    QR_VOID,
-    TOO_MANY,
-    UNKNOWN_CART,
-    USER_INACTIVE,
-    WRITES,
-    WRONG_LOGIN,
-    refuses,
-)
+from duckycart.api.openapi import ONCE, refuses
 from duckycart.api.resource import resource_router
 from duckycart.api.views import Answer
 from duckycart.api.who import TheShop, address
 from duckycart.api.writes import write
-from duckycart.errors import Forbidden, Unauthenticated
 from duckycart.lifecycle.accounts import User, begin_guest, find_account, sign_up
 from duckycart.names import EMAIL
+from duckycart.refusals import (
+    ACCOUNT_TAKEN,
+    NOT_A_QR,
+    QR_EXPIRED,
+    QR_VOID,
+    TOO_MANY_REQUESTS,
+    UNKNOWN_CART,
+    USER_INACTIVE,
+    WRITE_FAILS,
+    WRONG_LOGIN,
+)
 from duckycart.tokens import AccessToken
 
 router = resource_router(prefix="/auth", tags=["shoppers"])
@@ -79,7 +78,7 @@ _LOGIN_AS_JSON: Final[dict[str, Any]] = {
 
 
 @router.post("/signup", openapi_extra=ONCE)
-@refuses(ACCOUNT_TAKEN, TOO_MANY, *WRITES)
+@refuses(ACCOUNT_TAKEN, TOO_MANY_REQUESTS, *WRITE_FAILS)
 async def signup(request: Request, shop: TheShop, form: SignUp) -> UserView:
     """Make an account. 409 when the e-mail or user name is taken."""
     shop.addresses.take(address(request))
@@ -109,7 +108,7 @@ async def signup(request: Request, shop: TheShop, form: SignUp) -> UserView:
 
 
 @router.post("/login", openapi_extra=_LOGIN_AS_JSON)
-@refuses(WRONG_LOGIN, USER_INACTIVE, TOO_MANY)
+@refuses(WRONG_LOGIN, USER_INACTIVE, TOO_MANY_REQUESTS)
 async def login(
     request: Request,
     shop: TheShop,
@@ -122,15 +121,15 @@ async def login(
     shop.sign_ins.take(username)
     account = await shop.store.read(lambda connection: find_account(connection, username))
     if not await shop.passwords.check(password, account[1] if account else None) or account is None:
-        raise Unauthenticated("wrong_login", "Wrong e-mail, user name or password.")
+        raise WRONG_LOGIN()
     user = account[0]
     if not user.is_active:
-        raise Forbidden("user_inactive", "This account is closed.")
+        raise USER_INACTIVE()
     return _signed_in(shop, user, is_guest=False)
 
 
 @router.post("/guest", openapi_extra=ONCE)
-@refuses(NOT_A_QR, UNKNOWN_CART, *QR_VOID, TOO_MANY, *WRITES)
+@refuses(NOT_A_QR, UNKNOWN_CART, QR_VOID, QR_EXPIRED, TOO_MANY_REQUESTS, *WRITE_FAILS)
 async def guest(request: Request, shop: TheShop, qr: GuestQr) -> SignedIn:
     """Go on without an account, for the one session this QR can start."""
     shop.addresses.take(address(request))

@@ -14,8 +14,8 @@ from fastapi import Request, Response, params
 from fastapi.routing import APIRoute
 from starlette.types import Message, Receive
 
-from duckycart.errors import Invalid
 from duckycart.json_text import BOM, NotJson, kind_of, read_json
+from duckycart.refusals import INVALID_JSON, NO_OBJECT, NO_TEXT
 
 _JSON: Final = b"application/json"
 _FORM: Final = b"application/x-www-form-urlencoded"
@@ -69,7 +69,7 @@ def _as_json(request: Request, body: bytes, needed: bool) -> Request:
         return _Read(request, _JSON, b"", None)
     content = _json(body)
     if not isinstance(content, dict) and (needed or content is not None):
-        raise Invalid("invalid_json", f"The body must be an object, like {{…}}, not {kind_of(content)}.")
+        raise NO_OBJECT(kind=kind_of(content))
     return _Read(request, _JSON, body, content)
 
 
@@ -79,7 +79,7 @@ def _as_form(request: Request, body: bytes, needed: bool) -> Request:
         given = _json(body)
         for name, value in given.items():
             if not isinstance(value, str):
-                raise Invalid("invalid_json", f"The field {name[:40]!a} must be a text, not {kind_of(value)}.")
+                raise NO_TEXT(field=name[:40], kind=kind_of(value))
         return _Read(request, _FORM, urlencode(given, errors="replace").encode(), None)
     if kind.lower().startswith(_PARTS):
         return _Read(request, kind.encode("latin-1"), body, None)
@@ -94,4 +94,4 @@ def _json(body: bytes) -> Any:
     try:
         return read_json(body)
     except NotJson as error:
-        raise Invalid("invalid_json", str(error)) from error
+        raise INVALID_JSON(why=error) from error

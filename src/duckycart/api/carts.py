@@ -7,9 +7,8 @@ from fastapi.responses import JSONResponse
 
 from duckycart.api.inputs import JWT
 from duckycart.api.methods import get_only
-from duckycart.api.openapi import PREFER
+from duckycart.api.openapi import PREFER, refuses
 from duckycart.api.picture import PICTURES, picture
-from duckycart.api.refusals import CART_UNFIT, NO_ACTIVE_SESSION, TOO_MANY, UNKNOWN_CART, WRITES, refused, refuses
 from duckycart.api.resource import resource_router
 from duckycart.api.screens import give_cookie
 from duckycart.api.views import SessionJson, StatusView, session_json
@@ -17,8 +16,9 @@ from duckycart.api.who import Anyone, Id, TheScreen, TheShop, limit_legacy, requ
 from duckycart.api.writes import tell_delivery
 from duckycart.lifecycle.qr import get_qr
 from duckycart.lifecycle.sessions import active_session, cart_status
-from duckycart.lifecycle.transitions import Event
+from duckycart.lifecycle.transitions import Event, refusals_of
 from duckycart.lifecycle.who import ByCartScreen, ByLegacyScreen
+from duckycart.refusals import CART_UNFIT, NO_ACTIVE_SESSION, TOO_MANY_REQUESTS, UNKNOWN_CART, WRITE_FAILS
 from duckycart.tokens import QrToken
 
 router = resource_router(prefix="/customer-session", tags=["carts"])
@@ -47,7 +47,7 @@ _QR_ANSWERS: dict[int | str, dict[str, Any]] = {
 
 
 @router.get("/qr/{cart_id}", responses=_QR_ANSWERS, openapi_extra=PREFER, dependencies=[Depends(get_only)])
-@refuses(UNKNOWN_CART, *refused(Event.GET_QR), *CART_UNFIT, TOO_MANY, *WRITES)
+@refuses(UNKNOWN_CART, *refusals_of(Event.GET_QR), *CART_UNFIT, TOO_MANY_REQUESTS, *WRITE_FAILS)
 async def qr(request: Request, shop: TheShop, caller: TheScreen, cart_id: Id) -> Response:
     """Make a QR for the cart. Sends `generate_qr` first. `Accept` chooses between the token and a picture.
 

@@ -1,5 +1,6 @@
 """The one place where errors become HTTP answers (RFC 9457, and `message` for older clients)."""
 
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from duckycart.api.methods import allowed
 from duckycart.api.sentences import field_of, problem_of, sentence_of
 from duckycart.api.who import who
 from duckycart.errors import DuckyCartError, Invalid
+from duckycart.refusals import BAD_BODY, BODY_TOO_LARGE, INTERNAL_ERROR, INVALID_REQUEST, METHOD_NOT_ALLOWED, NOT_FOUND
 
 log = structlog.get_logger()
 
@@ -37,17 +39,13 @@ TITLES: Final = {
     503: "Service Unavailable",
 }
 
-BAD_BODY: Final = (400, "bad_request", "The body cannot be read.")
 # What Starlette and FastAPI raise by themselves, in our words.
-_HTTP: Final[dict[int, tuple[str, str | None]]] = {
-    400: BAD_BODY[1:],
-    404: ("not_found", "There is nothing at this address."),
-    405: ("method_not_allowed", "This address does not take that method."),
-    413: ("body_too_large", None),
+_HTTP: Final = {
+    400: (BAD_BODY.code, BAD_BODY.sentence),
+    404: (NOT_FOUND.code, NOT_FOUND.sentence),
+    405: (METHOD_NOT_ALLOWED.code, METHOD_NOT_ALLOWED.sentence),
+    413: (BODY_TOO_LARGE.code, None),  # limits.py says how large
 }
-
-INVALID_JSON: Final = (422, "invalid_json", "The body is not valid JSON: it ends too early (line 1, column 2).")
-INTERNAL_ERROR: Final = (500, "internal_error", "Something went wrong here; nobody's fault but ours.")
 
 
 def problem_content(status: int, code: str, detail: str, **fields: Any) -> dict[str, Any]:
@@ -76,6 +74,12 @@ def problem(
     return JSONResponse(content, status, headers, media_type=PROBLEM)
 
 
+def answer_to(error: DuckyCartError, *, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """The answer to a request that was refused, with these headers."""
+    waits = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
+    return JSONResponse(content_of(error), error.status, {**(headers or {}), **waits}, media_type=PROBLEM)
+
+
 def _let_go(error: Exception) -> None:
     """FastAPI makes an error of another in a frame that it holds and that holds it, once for each body that broke off:
     garbage that only a collection would find."""
@@ -89,12 +93,7 @@ async def _ours(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, DuckyCartError)
     if isinstance(error, Invalid):
         await _ask_who(request)
-    headers = {}
-    if error.retry_after is not None:
-        headers["Retry-After"] = str(error.retry_after)
-    if error.status == 401:
-        headers["WWW-Authenticate"] = "Bearer"
-    return JSONResponse(content_of(error), error.status, headers, media_type=PROBLEM)
+    return answer_to(error, headers={"WWW-Authenticate": "Bearer"} if error.status == 401 else None)
 
 
 async def _ask_who(request: Request) -> None:
@@ -111,7 +110,7 @@ async def _invalid(request: Request, error: Exception) -> JSONResponse:
     await _ask_who(request)
     found = error.errors()
     fields = [{"field": field_of(one), "problem": problem_of(one)} for one in found]
-    return problem(422, "invalid_request", sentence_of(found[0]), errors=fields)
+    return answer_to(INVALID_REQUEST(why=sentence_of(found[0]), errors=fields))
 
 
 async def _http(request: Request, error: Exception) -> Response:
@@ -129,7 +128,7 @@ async def _http(request: Request, error: Exception) -> Response:
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:
     log.error("request failed", path=request.url.path, method=request.method, exc_info=error)
-    return problem(*INTERNAL_ERROR)
+    return answer_to(INTERNAL_ERROR())
 
 
 async def _gone(request: Request, error: Exception) -> Response:

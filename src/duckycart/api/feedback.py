@@ -11,13 +11,13 @@ from pydantic import BaseModel, Field
 
 from duckycart.api.inputs import PLAIN_TEXT, NumberOrWord
 from duckycart.api.items import SessionId
-from duckycart.api.openapi import ONCE
-from duckycart.api.refusals import FOREIGN_ORIGIN, NO_FEEDBACK, TOO_MANY, UNKNOWN_SESSION, WRITES, refuses
+from duckycart.api.openapi import ONCE, refuses
 from duckycart.api.resource import resource_router
 from duckycart.api.who import Id, OfSession, TheShop, limit_legacy
 from duckycart.api.writes import write
 from duckycart.clock import iso
 from duckycart.lifecycle.feedback import Feedback, give_feedback, read_feedback
+from duckycart.refusals import FOREIGN_ORIGIN, NO_FEEDBACK, TOO_MANY_REQUESTS, UNKNOWN_SESSION, WRITE_FAILS
 
 router = resource_router(tags=["screens"])
 
@@ -65,7 +65,7 @@ async def items(shop: TheShop, category: Annotated[str | None, Query(max_length=
 
 
 @router.post("/feedback/", openapi_extra=ONCE)
-@refuses(UNKNOWN_SESSION, FOREIGN_ORIGIN, TOO_MANY, *WRITES)
+@refuses(UNKNOWN_SESSION, FOREIGN_ORIGIN, TOO_MANY_REQUESTS, *WRITE_FAILS)
 async def give(request: Request, shop: TheShop, caller: OfSession, given: NewFeedback) -> FeedbackView:
     """Say what the shopping was like. Said again for the same session, the last word counts."""
     limit_legacy(shop, caller, f"session {given.session_id}")
@@ -81,7 +81,7 @@ async def give(request: Request, shop: TheShop, caller: OfSession, given: NewFee
 
 
 @router.get("/feedback/session/{session_id}")
-@refuses(UNKNOWN_SESSION, NO_FEEDBACK, FOREIGN_ORIGIN, TOO_MANY)
+@refuses(UNKNOWN_SESSION, NO_FEEDBACK, FOREIGN_ORIGIN, TOO_MANY_REQUESTS)
 async def of_session(shop: TheShop, caller: OfSession, session_id: Id) -> FeedbackView:
     """Read what was said of a session. 404 while nothing was."""
     limit_legacy(shop, caller, f"session {session_id}")

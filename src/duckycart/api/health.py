@@ -5,12 +5,11 @@ from typing import Literal
 from fastapi import Request
 from pydantic import ConfigDict, Field
 
-from duckycart.api.refusals import DRAINING, NO_PLACES, refuses
+from duckycart.api.openapi import refuses
 from duckycart.api.resource import resource_router
 from duckycart.api.views import Answer
 from duckycart.api.who import shop_of
-from duckycart.errors import Unavailable
-from duckycart.store.readiness import REASONS
+from duckycart.refusals import DRAINING, NO_PLACES, NOT_READY
 
 router = resource_router(tags=["health"])
 
@@ -38,16 +37,16 @@ async def healthz() -> Health:
 
 
 @router.get("/readyz", response_model_exclude_none=True)
-@refuses(DRAINING, NO_PLACES, *REASONS)
+@refuses(DRAINING, NO_PLACES, *NOT_READY)
 async def readyz(request: Request) -> Readiness:
     """Ask whether requests would succeed. 200 when the database can be read and written, the server is not stopping,
     and it has a place for one more connection; else 503 with what is the matter."""
     shop = shop_of(request)  # nothing else is asked of the database before it is looked at
     if shop.dispatch.draining:
-        raise Unavailable("draining", "The server is stopping.", retry_after=2)
+        raise DRAINING()
     places = shop.places
     if places.full:
-        raise Unavailable("no_places", "The server has no place for one more connection.", retry_after=5)
+        raise NO_PLACES()
     await shop.readiness()
     return Readiness(
         carts_connected=len(shop.dispatch.links),

@@ -9,18 +9,7 @@ from fastapi import Path, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from duckycart.api.inputs import WHOLE
-from duckycart.api.openapi import ONCE
-from duckycart.api.refusals import (
-    BASKET_FULL,
-    LINE_FULL,
-    NOT_IN_BASKET,
-    SESSION_OVER,
-    UNKNOWN_PRODUCT,
-    UNKNOWN_SESSION,
-    WRITES,
-    refused,
-    refuses,
-)
+from duckycart.api.openapi import ONCE, refuses
 from duckycart.api.resource import resource_router
 from duckycart.api.views import Answer, LineView, ProductView, line_view, product_view
 from duckycart.api.who import MAX_ID, Anyone, Id, TheCart, TheShop
@@ -35,8 +24,17 @@ from duckycart.lifecycle.basket import (
     remove_item,
 )
 from duckycart.lifecycle.disagreements import DISAGREE, note_disagreement
-from duckycart.lifecycle.transitions import Event
+from duckycart.lifecycle.transitions import Event, refusals_of
 from duckycart.lifecycle.who import ByCart
+from duckycart.refusals import (
+    BASKET_FULL,
+    LINE_FULL,
+    NOT_IN_BASKET,
+    SESSION_OVER,
+    UNKNOWN_PRODUCT,
+    UNKNOWN_SESSION,
+    WRITE_FAILS,
+)
 from duckycart.shop import Shop
 
 log = structlog.get_logger()
@@ -73,7 +71,7 @@ class Basket(BaseModel):
 
 
 @router.post("/items/read")
-@refuses(UNKNOWN_SESSION, UNKNOWN_PRODUCT, *SESSION_OVER)
+@refuses(UNKNOWN_SESSION, UNKNOWN_PRODUCT, SESSION_OVER)
 async def read(request: Request, shop: TheShop, caller: TheCart, item: ItemOfSession) -> ProductView:
     """Say what the cart's scanner saw, and get the product."""
     scanned = await shop.store.read(lambda connection: read_item(connection, caller, item.session_id, item.barcode))
@@ -89,7 +87,7 @@ async def look_up(shop: TheShop, caller: Anyone, barcode: Annotated[Barcode, Pat
 
 
 @router.post("/cart-items/add", openapi_extra=ONCE)
-@refuses(UNKNOWN_SESSION, UNKNOWN_PRODUCT, *refused(Event.CHANGE_BASKET), LINE_FULL, BASKET_FULL, *WRITES)
+@refuses(UNKNOWN_SESSION, UNKNOWN_PRODUCT, *refusals_of(Event.CHANGE_BASKET), LINE_FULL, BASKET_FULL, *WRITE_FAILS)
 async def add(request: Request, shop: TheShop, caller: TheCart, item: NewItem) -> LineView:
     """Put one more unit into the basket. 409 once a payment exists."""
     async with _disagreements_told(shop, caller, item, "added"):
@@ -103,7 +101,7 @@ async def add(request: Request, shop: TheShop, caller: TheCart, item: NewItem) -
 
 
 @router.delete("/cart-items/remove", openapi_extra=ONCE)
-@refuses(UNKNOWN_SESSION, UNKNOWN_PRODUCT, NOT_IN_BASKET, *refused(Event.CHANGE_BASKET), *WRITES)
+@refuses(UNKNOWN_SESSION, UNKNOWN_PRODUCT, NOT_IN_BASKET, *refusals_of(Event.CHANGE_BASKET), *WRITE_FAILS)
 async def remove(request: Request, shop: TheShop, caller: TheCart, item: ItemOfSession) -> Removed:
     """Take one unit out of the basket. `item` is what is left of its line, null when that was the last unit."""
     async with _disagreements_told(shop, caller, item, "took out"):
@@ -131,7 +129,7 @@ async def _disagreements_told(shop: Shop, cart: ByCart, item: ItemOfSession, did
     try:
         yield
     except DuckyCartError as refusal:
-        if refusal.code in DISAGREE:
+        if refusal.refusal in DISAGREE:
             why = refusal.detail
             try:
                 await shop.store.write(lambda tx: note_disagreement(tx, cart, item.session_id, item.barcode, did, why))

@@ -6,12 +6,11 @@ from typing import Final
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from duckycart.api.errors import problem
+from duckycart.api.errors import answer_to
+from duckycart.refusals import BODY_TOO_LARGE, QUERY_TOO_LONG
 
 MAX_BODY: Final = 64 * 1024  # bytes; the largest honest body is a provider's webhook
 MAX_QUERY: Final = 4096
-TOO_LARGE: Final = (413, "body_too_large", f"The body is over {MAX_BODY} bytes.")
-TOO_LONG: Final = (414, "query_too_long", f"The query string is over {MAX_QUERY} bytes.")
 _CLOSE: Final = {"Connection": "close"}  # or the rest of the body would still be read
 
 
@@ -34,11 +33,11 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         if len(scope["query_string"]) > MAX_QUERY:
-            refusal = problem(*TOO_LONG)
+            refusal = answer_to(QUERY_TOO_LONG(bytes=MAX_QUERY))
             await refusal(scope, receive, send)
             return
         if declared_length(scope["headers"]) > MAX_BODY:
-            refusal = problem(*TOO_LARGE, headers=_CLOSE)
+            refusal = answer_to(BODY_TOO_LARGE(bytes=MAX_BODY), headers=_CLOSE)
             await refusal(scope, receive, send)
             return
         received = 0
@@ -48,7 +47,9 @@ class BodyLimit:
             message = await receive()
             received += len(message.get("body", b""))
             if received > MAX_BODY:
-                raise HTTPException(413, TOO_LARGE[2], _CLOSE)  # the one kind that FastAPI lets through while it reads
+                too_large = BODY_TOO_LARGE(bytes=MAX_BODY)
+                # The one kind that FastAPI lets through while it reads.
+                raise HTTPException(too_large.status, too_large.detail, _CLOSE)
             return message
 
         await self._app(scope, bounded, send)

@@ -6,13 +6,13 @@ from fastapi import Request
 from pydantic import BaseModel, Field
 
 from duckycart.api.inputs import WHOLE
-from duckycart.api.openapi import ONCE
-from duckycart.api.refusals import SESSION_OVER, UNKNOWN_SESSION, WRITES, refuses
+from duckycart.api.openapi import ONCE, refuses
 from duckycart.api.resource import resource_router
 from duckycart.api.who import MAX_ID, Id, TheCart
 from duckycart.api.writes import write
 from duckycart.clock import iso
 from duckycart.lifecycle.reports import Location, locate
+from duckycart.refusals import SESSION_OVER, UNKNOWN_SESSION, WRITE_FAILS
 
 router = resource_router(prefix="/session-location", tags=["carts"])
 
@@ -29,7 +29,7 @@ class LocationView(BaseModel):
 
 
 @router.put("/{session_id}", openapi_extra=ONCE)
-@refuses(UNKNOWN_SESSION, *SESSION_OVER, *WRITES)
+@refuses(UNKNOWN_SESSION, SESSION_OVER, *WRITE_FAILS)
 async def move(request: Request, caller: TheCart, session_id: Id, aisle: Aisle) -> LocationView:
     """Say in which aisle the cart is now. Repeating it is fine."""
     there = await write(request, caller, Location, lambda tx: locate(tx, caller, session_id, aisle.aisle_id))

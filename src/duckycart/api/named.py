@@ -6,19 +6,9 @@ from typing import Any, Final
 
 from starlette.requests import HTTPConnection, Request
 
-from duckycart.errors import BadRequest
-from duckycart.lifecycle.boots import BAD_BOOT_ID, BOOT_ID
-
 _NUMBER: Final = re.compile(r"[0-9]{1,9}")
 _IN_BODY: Final = ("sessionID", "session_id")  # as fielded carts send it, some here, some there
 _WITH_BODY: Final = ("POST", "PUT", "DELETE")
-
-
-def checked_boot_id(boot_id: str | None) -> str | None:
-    """The boot id as it was sent, if it was. Raises BadRequest for one that cannot be one."""
-    if boot_id is not None and BOOT_ID.fullmatch(boot_id) is None:
-        raise BadRequest("bad_boot_id", BAD_BOOT_ID)
-    return boot_id
 
 
 async def named_session(request: HTTPConnection) -> int | None:

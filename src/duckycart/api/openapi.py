@@ -4,10 +4,10 @@ Made once, when it is first asked for. Nothing here is done for a request.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cache
 from itertools import chain
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from fastapi import FastAPI, Request, Response
 from fastapi.encoders import jsonable_encoder
@@ -16,25 +16,34 @@ from fastapi.routing import APIRoute, iter_route_contexts
 from fastapi.security.base import SecurityBase
 
 from duckycart.api.credentials import CART, CART_SCREEN, OPENED_BY, OPERATOR, SHOPPER
-from duckycart.api.errors import BAD_BODY, INTERNAL_ERROR, INVALID_JSON, TITLES, content_of, problem_content
-from duckycart.api.limits import TOO_LARGE, TOO_LONG
-from duckycart.api.refusals import (
+from duckycart.api.errors import TITLES, content_of
+from duckycart.api.limits import MAX_BODY, MAX_QUERY
+from duckycart.api.who import who
+from duckycart.api.writes import MAX_KEY, MAX_WAIT
+from duckycart.errors import DuckyCartError, Refusal
+from duckycart.lifecycle.basket import MAX_WEIGHT
+from duckycart.lifecycle.boots import MAX_BOOT_ID
+from duckycart.lifecycle.rules import Rules
+from duckycart.refusals import (
     ANOTHER_CART,
-    BAD_BOOT,
-    BAD_KEY,
+    BAD_BODY,
+    BAD_BOOT_ID,
+    BAD_CREDENTIAL,
+    BAD_IDEMPOTENCY_KEY,
+    BODY_TOO_LARGE,
     CARTS_ONLY,
     FOREIGN_ORIGIN,
+    INTERNAL_ERROR,
+    INVALID_JSON,
+    INVALID_REQUEST,
     KEY_REUSED,
-    NO_CREDENTIAL,
     NOT_STORABLE,
-    REFUSALS,
+    QUERY_TOO_LONG,
     SCREEN_KEY_WITHDRAWN,
     SHOPPERS_ONLY,
-    UNAVAILABLE,
+    STORE_FAILS,
     WRONG_KEY,
 )
-from duckycart.api.who import who
-from duckycart.api.writes import MAX_WAIT
 
 Json = dict[str, Any]
 
@@ -59,7 +68,7 @@ _PARAMETERS: Final[Json] = {
         "in": "header",
         "description": "The same request with the same key is done once; within 24 h its repetitions get the same "
         "result. Only successes are kept.",
-        "schema": {"type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[!-~]+$"},
+        "schema": {"type": "string", "minLength": 1, "maxLength": MAX_KEY, "pattern": "^[!-~]+$"},
         "example": "b7e1c6f0-1",
     },
     "Cart-Boot-Id": {
@@ -67,7 +76,7 @@ _PARAMETERS: Final[Json] = {
         "in": "header",
         "description": "Of a cart: the boot that calls, as on its socket. A call that names the cart's session is a "
         "receipt of `session_started`; with this header it is known whose.",
-        "schema": {"type": "string", "minLength": 1, "maxLength": 64, "pattern": "^[!-~]+$"},
+        "schema": {"type": "string", "minLength": 1, "maxLength": MAX_BOOT_ID, "pattern": "^[!-~]+$"},
         "example": "5f0c9a52d1e84b7a",
     },
     "Prefer": {
@@ -128,13 +137,24 @@ _PROBLEM: Final[Json] = {
         },
     },
 }
-_INVALID: Final = problem_content(
-    422,
-    "invalid_request",
-    "The session_id must be a whole number.",
-    errors=[{"field": "session_id", "problem": "must be a whole number"}],
-)
-_ANYWHERE: Final = [problem_content(*each) for each in (TOO_LARGE, TOO_LONG, INTERNAL_ERROR)]
+# What stands in the sentences and fields of refusals, by its name.
+_IN_REFUSALS: Final[Json] = {
+    "barcode": 6221000000012,
+    "cart_id": 1,
+    "errors": [{"field": "session_id", "problem": "must be a whole number"}],
+    "kilograms": MAX_WEIGHT // 1000,
+    "lines": Rules().basket_lines,
+    "session_id": 7,
+    "units": Rules().line_quantity,
+}
+_OF_ONE: Final[dict[Refusal[Any], Json]] = {
+    BAD_BOOT_ID: {"length": MAX_BOOT_ID},
+    BAD_IDEMPOTENCY_KEY: {"length": MAX_KEY},
+    BODY_TOO_LARGE: {"bytes": MAX_BODY},
+    INVALID_JSON: {"why": "The body is not valid JSON: it ends too early (line 1, column 2)."},
+    INVALID_REQUEST: {"why": "The session_id must be a whole number."},
+    QUERY_TOO_LONG: {"bytes": MAX_QUERY},
+}
 
 # Examples by the field's name, which means the same wherever it stands; else a schema brings its own.
 _SAMPLES: Final[Json] = {
@@ -186,6 +206,21 @@ _SAMPLES: Final[Json] = {
     "username": "mona",
     "weight": 1030,
 }
+
+
+Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
+REFUSALS: Final[dict[Callable[..., Any], tuple[Refusal[Any], ...]]] = {}
+
+
+def refuses(*refusals: Refusal[Any]) -> Callable[[Endpoint], Endpoint]:
+    """Declares what an operation refuses besides what follows from its credential, its body and its headers; stands
+    below the router's decorator."""
+
+    def declare(endpoint: Endpoint) -> Endpoint:
+        REFUSALS[endpoint] = refusals
+        return endpoint
+
+    return declare
 
 
 def install(app: FastAPI) -> None:
@@ -266,28 +301,33 @@ def _callers(route: APIRoute) -> tuple[SecurityBase, ...]:
 
 def _problems(operation: Json, route: APIRoute) -> list[Json]:
     """All that the operation may answer instead of 200."""
-    errors = list(REFUSALS.get(route.endpoint, ()))
-    problems = []
+    refusals = list(REFUSALS.get(route.endpoint, ()))
     callers = _callers(route)
     if callers:
-        errors += [*NO_CREDENTIAL, WRONG_KEY, BAD_BOOT]
+        refusals += [*BAD_CREDENTIAL, WRONG_KEY, BAD_BOOT_ID]
     if CART_SCREEN in callers:
-        errors += [SCREEN_KEY_WITHDRAWN, FOREIGN_ORIGIN]
+        refusals += [SCREEN_KEY_WITHDRAWN, FOREIGN_ORIGIN]
     if callers and "{cart_id}" in route.path:
-        errors.append(ANOTHER_CART)
+        refusals.append(ANOTHER_CART)
     elif len(callers) == 1:
-        errors.append({CART: CARTS_ONLY, SHOPPER: SHOPPERS_ONLY}[callers[0]])
+        refusals.append({CART: CARTS_ONLY, SHOPPER: SHOPPERS_ONLY}[callers[0]])
     if _names(operation, "Idempotency-Key"):
-        errors += [BAD_KEY, KEY_REUSED]
+        refusals += [BAD_IDEMPOTENCY_KEY, KEY_REUSED]
     if route.dependant.dependencies:
-        errors += [*UNAVAILABLE, NOT_STORABLE]  # each may ask the database
+        refusals += [*STORE_FAILS, NOT_STORABLE]  # each may ask the database
     if route.body_field is not None:
-        problems.append(problem_content(*BAD_BODY))
+        refusals.append(BAD_BODY)
     if "application/json" in operation.get("requestBody", {}).get("content", {}) and route.body_field is not None:
-        problems.append(problem_content(*INVALID_JSON))
+        refusals.append(INVALID_JSON)
     if route.body_field is not None or _bounded(operation):
-        problems.append(_INVALID)
-    return [*map(content_of, errors), *problems, *_ANYWHERE]
+        refusals.append(INVALID_REQUEST)
+    return [content_of(example_of(refusal)) for refusal in (*refusals, BODY_TOO_LARGE, QUERY_TOO_LONG, INTERNAL_ERROR)]
+
+
+def example_of(refusal: Refusal[Any]) -> DuckyCartError:
+    """The refusal as it is really said, for the documents."""
+    error: DuckyCartError = refusal(**_IN_REFUSALS, **_OF_ONE.get(refusal, {}))
+    return error
 
 
 def _bounded(operation: Json) -> bool:

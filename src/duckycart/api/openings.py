@@ -5,7 +5,7 @@ from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from duckycart.api.errors import problem
+from duckycart.api.errors import answer_to
 from duckycart.errors import Unavailable
 from duckycart.shop import Shop
 
@@ -26,8 +26,7 @@ class InTurn:
         try:
             turn = shop.openings.turn()
         except Unavailable as error:
-            headers = {"Retry-After": str(error.retry_after)}
-            await problem(error.status, error.code, error.detail, headers=headers)(scope, receive, send)
+            await answer_to(error)(scope, receive, send)
             return
 
         async def answer(message: Message) -> None:

@@ -11,9 +11,9 @@ from fastapi import APIRouter
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from duckycart.api.who import TheShop
-from duckycart.errors import NotFound
 from duckycart.lifecycle.payments import FREE, Payment, read_payment_by_token
 from duckycart.providers.sandbox import Sandbox
+from duckycart.refusals import NO_SUCH_PAYMENT
 
 router = APIRouter(prefix="/pay", tags=["sandbox"], include_in_schema=False)
 
@@ -71,7 +71,7 @@ async def _find(shop: TheShop, token: str) -> Payment:
         payment = await shop.store.read(lambda connection: read_payment_by_token(connection, token))
         if payment.provider in (Sandbox.name, FREE):
             return payment
-    raise NotFound("no_payment", "There is no such payment.")
+    raise NO_SUCH_PAYMENT()
 
 
 @router.get("/{token}")

@@ -6,9 +6,15 @@ from fastapi import Request, Response
 from pydantic import BaseModel, Field
 
 from duckycart.api.inputs import ONE_LINE
-from duckycart.api.openapi import ONCE_AND_PREFER
+from duckycart.api.openapi import ONCE_AND_PREFER, refuses
 from duckycart.api.picture import PICTURES, picture
-from duckycart.api.refusals import (
+from duckycart.api.resource import resource_router
+from duckycart.api.views import PAYMENT_URL, PaymentStatus, PaymentView, payment_view
+from duckycart.api.who import Anyone, Id, TheShop
+from duckycart.api.writes import keep, recall, tell_delivery
+from duckycart.lifecycle.payments import Opened, Payment, read_payment
+from duckycart.lifecycle.transitions import Event, refusals_of
+from duckycart.refusals import (
     BASKET_EMPTY,
     NO_PAYMENT,
     NOT_THE_PROVIDERS,
@@ -16,17 +22,8 @@ from duckycart.api.refusals import (
     PROVIDER_FAILED,
     UNKNOWN_PROVIDER,
     UNKNOWN_SESSION,
-    WRITES,
-    refused,
-    refuses,
+    WRITE_FAILS,
 )
-from duckycart.api.resource import resource_router
-from duckycart.api.views import PAYMENT_URL, PaymentStatus, PaymentView, payment_view
-from duckycart.api.who import Anyone, Id, TheShop
-from duckycart.api.writes import keep, recall, tell_delivery
-from duckycart.errors import NotFound
-from duckycart.lifecycle.payments import Opened, Payment, read_payment
-from duckycart.lifecycle.transitions import Event
 
 router = resource_router(prefix="/payment", tags=["shoppers"])
 
@@ -77,11 +74,11 @@ _WEBHOOK: Final[dict[str, Any]] = {
 @router.post("/create-payment/{session_id}", openapi_extra=ONCE_AND_PREFER)
 @refuses(
     UNKNOWN_SESSION,
-    *refused(Event.BEGIN_PAYMENT),
-    *refused(Event.OPEN_PAYMENT),
+    *refusals_of(Event.BEGIN_PAYMENT),
+    *refusals_of(Event.OPEN_PAYMENT),
     BASKET_EMPTY,
     PROVIDER_FAILED,
-    *WRITES,
+    *WRITE_FAILS,
 )
 async def create(
     request: Request,
@@ -115,7 +112,7 @@ async def get(request: Request, shop: TheShop, caller: Anyone, session_id: Id) -
 
 
 @router.post("/webhook/{provider}", tags=["providers"], openapi_extra=_WEBHOOK)
-@refuses(UNKNOWN_PROVIDER, *NOT_THE_PROVIDERS, PAYMENT_NOT_KNOWN_YET, *WRITES)
+@refuses(UNKNOWN_PROVIDER, *NOT_THE_PROVIDERS, PAYMENT_NOT_KNOWN_YET, *WRITE_FAILS)
 async def webhook(request: Request, shop: TheShop, provider: str) -> Recorded:
     """Hear what the payment provider has to say.
 
@@ -123,7 +120,7 @@ async def webhook(request: Request, shop: TheShop, provider: str) -> Recorded:
     stored, whatever it says.
     """
     if provider != shop.checkout.provider.name:
-        raise NotFound("unknown_provider", "This payment provider is not in use here.")
+        raise UNKNOWN_PROVIDER()
     body = await request.body()
     headers = {name.lower(): value for name, value in request.headers.items()}
     return Recorded.model_construct(outcome=await shop.checkout.record(headers, body))

@@ -6,14 +6,14 @@ from typing import Final
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from duckycart.api.errors import problem
+from duckycart.api.errors import answer_to
+from duckycart.refusals import TLS_ONLY
 
 # A cart's socket is not here: it is answered below this (hardware/socket.py).
 CARTS: Final = re.compile(
     r"/customer-session/(qr|cart|cart-status)/[^/]+|/items/read|/cart-items/(add|remove)"
     r"|/fraud-warnings/(notify-cart-update)?|/session-location/[^/]+"
 )
-TLS_ONLY: Final = (400, "tls_only", "This port speaks TLS: please use https or wss.")
 
 
 class PlainForCarts:
@@ -26,6 +26,6 @@ class PlainForCarts:
         if scope["type"] == "lifespan" or scope["scheme"] in ("https", "wss") or CARTS.fullmatch(scope["path"]):
             await self._app(scope, receive, send)
         elif scope["type"] == "websocket":
-            await WebSocket(scope, receive, send).send_denial_response(problem(*TLS_ONLY))
+            await WebSocket(scope, receive, send).send_denial_response(answer_to(TLS_ONLY()))
         else:
-            await problem(*TLS_ONLY)(scope, receive, send)
+            await answer_to(TLS_ONLY())(scope, receive, send)

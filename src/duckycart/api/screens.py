@@ -10,12 +10,12 @@ from pydantic import BaseModel, Field
 
 from duckycart.api.credentials import SCREEN_COOKIE
 from duckycart.api.inputs import KEY_TEXT
-from duckycart.api.refusals import TOO_MANY, WRONG_KEY, refuses
+from duckycart.api.openapi import refuses
 from duckycart.api.resource import resource_router
 from duckycart.api.who import Id, TheShop, address
-from duckycart.errors import Forbidden
 from duckycart.lifecycle.screens import name_of, screen_key
 from duckycart.lifecycle.who import ByCartScreen
+from duckycart.refusals import TOO_MANY_REQUESTS, WRONG_KEY
 from duckycart.shop import Shop
 from duckycart.tokens import CART_SCREEN_SECONDS, CartScreenToken
 
@@ -38,7 +38,7 @@ class ScreenView(BaseModel):
 
 
 @router.post("/{cart_id}")
-@refuses(WRONG_KEY, TOO_MANY)
+@refuses(WRONG_KEY, TOO_MANY_REQUESTS)
 async def exchange(request: Request, response: Response, shop: TheShop, cart_id: Id, given: ScreenKey) -> ScreenView:
     """Exchange a screen's key for a cookie.
 
@@ -47,7 +47,7 @@ async def exchange(request: Request, response: Response, shop: TheShop, cart_id:
     shop.addresses.take(address(request))
     key_hash = await shop.store.read(lambda connection: screen_key(connection, cart_id))
     if key_hash is None or not hmac.compare_digest(key_hash, sha256(given.key.encode()).digest()):
-        raise Forbidden("wrong_key", "Unknown or disabled cart, or wrong key.")
+        raise WRONG_KEY()
     give_cookie(shop, response, ByCartScreen(cart_id, name_of(key_hash)))
     response.headers["Cache-Control"] = "no-store"
     return ScreenView(cart_id=cart_id)

@@ -6,29 +6,28 @@ from fastapi import Request, Response
 from pydantic import BaseModel, Field
 
 from duckycart.api.inputs import JWT
-from duckycart.api.openapi import ONCE_AND_PREFER
-from duckycart.api.refusals import (
-    BASKET_NOT_EMPTY,
-    CART_UNFIT,
-    GUEST_ELSEWHERE,
-    NOT_A_QR,
-    QR_VOID,
-    SHOPPER_HAS_SESSION,
-    TOO_MANY,
-    UNKNOWN_CART,
-    UNKNOWN_SESSION,
-    USER_INACTIVE,
-    WRITES,
-    refused,
-    refuses,
-)
+from duckycart.api.openapi import ONCE_AND_PREFER, refuses
 from duckycart.api.resource import resource_router
 from duckycart.api.views import Answer, SessionJson, session_json
 from duckycart.api.who import Anyone, Id, TheShop, TheShopper, address
 from duckycart.api.writes import tell_delivery, write
 from duckycart.lifecycle.sessions import Ended, Started, create_session, end_session
-from duckycart.lifecycle.transitions import Event
+from duckycart.lifecycle.transitions import Event, refusals_of
 from duckycart.lifecycle.who import find_session
+from duckycart.refusals import (
+    BASKET_NOT_EMPTY,
+    CART_UNFIT,
+    GUEST_ELSEWHERE,
+    NOT_A_QR,
+    QR_EXPIRED,
+    QR_VOID,
+    SHOPPER_HAS_SESSION,
+    TOO_MANY_REQUESTS,
+    UNKNOWN_CART,
+    UNKNOWN_SESSION,
+    USER_INACTIVE,
+    WRITE_FAILS,
+)
 
 router = resource_router(prefix="/customer-session", tags=["shoppers"])
 
@@ -48,14 +47,15 @@ class EndedView(Answer):
 @refuses(
     NOT_A_QR,
     UNKNOWN_CART,
-    *QR_VOID,
-    *refused(Event.CREATE_SESSION),
+    QR_VOID,
+    QR_EXPIRED,
+    *refusals_of(Event.CREATE_SESSION),
     *CART_UNFIT,
     SHOPPER_HAS_SESSION,
     USER_INACTIVE,
     GUEST_ELSEWHERE,
-    TOO_MANY,
-    *WRITES,
+    TOO_MANY_REQUESTS,
+    *WRITE_FAILS,
 )
 async def scan_qr(request: Request, response: Response, shop: TheShop, caller: TheShopper, scan: Scan) -> SessionJson:
     """Join the cart of a QR: its session starts. The same shopper repeating it gets the same session."""
@@ -73,7 +73,7 @@ async def scan_qr(request: Request, response: Response, shop: TheShop, caller: T
 
 
 @router.post("/{session_id}/end", openapi_extra=ONCE_AND_PREFER)
-@refuses(UNKNOWN_SESSION, *refused(Event.END_BY_SHOPPER), BASKET_NOT_EMPTY, *WRITES)
+@refuses(UNKNOWN_SESSION, *refusals_of(Event.END_BY_SHOPPER), BASKET_NOT_EMPTY, *WRITE_FAILS)
 async def end(request: Request, response: Response, shop: TheShop, caller: TheShopper, session_id: Id) -> EndedView:
     """End an own session. Its basket must be empty, and it must have no payment; else 409 with the reason."""
     ended = await write(request, caller, Ended, lambda tx: end_session(tx, caller, session_id, shop.rules))

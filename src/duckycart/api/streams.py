@@ -10,15 +10,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from duckycart.api.errors import problem
 from duckycart.api.methods import get_only
-from duckycart.api.refusals import (
-    SESSION_GONE,
-    TOO_MANY,
-    TOO_MANY_LISTENERS,
-    TOO_MANY_OPENINGS,
-    UNKNOWN_CART,
-    UNKNOWN_SESSION,
-    refuses,
-)
+from duckycart.api.openapi import refuses
 from duckycart.api.resource import resource_router
 from duckycart.api.who import (
     Id,
@@ -38,6 +30,15 @@ from duckycart.channels.stream import EventStream, event
 from duckycart.errors import DuckyCartError, Gone, NotFound
 from duckycart.lifecycle.news import News, NewsKind, present_news, start_of_session
 from duckycart.lifecycle.who import ByCartScreen, Who
+from duckycart.refusals import (
+    NO_SUCH_SESSION,
+    SESSION_GONE,
+    TOO_MANY_LISTENERS,
+    TOO_MANY_OPENINGS,
+    TOO_MANY_REQUESTS,
+    UNKNOWN_CART,
+    UNKNOWN_SESSION,
+)
 from duckycart.tokens import ScreenToken
 
 log = structlog.get_logger()
@@ -59,7 +60,7 @@ def _stream_of(*events: str) -> dict[int | str, dict[str, Any]]:
     response_class=Response,
     dependencies=[Depends(get_only)],
 )
-@refuses(UNKNOWN_CART, TOO_MANY, TOO_MANY_LISTENERS, TOO_MANY_OPENINGS)
+@refuses(UNKNOWN_CART, TOO_MANY_REQUESTS, TOO_MANY_LISTENERS, TOO_MANY_OPENINGS)
 async def cart_stream(request: Request, shop: TheShop, caller: TheScreen, cart_id: Id) -> EventStream:
     """Hear each session of the cart as it starts. The present one is said at once; each comes with a screen's token."""
     require_cart(caller, cart_id)
@@ -122,7 +123,7 @@ async def session_socket(websocket: WebSocket, session_id: str) -> None:
 async def _serve(websocket: WebSocket, session_id: str) -> None:
     caller = await legacy_listener(websocket)
     if not _SESSION_ID.fullmatch(session_id):
-        raise NotFound("unknown_session", "There is no such session.")
+        raise NO_SUCH_SESSION()
     number = int(session_id)
     channels = shop_of(websocket).channels
     with channels.listening(("session", number), address(websocket)) as listening:

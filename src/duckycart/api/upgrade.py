@@ -8,12 +8,13 @@ from fastapi import APIRouter, Request, Response
 from duckycart.api.errors import problem
 from duckycart.api.who import address
 from duckycart.handshake import Flaw, flaw
+from duckycart.refusals import NOT_FOUND
 
 log = structlog.get_logger()
 
 router = APIRouter(prefix="/ws", include_in_schema=False)
 
-_NO_SOCKET: Final = Flaw(404, "not_found", "There is nothing at this address.")
+_NO_SOCKET: Final = Flaw(NOT_FOUND.kind.status, NOT_FOUND.code, NOT_FOUND.sentence)
 
 
 @router.get("/{path:path}")

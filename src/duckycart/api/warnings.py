@@ -5,14 +5,14 @@ from pydantic import BaseModel, Field
 
 from duckycart.api.inputs import ONE_LINE
 from duckycart.api.items import Barcode, SessionId
-from duckycart.api.openapi import ONCE
-from duckycart.api.refusals import SESSION_OVER, UNKNOWN_SESSION, WRITES, refuses
+from duckycart.api.openapi import ONCE, refuses
 from duckycart.api.resource import resource_router
 from duckycart.api.views import Answer
 from duckycart.api.who import TheCart, TheShop
 from duckycart.api.writes import write
 from duckycart.clock import iso
 from duckycart.lifecycle.reports import FraudWarning, notify_cart_update, warn
+from duckycart.refusals import SESSION_OVER, UNKNOWN_SESSION, WRITE_FAILS
 
 router = resource_router(prefix="/fraud-warnings", tags=["carts"])
 
@@ -45,7 +45,7 @@ class Notified(Answer):
 
 
 @router.post("/", openapi_extra=ONCE)
-@refuses(UNKNOWN_SESSION, *SESSION_OVER, *WRITES)
+@refuses(UNKNOWN_SESSION, SESSION_OVER, *WRITE_FAILS)
 async def warning(request: Request, shop: TheShop, caller: TheCart, said: NewWarning) -> WarningView:
     """Warn of something, or leave a notice.
 
@@ -63,7 +63,7 @@ async def warning(request: Request, shop: TheShop, caller: TheCart, said: NewWar
 
 
 @router.post("/notify-cart-update", openapi_extra=ONCE)
-@refuses(UNKNOWN_SESSION, *SESSION_OVER, *WRITES)
+@refuses(UNKNOWN_SESSION, SESSION_OVER, *WRITE_FAILS)
 async def notify(request: Request, shop: TheShop, caller: TheCart, said: Notice) -> Notified:
     """Ask the screen to look at the basket again. Barcode 0 means no product in particular."""
     await write(request, caller, None, lambda tx: notify_cart_update(tx, caller, said.session_id, said.barcode))

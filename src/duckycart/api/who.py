@@ -21,8 +21,9 @@ from duckycart.api.credentials import (
     opened_by,
 )
 from duckycart.api.inputs import ID
-from duckycart.api.named import checked_boot_id, named_session
-from duckycart.errors import DuckyCartError, Forbidden, Unauthenticated
+from duckycart.api.named import named_session
+from duckycart.errors import DuckyCartError, Forbidden
+from duckycart.lifecycle.boots import checked_boot_id
 from duckycart.lifecycle.calls import Proof, acknowledge, calling_cart, receipt
 from duckycart.lifecycle.screens import name_of, screen_key
 from duckycart.lifecycle.who import (
@@ -37,6 +38,15 @@ from duckycart.lifecycle.who import (
     guest_may,
 )
 from duckycart.origins import refusal
+from duckycart.refusals import (
+    ANOTHER_CART,
+    CARTS_ONLY,
+    EXPIRED_GUEST,
+    NO_CREDENTIAL,
+    SCREEN_KEY_WITHDRAWN,
+    SHOPPERS_ONLY,
+    WRONG_KEY,
+)
 from duckycart.shop import LifespanState, Shop
 from duckycart.tokens import ScreenToken
 
@@ -137,14 +147,14 @@ async def legacy_listener(websocket: HTTPConnection) -> Who:
 def _foreign(request: HTTPConnection) -> Forbidden | None:
     """What is said to a web page that may not use what its browser has; None where the page is ours, or none."""
     socket = request.scope["type"] == "websocket"
-    sentence = refusal(
+    foreign = refusal(
         shop_of(request).settings,
         request.headers.getlist,
         socket=socket,
         peer=request.client.host if request.client else None,
         tls=request.scope["scheme"] in ("https", "wss"),
     )
-    return None if sentence is None else Forbidden("foreign_origin", sentence)
+    return None if foreign is None else foreign()
 
 
 def limit_legacy(shop: Shop, caller: Who, topic: str) -> None:
@@ -159,7 +169,7 @@ async def _whoever(request: HTTPConnection, key: str | None, bearer: str | None,
     if key is not None:
         return await _by_key(request, key)
     if bearer is None:
-        raise Unauthenticated("no_credential", "This call needs a credential: a cart's key or an access token.")
+        raise NO_CREDENTIAL()
     token = shop_of(request).tokens.read_bearer(bearer)
     if isinstance(token, ScreenToken):
         if not listens:
@@ -179,7 +189,7 @@ async def _require_guest(shop: Shop, user_id: int) -> None:
     """Raises Unauthenticated for a guest whose session is over, or never was."""
     steady = shop.clock.steady()
     if not await shop.store.read(lambda connection: guest_may(connection, user_id, steady)):
-        raise Unauthenticated("expired_token", "This guest's session is over; please scan the QR on a cart again.")
+        raise EXPIRED_GUEST()
 
 
 async def _admit_screen(shop: Shop, session_id: int) -> None:
@@ -191,7 +201,7 @@ async def _by_cart_screen(shop: Shop, cookie: str) -> ByCartScreen:
     token = shop.tokens.read_cart_screen(cookie)
     key_hash = await shop.store.read(lambda connection: screen_key(connection, token.cart_id))
     if key_hash is None or name_of(key_hash) != token.key:
-        raise Forbidden("screen_key_withdrawn", "The key of this screen was replaced or withdrawn.")
+        raise SCREEN_KEY_WITHDRAWN()
     return ByCartScreen(token.cart_id, token.key)
 
 
@@ -205,7 +215,7 @@ async def _by_key(request: HTTPConnection, key: str) -> ByCart:
         lambda connection: calling_cart(connection, key_hash, boot_id, session_id)
     )
     if found is None:
-        raise Forbidden("wrong_key", "Unknown or disabled cart, or wrong key.")
+        raise WRONG_KEY()
     cart, proved = found
     if proved is not None and session_id is not None:
         await _acknowledge(shop_of(request), cart, session_id, proved)
@@ -244,7 +254,7 @@ Listening = Annotated[Who, Depends(listener)]
 async def cart(request: HTTPConnection) -> ByCart:
     caller = await who(request)
     if not isinstance(caller, ByCart):
-        raise Forbidden("carts_only", "Only a cart may do this, with its own key.")
+        raise CARTS_ONLY()
     return caller
 
 
@@ -252,7 +262,7 @@ async def cart(request: HTTPConnection) -> ByCart:
 async def shopper(request: HTTPConnection) -> ByShopper:
     caller = await who(request)
     if not isinstance(caller, ByShopper):
-        raise Forbidden("shoppers_only", "Only a shopper may do this, with an access token.")
+        raise SHOPPERS_ONLY()
     return caller
 
 
@@ -267,4 +277,4 @@ def require_cart(caller: Who, cart_id: int) -> None:
             return
         case ByCart(own) | ByCartScreen(own) if own == cart_id:
             return
-    raise Forbidden("another_cart", "This credential does not open that cart.")
+    raise ANOTHER_CART()

@@ -9,15 +9,17 @@ from fastapi import Request, Response
 from pydantic import TypeAdapter
 
 from duckycart.api.who import address, shop_of
-from duckycart.errors import BadRequest, Unavailable
+from duckycart.errors import Unavailable
 from duckycart.lifecycle.idempotency import Repeatable
 from duckycart.lifecycle.who import Who
+from duckycart.refusals import BAD_IDEMPOTENCY_KEY
 from duckycart.store.engine import Transaction
 
 T = TypeVar("T")
 
 MAX_WAIT: Final = 5
-_KEY: Final = re.compile(r"[\x21-\x7e]{1,200}")
+MAX_KEY: Final = 200
+_KEY: Final = re.compile(rf"[\x21-\x7e]{{1,{MAX_KEY}}}")
 _WAIT: Final = re.compile(r"(?:^|[,;\s])wait=(\d{1,4})(?:$|[,;\s])")
 
 
@@ -29,7 +31,7 @@ async def _repeatable(
     if key is None:
         return None
     if _KEY.fullmatch(key) is None:
-        raise BadRequest("bad_idempotency_key", "Idempotency-Key must be 1 to 200 visible ASCII characters.")
+        raise BAD_IDEMPOTENCY_KEY(length=MAX_KEY)
     scope = sha256(f"{caller or address(request)} {request.method} {request.url.path}".encode()).hexdigest()
     fingerprint = sha256(await request.body() if body is None else body).digest()
     adapter: TypeAdapter[Any] = TypeAdapter(result_type)

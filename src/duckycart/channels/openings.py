@@ -4,8 +4,8 @@ import asyncio
 from functools import partial
 from typing import Final
 
-from duckycart.errors import Unavailable
 from duckycart.guards.turnstile import Turnstile
+from duckycart.refusals import TOO_MANY_OPENINGS
 
 A_TURN: Final = 1  # openings begun in one turn of the event loop, 1 ms
 INSIDE: Final = 2  # openings under way: a cart's own requests stand behind so many at the store
@@ -25,7 +25,7 @@ class Openings:
         """What one opening has to wait for. Say `over` of it in any case. Raises Unavailable if too many wait."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if not self.turnstile.enter(partial(self._begin, turn)):
-            raise Unavailable("too_many_openings", "Too many screens and phones come at once.", retry_after=2)
+            raise TOO_MANY_OPENINGS()
         return turn
 
     def _begin(self, turn: asyncio.Future[None]) -> None:

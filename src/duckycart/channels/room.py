@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from duckycart.channels.listener import End, Listener
-from duckycart.errors import TooManyRequests
 from duckycart.guards.crowd import Crowd
+from duckycart.refusals import TOO_MANY_LISTENERS
 
 Name = tuple[Literal["session", "cart"], int]
 
@@ -54,7 +54,7 @@ class Room:
     def _make_room(self, listener: Listener | None, topic: Name, address: str) -> None:
         self.ran_short(f"listeners ({topic[0]} {topic[1]})", address)
         if listener is None:
-            raise TooManyRequests("too_many_listeners", "Too many screens and phones listen already.", retry_after=30)
+            raise TOO_MANY_LISTENERS()
         listener.finish(End.CROWDED)
         self.leave(listener)
 

@@ -5,7 +5,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
 
-from duckycart.errors import TooManyRequests
+from duckycart.refusals import TOO_MANY_REQUESTS
 
 
 class RateLimit:
@@ -27,7 +27,7 @@ class RateLimit:
         if tokens < 1:
             self._buckets[key] = (tokens, now)
             wait = math.ceil((1 - tokens) * 60 / self._per_minute)
-            raise TooManyRequests("too_many_requests", "Too many attempts; please wait a moment.", retry_after=wait)
+            raise TOO_MANY_REQUESTS(retry_after=wait)
         self._buckets[key] = (tokens - 1, now)
         if len(self._buckets) > self.KEYS:
             self._buckets.popitem(last=False)

@@ -19,6 +19,7 @@ from duckycart.hardware.catchup import Filled
 from duckycart.hardware.ending import Ended, Ending, Gone, Refused
 from duckycart.hardware.links import Connection
 from duckycart.hardware.ownership import Claim, claim_many, release_many
+from duckycart.refusals import STOPPING
 from duckycart.store.engine import Store, Transaction
 
 log = structlog.get_logger()
@@ -164,7 +165,7 @@ class Claims:
         try:
             await self._releases.ask(gone.cart_id, gone)
         except DuckyCartError as error:
-            if error.code != "stopping":  # the next start releases every link
+            if error.refusal is not STOPPING:  # the next start releases every link
                 log.error("link not released, trying again", cart=gone.cart_id, epoch=gone.epoch, reason=error.code)
                 key = gone.cart_id, gone.epoch
                 self._unreleased[key] = gone if gone.ending is not None else self._unreleased.get(key, gone)

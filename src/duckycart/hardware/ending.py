@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Final, Literal
 
 from duckycart.guards.frames import FLOOD
-from duckycart.origins import FOREIGN
+from duckycart.refusals import FOREIGN_ORIGIN, STOPPING, WRONG_KEY
 
 WITHDRAWN_OR_FLOOD: Final = 1008
 RESTART: Final = 1012
@@ -67,8 +67,8 @@ _ENDED: Final[dict[Ended, tuple[By, str]]] = {
 CLOSES: Final[dict[Ended, tuple[int, str]]] = {
     Ended.FLOOD: (WITHDRAWN_OR_FLOOD, FLOOD),
     Ended.NO_PONG: (DEAD, "no pong"),
-    Ended.TAKEN_OVER: (TAKEN_OVER, "a newer connection of this cart took over"),
-    Ended.WITHDRAWN: (WITHDRAWN_OR_FLOOD, "the cart's key was changed or the cart disabled"),
+    Ended.TAKEN_OVER: (TAKEN_OVER, Ended.TAKEN_OVER.words),
+    Ended.WITHDRAWN: (WITHDRAWN_OR_FLOOD, Ended.WITHDRAWN.words),
     Ended.SERVER_STOPPED: (RESTART, "the server restarts"),
     Ended.DRAINED: (RESTART, "the server restarts"),
 }
@@ -122,21 +122,22 @@ class Refused(StrEnum):
         return _ANSWERS[self][1]
 
 
-_NOT_YOURS: Final = (403, "Unknown or disabled cart, or wrong key.")
+_NOT_NOW: Final = (503, "The server cannot take the cart now; come back shortly.")
+_NOT_YOURS: Final = (403, WRONG_KEY.sentence)
 
 _ANSWERS: Final[dict[Refused, tuple[int, str]]] = {
     Refused.BAD_REQUEST: (400, "The request cannot be understood."),
     Refused.BAD_HANDSHAKE: (400, "This is no WebSocket handshake."),
     Refused.NO_KEY: (401, "The cart's key is missing: send it as X-API-Key, as Authorization: Bearer, or as ?key=."),
-    Refused.FOREIGN_PAGE: (403, FOREIGN),
+    Refused.FOREIGN_PAGE: (403, FOREIGN_ORIGIN.sentence),
     Refused.UNKNOWN_CART: _NOT_YOURS,
     Refused.DISABLED: _NOT_YOURS,
     Refused.WRONG_KEY: _NOT_YOURS,
     Refused.TOO_OFTEN: (429, "This cart connects too often; do two carts use one key?"),
     Refused.OVERTAKEN: (503, "A newer connection of this cart was quicker."),
-    Refused.STOPPING: (503, "The server is stopping."),
-    Refused.NOT_CLAIMED: (503, "The server cannot take the cart now; come back shortly."),
+    Refused.STOPPING: (503, STOPPING.sentence),
+    Refused.NOT_CLAIMED: _NOT_NOW,
     Refused.TOO_EARLY: (503, "Wait for the answer to the handshake."),
     Refused.CART_LEFT: (503, "The cart went away."),
-    Refused.ERROR: (503, "The server cannot take the cart now; come back shortly."),
+    Refused.ERROR: _NOT_NOW,
 }

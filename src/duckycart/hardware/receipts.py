@@ -15,6 +15,7 @@ from duckycart.clock import Clock
 from duckycart.errors import DuckyCartError
 from duckycart.hardware.link import Link, Send
 from duckycart.lifecycle.boots import note_heard
+from duckycart.refusals import STOPPING
 from duckycart.store.engine import Store, Transaction
 from duckycart.store.tables import OUTSTANDING, commands
 from duckycart.wire import Command, CommandType
@@ -140,7 +141,7 @@ class Receipts:
             # The commands stay outstanding: the cart hears them again on its next connection, unless this succeeds.
             log.error("receipts not written, trying again", count=len(pending), reason=error.code)
             self._add(self._pending, pending)
-            stopping = error.code == "stopping"
+            stopping = error.refusal is STOPPING
         except Exception:
             log.exception("receipts lost")
         # In the step that looks whether more waits: between the two, a timer could find this write and leave the rest.

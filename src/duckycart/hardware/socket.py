@@ -21,6 +21,7 @@ from websockets.server import ServerProtocol
 
 from duckycart.addresses import Client, client_of, within
 from duckycart.channels.screen_socket import ScreenSocket
+from duckycart.errors import BadRequest
 from duckycart.guards.frames import FrameGuard
 from duckycart.guards.places import Places
 from duckycart.guards.turns import InTurns
@@ -28,7 +29,7 @@ from duckycart.handshake import FIRST_FRAME_SECONDS, origin_form
 from duckycart.hardware.admission import Refusal
 from duckycart.hardware.ending import Ended, Ending, Refused
 from duckycart.hardware.link import Close, Link, NeedRows, Outputs, Ping, Read, Send
-from duckycart.lifecycle.boots import BAD_BOOT_ID, BOOT_ID
+from duckycart.lifecycle.boots import checked_boot_id
 from duckycart.origins import refusal
 from duckycart.settings import Settings
 from duckycart.wire import Command, encode
@@ -254,9 +255,10 @@ class HardwareSocket(InTurns, asyncio.Protocol):
             query = parse_qs(urlsplit(request.path).query, max_num_fields=10)
         except ValueError:
             raise Refusal(Refused.BAD_REQUEST, "Too many fields in the query string.") from None
-        boot_id = _header(request, "Cart-Boot-Id") or query.get("boot", [None])[0]
-        if boot_id is not None and BOOT_ID.fullmatch(boot_id) is None:
-            raise Refusal(Refused.BAD_REQUEST, BAD_BOOT_ID)
+        try:
+            boot_id = checked_boot_id(_header(request, "Cart-Boot-Id") or query.get("boot", [None])[0])
+        except BadRequest as error:
+            raise Refusal(Refused.BAD_REQUEST, error.detail) from None
         key = _header(request, "X-API-Key") or _bearer(_header(request, "Authorization"))
         key = key or query.get("key", [None])[0]
         if key is not None:
@@ -271,7 +273,7 @@ class HardwareSocket(InTurns, asyncio.Protocol):
         tls = self._transport is not None and self._transport.get_extra_info("sslcontext") is not None
         foreign = refusal(self._settings, request.headers.get_all, socket=True, peer=self._peer(), tls=tls)
         if foreign is not None:
-            raise Refusal(Refused.FOREIGN_PAGE, foreign)
+            raise Refusal(Refused.FOREIGN_PAGE, foreign.sentence)
 
     def _client(self, request: Request) -> Client:
         return client_of(self._peer(), request.headers.get_all, self._settings.trusted_proxies)

@@ -5,10 +5,10 @@ from typing import Final
 
 from sqlalchemy import Connection, insert, or_, select
 
-from duckycart.errors import Conflict, Gone
 from duckycart.lifecycle.carts import lock_cart
 from duckycart.lifecycle.effects import Happened
 from duckycart.names import account_name
+from duckycart.refusals import ACCOUNT_TAKEN, QR_EXPIRED, QR_VOID
 from duckycart.store.engine import Transaction
 from duckycart.store.tables import users
 
@@ -51,7 +51,7 @@ def sign_up(
     username = account_name(username) if username else None
     same = users.c.email == email if username is None else or_(users.c.email == email, users.c.username == username)
     if tx.connection.execute(select(users.c.id).where(same)).first() is not None:
-        raise Conflict("account_taken", "There is already an account with this e-mail or user name.")
+        raise ACCOUNT_TAKEN()
     row = tx.connection.execute(
         insert(users)
         .values(
@@ -88,9 +88,9 @@ def begin_guest(tx: Transaction, cart_id: int, qr_round: int, expires_at: int) -
     """
     cart = lock_cart(tx, cart_id)
     if qr_round != cart.qr_round:
-        raise Gone("qr_void", "This QR was already used; please scan the one on the cart now.", cart_id=cart_id)
+        raise QR_VOID(cart_id=cart_id)
     if tx.steady >= expires_at:
-        raise Gone("qr_expired", "This QR has expired; please scan the one on the cart now.", cart_id=cart_id)
+        raise QR_EXPIRED(cart_id=cart_id)
     row = tx.connection.execute(
         insert(users)
         .values(

@@ -5,7 +5,6 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, and_, bindparam, delete, insert, select, update
 
-from duckycart.errors import BadRequest, Conflict, NotFound
 from duckycart.lifecycle.carts import stand
 from duckycart.lifecycle.effects import Happened
 from duckycart.lifecycle.news import News, NewsKind
@@ -13,6 +12,7 @@ from duckycart.lifecycle.rules import Rules
 from duckycart.lifecycle.sessions import change_session
 from duckycart.lifecycle.transitions import Event, Phase, decide
 from duckycart.lifecycle.who import Who, find_session
+from duckycart.refusals import BASKET_EMPTY, BASKET_FULL, LINE_FULL, NOT_IN_BASKET, UNKNOWN_PRODUCT
 from duckycart.store.engine import Transaction
 from duckycart.store.tables import basket_lines, products, sessions
 
@@ -75,7 +75,7 @@ def find_product(connection: Connection, barcode: int) -> Product:
     """The product with this barcode, leading zeros aside. Raises NotFound."""
     row = connection.execute(_PRODUCT, {"barcode": str(barcode)}).one_or_none()
     if row is None:
-        raise NotFound("unknown_product", f"There is no product with barcode {barcode}.")
+        raise UNKNOWN_PRODUCT(barcode=barcode)
     return Product(*row)
 
 
@@ -122,12 +122,10 @@ def add_item(tx: Transaction, who: Who, session_id: int, barcode: int, weight: i
     line = tx.connection.execute(_LINE, key).one_or_none()
     quantity, price, saved = (1, product.unit_price, grams) if line is None else (line[0] + 1, line[1], line[2] + grams)
     if quantity > rules.line_quantity or saved > MAX_WEIGHT:
-        raise BadRequest(
-            "line_full", f"More than {rules.line_quantity} units or {MAX_WEIGHT // 1000} kg of one product."
-        )
+        raise LINE_FULL(units=rules.line_quantity, kilograms=MAX_WEIGHT // 1000)
     if line is None:
         if len(tx.connection.execute(_LINES, {"session": session_id}).all()) >= rules.basket_lines:
-            raise BadRequest("basket_full", f"More than {rules.basket_lines} different products in one basket.")
+            raise BASKET_FULL(lines=rules.basket_lines)
         tx.connection.execute(
             insert(basket_lines),
             {
@@ -155,7 +153,7 @@ def remove_item(tx: Transaction, who: Who, session_id: int, barcode: int) -> Lin
     key = {"in_session": session_id, "of_product": product.id}
     line = tx.connection.execute(_LINE, key).one_or_none()
     if line is None:
-        raise NotFound("not_in_basket", f"Product {barcode} is not in the basket.")
+        raise NOT_IN_BASKET(barcode=barcode)
     quantity, price, saved = line
     if quantity == 1:
         tx.connection.execute(delete(basket_lines).where(_THIS_LINE), key)
@@ -179,4 +177,4 @@ def _open_basket(tx: Transaction, who: Who, session_id: int, barcode: int) -> No
 def require_items(units: int, session_id: int) -> None:
     """Raises Conflict for an empty basket, which nobody can pay."""
     if units == 0:
-        raise Conflict("basket_empty", "The basket is empty; there is nothing to pay.", session_id=session_id)
+        raise BASKET_EMPTY(session_id=session_id)

@@ -15,12 +15,13 @@ from typing import Any, Final
 from sqlalchemy import Connection, Executable, and_, bindparam, delete, func, insert, or_, select, update
 
 from duckycart.lifecycle.carts import Cart
+from duckycart.refusals import BAD_BOOT_ID
 from duckycart.store.engine import Transaction
 from duckycart.store.tables import OUTSTANDING, boots, commands
 from duckycart.wire import CommandType
 
-BOOT_ID: Final = re.compile(r"[\x21-\x7e]{1,64}")
-BAD_BOOT_ID: Final = "Cart-Boot-Id must be 1 to 64 visible ASCII characters."
+MAX_BOOT_ID: Final = 64
+_BOOT_ID: Final = re.compile(rf"[\x21-\x7e]{{1,{MAX_BOOT_ID}}}")
 UNNAMED: Final = ""  # who names no boot where one was named before
 KEPT: Final = 16  # boots of one cart; one that was here before them counts as new
 
@@ -126,6 +127,13 @@ _LACKS_END: Final = _LACKS.where(
     )
     .exists(),
 )
+
+
+def checked_boot_id(boot_id: str | None) -> str | None:
+    """The boot id as it was sent, if it was. Raises BadRequest for one that cannot be one."""
+    if boot_id is not None and _BOOT_ID.fullmatch(boot_id) is None:
+        raise BAD_BOOT_ID(length=MAX_BOOT_ID)
+    return boot_id
 
 
 def find_boot(connection: Connection, cart_id: int, boot_id: str) -> Boot | None:

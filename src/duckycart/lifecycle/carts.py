@@ -5,9 +5,9 @@ from typing import Any, Final
 
 from sqlalchemy import Row, and_, bindparam, insert, select, text, update
 
-from duckycart.errors import NotFound
 from duckycart.lifecycle.effects import Alarm, Queued
 from duckycart.lifecycle.transitions import Phase
+from duckycart.refusals import UNKNOWN_CART
 from duckycart.store.engine import Transaction
 from duckycart.store.tables import alarms, carts, commands, payments, sessions
 from duckycart.wire import Command, CommandType
@@ -105,7 +105,7 @@ def lock_cart(tx: Transaction, cart_id: int) -> Cart:
     """Take the cart's lock for the rest of the transaction. Raises NotFound."""
     row = tx.connection.execute(_LOCK_RETURNING, {"cart": cart_id}).one_or_none()
     if row is None:
-        raise NotFound("unknown_cart", f"There is no cart {cart_id}.")
+        raise UNKNOWN_CART(cart_id=cart_id)
     return cart_of(row)
 
 

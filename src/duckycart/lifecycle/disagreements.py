@@ -6,14 +6,15 @@ from sqlalchemy import func, select
 
 from duckycart.lifecycle.carts import raise_alarm, stand
 from duckycart.lifecycle.who import ByCart
+from duckycart.refusals import BASKET_FROZEN, BASKET_FULL, LINE_FULL, NOT_IN_BASKET, UNKNOWN_PRODUCT
 from duckycart.store.engine import Transaction
 from duckycart.store.tables import alarms
 
 KIND: Final = "basket_differs"
 MOST: Final = 20  # of one session: a cart that repeats itself must not hide the alarms of others
 
-# Refusals of an item that the cart has put in, or taken out, all the same.
-DISAGREE: Final = frozenset(("unknown_product", "not_in_basket", "basket_frozen", "line_full", "basket_full"))
+# What is said of an item that the cart has put in, or taken out, all the same.
+DISAGREE: Final = frozenset((UNKNOWN_PRODUCT, NOT_IN_BASKET, BASKET_FROZEN, LINE_FULL, BASKET_FULL))
 
 
 def note_disagreement(tx: Transaction, cart: ByCart, session_id: int, barcode: int, did: str, why: str) -> None:

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
-from duckycart.errors import NotFound
 from duckycart.lifecycle.who import Who, find_session
+from duckycart.refusals import NO_FEEDBACK
 from duckycart.store.engine import Transaction
 from duckycart.store.tables import feedback
 
@@ -76,7 +76,7 @@ def read_feedback(connection: Connection, who: Who, session_id: int) -> Feedback
     find_session(connection, who, session_id)
     row = connection.execute(_OF_SESSION, {"of": session_id}).one_or_none()
     if row is None:
-        raise NotFound("no_feedback", f"There is no feedback for session {session_id} yet.")
+        raise NO_FEEDBACK(session_id=session_id)
     return _feedback_of(row)
 
 

@@ -5,7 +5,7 @@ from typing import Final, Generic, TypeVar
 
 from sqlalchemy import Connection, and_, delete, insert, select, update
 
-from duckycart.errors import Mismatch
+from duckycart.refusals import KEY_REUSED
 from duckycart.store.engine import Transaction
 from duckycart.store.tables import idempotency_keys
 
@@ -47,7 +47,7 @@ class Repeatable(Generic[T]):
         if row is None:
             return None
         if row.fingerprint != self._row["fingerprint"]:
-            raise Mismatch("idempotency_key_reused", "This Idempotency-Key was used for another request.")
+            raise KEY_REUSED()
         return (self._from_json(row.result),)
 
     def _take(self, tx: Transaction) -> None:

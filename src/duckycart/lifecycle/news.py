@@ -7,8 +7,8 @@ from typing import Final
 
 from sqlalchemy import Connection, bindparam, select
 
-from duckycart.errors import Gone, NotFound
 from duckycart.lifecycle.who import Who, find_session
+from duckycart.refusals import SESSION_GONE, UNKNOWN_CART
 from duckycart.store.tables import ENDED_STEADY, carts, fraud_warnings, payments, sessions
 
 GRACE_SECONDS: Final = 60  # after a session's end, for screens that were away when it was said (F39)
@@ -83,7 +83,7 @@ def present_news(connection: Connection, who: Who, session_id: int, steady: int)
     if ended_at is None:
         return News(NewsKind.CART_UPDATED, session.cart_id, session_id, version)
     if steady - ended_at > GRACE_SECONDS * 1000:
-        raise Gone("session_over", "This session is over.", session_id=session_id)
+        raise SESSION_GONE(session_id=session_id)
     return final_news(session.cart_id, session_id, version, end_reason)
 
 
@@ -91,7 +91,7 @@ def start_of_session(connection: Connection, cart_id: int) -> News | None:
     """What a newcomer at a cart is told: its session's start, None while it has none. Raises NotFound."""
     row = connection.execute(_START, {"cart": cart_id}).one_or_none()
     if row is None:
-        raise NotFound("unknown_cart", f"There is no cart {cart_id}.")
+        raise UNKNOWN_CART(cart_id=cart_id)
     return None if row.session_id is None else News(NewsKind.SESSION_STARTED, cart_id, row.session_id, row.version)
 
 

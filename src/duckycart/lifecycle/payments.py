@@ -10,7 +10,6 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, Select, and_, bindparam, func, insert, or_, select, update
 
-from duckycart.errors import NotFound
 from duckycart.lifecycle.basket import require_items
 from duckycart.lifecycle.carts import OPEN, OPEN_STATES, Standing, queue_command, raise_alarm, stand
 from duckycart.lifecycle.effects import Happened
@@ -20,6 +19,7 @@ from duckycart.lifecycle.sessions import basket_total, change_session, finish_se
 from duckycart.lifecycle.transitions import Event, Phase, decide
 from duckycart.lifecycle.who import Who, find_session
 from duckycart.providers.protocol import OpenedPayment
+from duckycart.refusals import NO_PAYMENT, NO_SUCH_PAYMENT
 from duckycart.store.currency import fix_currency
 from duckycart.store.engine import Transaction
 from duckycart.store.tables import PAYMENT_STEADY, payments, sessions
@@ -116,7 +116,7 @@ def read_payment(connection: Connection, who: Who, session_id: int) -> Payment:
     find_session(connection, who, session_id)
     payment = _find(connection, _NEWEST_OF_SESSION, session=session_id)
     if payment is None:
-        raise NotFound("no_payment", f"Session {session_id} has no payment yet.")
+        raise NO_PAYMENT(session_id=session_id)
     return payment
 
 
@@ -124,7 +124,7 @@ def read_payment_by_token(connection: Connection, token: str) -> Payment:
     """The payment that a pay page's URL names. Raises NotFound."""
     payment = _find(connection, _BY_TOKEN, token=token)
     if payment is None:
-        raise NotFound("no_payment", "There is no such payment.")
+        raise NO_SUCH_PAYMENT()
     return payment
 
 

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass, replace
 
-from duckycart.errors import Conflict
 from duckycart.lifecycle.carts import Cart, queue_command, stand
 from duckycart.lifecycle.effects import Happened
 from duckycart.lifecycle.rules import Rules
 from duckycart.lifecycle.transitions import Event, Phase, decide
+from duckycart.refusals import CART_OFFLINE, OUT_OF_SERVICE
 from duckycart.store.engine import Transaction
 
 
@@ -42,6 +42,6 @@ def get_qr(tx: Transaction, cart_id: int, rules: Rules, *, even_in_use: bool = F
 def refuse_unfit(cart: Cart, steady: int, rules: Rules) -> None:
     """Raises Conflict for a cart that can start no session now, whatever its phase."""
     if cart.disabled or cart.out_of_service:
-        raise Conflict("out_of_service", "This cart is out of service; please take another one.", cart_id=cart.id)
+        raise OUT_OF_SERVICE(cart_id=cart.id)
     if rules.refuse_offline and cart.away_seconds(steady) > rules.offline_seconds:
-        raise Conflict("cart_offline", "This cart is not connected; please take another one.", cart_id=cart.id)
+        raise CART_OFFLINE(cart_id=cart.id)

@@ -5,7 +5,6 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 
-from duckycart.errors import Conflict, Forbidden, Gone, NotFound
 from duckycart.lifecycle.carts import Cart, Standing, queue_command, raise_alarm, stand
 from duckycart.lifecycle.effects import Happened
 from duckycart.lifecycle.news import News, NewsKind, final_news
@@ -13,6 +12,16 @@ from duckycart.lifecycle.qr import refuse_unfit
 from duckycart.lifecycle.rules import Rules
 from duckycart.lifecycle.transitions import Event, Phase, decide
 from duckycart.lifecycle.who import SESSION_COLUMNS, SessionView, Who, find_session, session_of
+from duckycart.refusals import (
+    BASKET_NOT_EMPTY,
+    GUEST_ELSEWHERE,
+    NO_ACTIVE_SESSION,
+    QR_EXPIRED,
+    QR_VOID,
+    SHOPPER_HAS_SESSION,
+    UNKNOWN_CART,
+    USER_INACTIVE,
+)
 from duckycart.store.currency import fix_currency
 from duckycart.store.engine import Transaction
 from duckycart.store.tables import analytics, basket_lines, carts, commands, payments, sessions, users
@@ -113,12 +122,7 @@ def create_session(
     outcome = decide(Event.CREATE_SESSION, standing.phase, cart_id=cart_id)
     refuse_unfit(cart, tx.steady, rules)
     if active is not None:
-        raise Conflict(
-            "shopper_has_session",
-            f"You already have a session with cart {active.cart_id}.",
-            session_id=active.id,
-            cart_id=active.cart_id,
-        )
+        raise SHOPPER_HAS_SESSION(session_id=active.id, cart_id=active.cart_id)
     _refuse_user(tx.connection, user_id, cart_id, qr_round)
     assert outcome.command is not None
     fix_currency(tx, rules.currency)
@@ -136,20 +140,17 @@ def _refuse_void_qr(cart: Cart, phase: Phase, qr_round: int, expires_at: int, st
     if qr_round == cart.qr_round - 1 and phase is not Phase.AVAILABLE:
         return  # the loser of two phones on one QR: the table tells him that the cart is in use
     if qr_round != cart.qr_round:
-        raise Gone("qr_void", "This QR was already used; please scan the one on the cart now.", cart_id=cart.id)
+        raise QR_VOID(cart_id=cart.id)
     if steady >= expires_at:
-        raise Gone("qr_expired", "This QR has expired; please scan the one on the cart now.", cart_id=cart.id)
+        raise QR_EXPIRED(cart_id=cart.id)
 
 
 def _refuse_user(connection: Connection, user_id: int, cart_id: int, qr_round: int) -> None:
     user = connection.execute(_USER, {"user": user_id}).one_or_none()
     if user is None or not user.is_active:
-        raise Forbidden("user_inactive", "This account is closed.")
+        raise USER_INACTIVE()
     if user.email is None and (user.guest_cart_id, user.guest_round) != (cart_id, qr_round):
-        raise Forbidden(
-            "guest_other_session",
-            "A guest joins with the QR it began with; please scan again as a new guest.",
-        )
+        raise GUEST_ELSEWHERE()
 
 
 def finish_session(tx: Transaction, standing: Standing, event: Event, reason: str, rules: Rules) -> Ended:
@@ -201,7 +202,7 @@ def end_session(tx: Transaction, who: Who, session_id: int, rules: Rules) -> End
     standing = stand_in(tx, who, session_id)
     decide(Event.END_BY_SHOPPER, standing.phase, session_id=session_id)
     if basket_total(tx.connection, session_id)[0]:
-        raise Conflict("basket_not_empty", "The basket is not empty; put the items back or pay.", session_id=session_id)
+        raise BASKET_NOT_EMPTY(session_id=session_id)
     return finish_session(tx, standing, Event.END_BY_SHOPPER, "ended", rules)
 
 
@@ -260,7 +261,7 @@ def active_session(connection: Connection, cart_id: int) -> SessionView:
         select(*SESSION_COLUMNS).where(sessions.c.cart_id == cart_id, sessions.c.is_active)
     ).one_or_none()
     if row is None:
-        raise NotFound("no_active_session", f"Cart {cart_id} has no active session.")
+        raise NO_ACTIVE_SESSION(cart_id=cart_id)
     return session_of(row)
 
 
@@ -272,7 +273,7 @@ def cart_status(connection: Connection, cart_id: int) -> dict[str, Any]:
         .where(carts.c.id == cart_id)
     ).one_or_none()
     if row is None:
-        raise NotFound("unknown_cart", f"There is no cart {cart_id}.")
+        raise UNKNOWN_CART(cart_id=cart_id)
     return {
         "cart_id": cart_id,
         "status": "out_of_service" if row.out_of_service or row.disabled else row.status,

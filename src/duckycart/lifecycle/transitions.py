@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from duckycart.errors import Conflict
+from duckycart.errors import Conflict, Refusal
+from duckycart.refusals import BASKET_FROZEN, CART_BUSY, PAYMENT_NOT_CREATING, PAYMENT_OPEN, SESSION_OVER, UNPAID
 from duckycart.wire import CommandType
 
 
@@ -43,25 +44,13 @@ class To:
     command: CommandType | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """The event is refused with 409 and changes nothing."""
-
-    code: str
-    detail: str
-
-
 _A, _S, _K, _H, _U = Phase.AVAILABLE, Phase.SHOPPING, Phase.ASKING, Phase.HELD, Phase.UNPAID
 _QR, _START, _PAY, _END = CommandType  # in the protocol document's order
 
-_BUSY = Refused("cart_busy", "This cart is in use.")
-_OVER = Refused("session_over", "This session is over.")
-_FROZEN = Refused("basket_frozen", "A payment exists, so the basket cannot change any more.")
-_OPEN = Refused("payment_open", "A payment is open for this session; pay it or cancel it first.")
-_NOT_ASKING = Refused("payment_not_creating", "This payment is no longer being created.")
-_UNPAID = Refused("unpaid", "The basket is not paid yet.")
+_BUSY, _OVER, _FROZEN, _OPEN, _NOT_ASKING = CART_BUSY, SESSION_OVER, BASKET_FROZEN, PAYMENT_OPEN, PAYMENT_NOT_CREATING
+_UNPAID = UNPAID
 
-TABLE: Final[dict[Event, dict[Phase, To | Refused]]] = {
+TABLE: Final[dict[Event, dict[Phase, To | Refusal[Conflict]]]] = {
     Event.GET_QR: {_A: To(_A, _QR), _S: _BUSY, _K: _BUSY, _H: _BUSY, _U: _BUSY},
     Event.CREATE_SESSION: {_A: To(_S, _START), _S: _BUSY, _K: _BUSY, _H: _BUSY, _U: _BUSY},
     Event.CHANGE_BASKET: {_A: _OVER, _S: To(_S), _K: _FROZEN, _H: _FROZEN, _U: _FROZEN},
@@ -84,9 +73,14 @@ TABLE: Final[dict[Event, dict[Phase, To | Refused]]] = {
 }
 
 
-def decide(event: Event, phase: Phase, **fields: int) -> To:
-    """What the table says. Raises Conflict for a refusal, with `fields` beside its code."""
+def decide(event: Event, phase: Phase, **values: int) -> To:
+    """What the table says. Raises Conflict for a refusal, with those of `values` that it shows."""
     entry = TABLE[event][phase]
-    if isinstance(entry, Refused):
-        raise Conflict(entry.code, entry.detail, **fields)
+    if isinstance(entry, Refusal):
+        raise entry(**values)
     return entry
+
+
+def refusals_of(event: Event) -> tuple[Refusal[Conflict], ...]:
+    """What the table may say against an event, in whatever phase."""
+    return tuple(dict.fromkeys(entry for entry in TABLE[event].values() if isinstance(entry, Refusal)))

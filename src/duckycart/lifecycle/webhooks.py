@@ -5,11 +5,11 @@ from typing import Final
 
 from sqlalchemy import Connection, and_, bindparam, delete, insert, select
 
-from duckycart.errors import Unavailable
 from duckycart.lifecycle.carts import raise_alarm
 from duckycart.lifecycle.payments import close_payment, decline_payment, find_payment, settle_payment
 from duckycart.lifecycle.rules import Rules
 from duckycart.providers.protocol import Outcome, ProviderEvent
+from duckycart.refusals import PAYMENT_NOT_KNOWN_YET
 from duckycart.store.engine import Transaction
 from duckycart.store.tables import payments, provider_events
 
@@ -83,9 +83,7 @@ def _act_on(tx: Transaction, provider: str, event: ProviderEvent, rules: Rules) 
     payment = None if event.ref is None else find_payment(tx.connection, provider, event.ref)
     if payment is None:
         if early:
-            raise Unavailable(
-                "payment_not_known_yet", "This payment may still be in the making; send it again.", retry_after=5
-            )
+            raise PAYMENT_NOT_KNOWN_YET()
         if event.outcome is Outcome.SUCCEEDED:
             raise_alarm(
                 tx,

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, bindparam, or_, select
 
-from duckycart.errors import NotFound, Unauthenticated
+from duckycart.refusals import ENDED_UNPAID, EXPIRED_SCREEN, UNKNOWN_SESSION
 from duckycart.store.tables import ENDED_STEADY, sessions
 
 
@@ -104,7 +104,7 @@ def find_session(connection: Connection, who: Who, session_id: int) -> SessionVi
         case ByCartScreen():
             allowed = False
     if session is None or not allowed:
-        raise NotFound("unknown_session", f"There is no session {session_id} of yours.")
+        raise UNKNOWN_SESSION(session_id=session_id)
     return session
 
 
@@ -123,6 +123,6 @@ def admit_screen(connection: Connection, session_id: int, steady: int) -> None:
     """
     row = connection.execute(_ENDING, {"session": session_id}).one_or_none()
     if row is not None and row.end_reason not in (None, "paid"):
-        raise Unauthenticated("ended_unpaid", "The session of this screen has ended, and nothing was paid.")
+        raise ENDED_UNPAID()
     if row is None or (row.ended_at is not None and steady - row.ended_at > SCREEN_SECONDS * 1000):
-        raise Unauthenticated("expired_token", "The session of this screen is over.")
+        raise EXPIRED_SCREEN()

@@ -7,7 +7,7 @@ from typing import Final
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, Response
 
-from duckycart.errors import NotFound
+from duckycart.refusals import NOT_FOUND
 
 router = APIRouter(prefix="/s/assets", include_in_schema=False)
 
@@ -48,7 +48,7 @@ def send_page(content: bytes, policy: str) -> HTMLResponse:
 async def asset(request: Request, name: str) -> Response:
     """What the pages need; asked again each time, answered with 304 while it is the same."""
     if name not in _ASSETS:
-        raise NotFound("not_found", "There is nothing at this address.")
+        raise NOT_FOUND()
     headers = {**_SAFE, "Cache-Control": "no-cache", "ETag": _ETAGS[name]}
     known = (tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(","))
     if _ETAGS[name] in known:

@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 import structlog
 from sqlalchemy import Connection
 
-from duckycart.errors import BadRequest, Conflict, DuckyCartError, ProviderFailed
+from duckycart.errors import Conflict, DuckyCartError
 from duckycart.lifecycle.payments import (
     FREE,
     Opened,
@@ -32,6 +32,7 @@ from duckycart.providers.protocol import (
     Provider,
     ProviderError,
 )
+from duckycart.refusals import ABSURD_WEBHOOK, PROVIDER_FAILED
 from duckycart.store.engine import Store, Transaction
 
 log = structlog.get_logger()
@@ -90,7 +91,7 @@ class Checkout:
             log.warning("provider failed", payment=payment.id, session=payment.session_id, reason=str(error)[:200])
             if not isinstance(error, NoAnswer):
                 await self._store.write(lambda tx: fail_payment(tx, payment.id))
-            raise ProviderFailed("provider_failed", "The payment could not be created; please try again.") from error
+            raise PROVIDER_FAILED() from error
 
     async def record(self, headers: dict[str, str], body: bytes) -> str:
         """A webhook of the provider. Raises BadRequest, having changed nothing, when it is not the provider's.
@@ -106,7 +107,7 @@ class Checkout:
         outcome = await self._store.write(lambda tx: record_event(tx, name, event, text, self._rules))
         log.info("webhook", provider=name, id=event.event_id, type=event.type, outcome=outcome)
         if outcome == Outcome.ABSURD:
-            raise BadRequest("bad_webhook", "The webhook's payment, amount or currency makes no sense.")
+            raise ABSURD_WEBHOOK()
         return outcome
 
     async def reconcile(self) -> None:

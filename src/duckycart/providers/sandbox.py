@@ -8,9 +8,16 @@ from hashlib import sha256
 from secrets import token_hex
 from typing import Final, TypeGuard
 
-from duckycart.errors import BadRequest
 from duckycart.json_text import NotJson, read_json
 from duckycart.providers.protocol import OpenedPayment, Outcome, ProviderEvent
+from duckycart.refusals import (
+    BAD_SIGNATURE,
+    BAD_WEBHOOK,
+    NOT_SIGNED,
+    OLD_SIGNATURE,
+    UNNAMED_WEBHOOK,
+    UNREADABLE_WEBHOOK,
+)
 
 SIGNATURE: Final = "sandbox-signature"  # header: t=<steady seconds>,v1=<hex HMAC-SHA256 of "<t>.<body>">
 TOLERANCE_SECONDS: Final = 300
@@ -56,12 +63,12 @@ class Sandbox:
         try:
             event = read_json(body)
         except NotJson as error:
-            raise BadRequest("bad_webhook", str(error)) from error
+            raise UNREADABLE_WEBHOOK(why=error) from error
         if not isinstance(event, dict):
-            raise BadRequest("bad_webhook", "The webhook is not of the form this provider sends.")
+            raise BAD_WEBHOOK()
         event_id, event_type = event.get("id"), event.get("type")
         if not (_is_name(event_id) and _is_name(event_type)):
-            raise BadRequest("bad_webhook", "The webhook's id and type must be short texts.")
+            raise UNNAMED_WEBHOOK()
         ref, amount, currency = event.get("payment"), event.get("amount"), event.get("currency")
         if (
             (ref is None or _is_name(ref))
@@ -76,12 +83,12 @@ class Sandbox:
         parts = dict(part.partition("=")[::2] for part in signature.split(","))
         seconds = parts.get("t", "")
         if not seconds.isascii() or not seconds.isdigit() or len(seconds) > 12:
-            raise BadRequest("bad_signature", "The webhook is not signed.")
+            raise NOT_SIGNED()
         right = self._mac(int(seconds), body)
         if not hmac.compare_digest(right.encode(), parts.get("v1", "").encode()):
-            raise BadRequest("bad_signature", "The webhook's signature is wrong.")
+            raise BAD_SIGNATURE()
         if abs(self._steady() // 1000 - int(seconds)) > TOLERANCE_SECONDS:
-            raise BadRequest("old_signature", "The webhook's signature is too old.")
+            raise OLD_SIGNATURE()
 
     def _mac(self, seconds: int, body: bytes) -> str:
         return hmac.new(self._secret, b"%d." % seconds + body, sha256).hexdigest()

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from sqlalchemy import Connection
 from sqlalchemy.exc import DataError, IntegrityError
 
-from duckycart.errors import BadRequest, Conflict, DuckyCartError, Unavailable
+from duckycart.errors import Conflict, DuckyCartError
+from duckycart.refusals import AGAINST_THE_RULES, CONFLICT, DATABASE_UNAVAILABLE, NOT_STORABLE, OUTCOME_UNKNOWN
 
 if TYPE_CHECKING:
     from duckycart.store.steady import SteadyClock
@@ -105,16 +106,12 @@ def storable(work: Callable[[A], T], given: A) -> T:
     try:
         return work(given)
     except (DataError, OverflowError, UnicodeError) as error:
-        raise BadRequest(
-            "not_storable", "A number is too large, or a text too long or with characters that cannot be kept."
-        ) from error
+        raise NOT_STORABLE() from error
 
 
 def database_failed(error: BaseException) -> DuckyCartError:
     """What a caller is told when the database did not do it. Never the SQL, never its parameters."""
-    failure = Unavailable(
-        "database_unavailable", "The database could not do this now; nothing was changed.", retry_after=1
-    )
+    failure = DATABASE_UNAVAILABLE()
     failure.__cause__ = error
     return failure
 
@@ -122,11 +119,7 @@ def database_failed(error: BaseException) -> DuckyCartError:
 def outcome_unknown(error: BaseException | None = None) -> DuckyCartError:
     """The database went away, or fell silent, during COMMIT. What was committed is delivered by the sweeps; a caller
     may repeat."""
-    failure = Unavailable(
-        "outcome_unknown",
-        "The database went away while it committed; look at the present state, or repeat.",
-        retry_after=1,
-    )
+    failure = OUTCOME_UNKNOWN()
     failure.__cause__ = error
     return failure
 
@@ -137,10 +130,7 @@ def violated(error: IntegrityError) -> DuckyCartError:
     Of a unique index: another was first, and the state is not what the request takes it for. Of any other rule: the
     request itself breaks it, whoever asks and however often.
     """
-    if _was_taken(error.orig):
-        refusal = Conflict("conflict", "Another request changed this first; look at the present state and try again.")
-    else:
-        refusal = Conflict("against_the_rules", "The database does not take this; trying again does not help.")
+    refusal = CONFLICT() if _was_taken(error.orig) else AGAINST_THE_RULES()
     refusal.__cause__ = error
     return refusal
 

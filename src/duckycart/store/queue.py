@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from duckycart.errors import Unavailable
+from duckycart.refusals import OVERLOADED, STOPPING
 from duckycart.store.engine import Job
 
 WAITING: Final = 20_000  # jobs; beyond it the answer is 503 at once instead of late
@@ -31,9 +32,9 @@ class Queue:
         wait; not raised, because what was raised holds all that the caller knew."""
         with self._changed:
             if self._closing:
-                return Unavailable("stopping", "The server is stopping.", retry_after=2)
+                return STOPPING()
             if len(self) >= WAITING:
-                return Unavailable("overloaded", "The server has too much to do; try again shortly.", retry_after=2)
+                return OVERLOADED()
             (self._hurry if hurry else self._later).append(job)
             self._changed.notify()
             return None

@@ -8,6 +8,7 @@ from typing import Final
 from sqlalchemy import delete, insert, text
 
 from duckycart.errors import Unavailable
+from duckycart.refusals import DATABASE_FILE_GONE, DATABASE_FULL, DATABASE_LOCKED, DATABASE_READ_ONLY, DATABASE_SILENT
 from duckycart.store.engine import Store, Transaction
 from duckycart.store.file import FileGone
 from duckycart.store.tables import idempotency_keys
@@ -15,24 +16,6 @@ from duckycart.store.threads import Silent
 
 PROVEN_SECONDS: Final = 1.0  # how long a write that succeeded is proof enough, unless one fails
 THOROUGH: Final = 65_536  # bytes that must find room after a failure: on a full disk a few still may
-
-FULL: Final = Unavailable(
-    "database_full", "The disk of the database is full; make room, then it goes on by itself.", retry_after=5
-)
-LOCKED: Final = Unavailable(
-    "database_locked", "Another program keeps the database locked; end it, then it goes on by itself.", retry_after=5
-)
-READ_ONLY: Final = Unavailable(
-    "database_read_only", "The database can be read, but not written; look at its disk, or at its standby.",
-    retry_after=5,
-)  # fmt: skip
-GONE: Final = Unavailable(
-    "database_file_gone",
-    "The file of the database was deleted, moved or replaced under the server; put it back, or restart the server.",
-    retry_after=5,
-)
-SILENT: Final = Unavailable("database_silent", "The database does not answer.", retry_after=5)
-REASONS: Final = (FULL, LOCKED, READ_ONLY, GONE, SILENT)
 
 
 class Readiness:
@@ -92,23 +75,23 @@ def _reason(error: Unavailable) -> Unavailable:
     cause = getattr(error.__cause__, "orig", error.__cause__)
     match cause:
         case FileGone():
-            reason = GONE
+            reason = DATABASE_FILE_GONE
         case Silent():
-            reason = SILENT
+            reason = DATABASE_SILENT
         case sqlite3.Error() if reason_or_none := _OF_SQLITE.get(getattr(cause, "sqlite_errorcode", 0) & 0xFF):
             reason = reason_or_none
         case object(sqlstate="53100"):  # of PostgreSQL: disk_full
-            reason = FULL
+            reason = DATABASE_FULL
         case object(sqlstate="25006"):  # read_only_sql_transaction
-            reason = READ_ONLY
+            reason = DATABASE_READ_ONLY
         case _:
             return error
-    return Unavailable(reason.code, reason.detail, retry_after=reason.retry_after)
+    return reason()
 
 
 _OF_SQLITE: Final = {
-    sqlite3.SQLITE_FULL: FULL,
-    sqlite3.SQLITE_BUSY: LOCKED,
-    sqlite3.SQLITE_LOCKED: LOCKED,
-    sqlite3.SQLITE_READONLY: READ_ONLY,
+    sqlite3.SQLITE_FULL: DATABASE_FULL,
+    sqlite3.SQLITE_BUSY: DATABASE_LOCKED,
+    sqlite3.SQLITE_LOCKED: DATABASE_LOCKED,
+    sqlite3.SQLITE_READONLY: DATABASE_READ_ONLY,
 }
