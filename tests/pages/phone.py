@@ -68,6 +68,10 @@ class Window:
     async def misses(self, selector: str) -> None:
         await expect(self.page.locator(selector)).to_be_hidden()
 
+    async def hurry(self, seconds: int) -> None:
+        """Time passes in the browser; its clock was installed before the page was opened."""
+        await self.page.clock.fast_forward(seconds * 1000)
+
     async def fits(self) -> None:
         """Nothing to scroll sideways."""
         too_wide = await self.page.evaluate("document.scrollingElement.scrollWidth - innerWidth")
@@ -132,7 +136,7 @@ class Phone(Window):
         return int(await self.page.evaluate("JSON.parse(sessionStorage.getItem('shopping')).session"))
 
     async def listens(self) -> None:
-        """Until a socket is open."""
+        """Until a stream is open."""
         await until(lambda: len(self.shop.inside.channels))
 
     async def pay(self, button: str = "pay") -> None:

@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 import pytest
-from playwright.async_api import Page, WebSocketRoute, expect
+from playwright.async_api import Page, expect
 
 from duckycart.tokens import QrToken
 from tests.api.doors import contents
@@ -133,15 +133,13 @@ async def test_without_a_connection_it_says_so_and_comes_back(shop: Shop, phones
     await expect(phone.page.locator("#status")).to_be_empty()
 
 
-async def test_where_no_socket_opens_the_basket_is_asked_for(shop: Shop, phones: Phones) -> None:
+async def test_where_no_stream_opens_the_basket_is_asked_for(shop: Shop, phones: Phones) -> None:
     phone = await phones.open()
-
-    async def close(socket: WebSocketRoute) -> None:
-        await socket.close()
-
-    await phone.page.route_web_socket(re.compile("/ws/"), close)
+    await phone.page.clock.install()
+    await phone.page.route("**/customer-session/*/events", lambda route: route.abort())
     session_id = await phone.join()
     await shop.add(session_id, BREAD)
+    await phone.hurry(4)
     await phone.sees("#lines", "Bread")
 
 

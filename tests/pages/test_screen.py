@@ -41,11 +41,6 @@ async def set_cart(shop: Shop, **values: Any) -> None:
     )
 
 
-async def hurry(screen: CartScreen, seconds: int) -> None:
-    """Time passes in the browser; its clock was installed before the page was opened."""
-    await screen.page.clock.fast_forward(seconds * 1000)
-
-
 @pytest.mark.parametrize(("locale", "width", "height"), KINDS)
 async def test_a_whole_session_in_every_form(shop: Shop, phones: Phones, locale: str, width: int, height: int) -> None:
     english = locale.startswith("en")
@@ -170,7 +165,7 @@ async def test_after_a_while_there_is_a_new_qr_by_itself(shop: Shop, phones: Pho
     await end(shop, session_id, shopper)
     await screen.sees("#outcome", "This shopping has ended")
     await screen.sees("#thanks", "Nothing was paid")
-    await hurry(screen, 21)
+    await screen.hurry(21)
     await screen.sees("#qr")
 
 
@@ -184,9 +179,9 @@ async def test_f50_f51_a_clock_that_is_set_takes_no_thank_you_away(shop: Shop, p
     await screen.sees("#outcome", "This shopping has ended")
     await screen.page.clock.set_system_time("2036-01-01")
     for _ in range(4):  # a tick in each
-        await hurry(screen, 4)
+        await screen.hurry(4)
     await screen.sees("#outcome", "This shopping has ended")
-    await hurry(screen, 3)
+    await screen.hurry(3)
     await screen.sees("#qr")
 
 
@@ -204,13 +199,13 @@ async def renewed(shop: Shop, screen: CartScreen) -> None:
     assert len(await shop.commands()) == 1
     first = await screen.page.locator("#qr").get_attribute("src")
     shop.clock.move(28)
-    await hurry(screen, 28)
+    await screen.hurry(28)
     await expect(screen.page.locator("#qr")).not_to_have_attribute("src", str(first))
     kinds = [kind for _, kind, *_ in await shop.commands()]
     assert kinds == ["generate_qr", "generate_qr"]
     session_id, _ = await screen.scanned()
     await heard(shop, session_id)
-    await hurry(screen, 35)
+    await screen.hurry(35)
     await shop.add(session_id, TEA)
     await screen.sees("#lines", "Tea")
     assert [kind for _, kind, *_ in await shop.commands()] == [*kinds, "session_started"]
@@ -285,9 +280,9 @@ async def test_a_silent_connection_is_given_up(shop: Shop, phones: Phones) -> No
     await screen.page.clock.install()
     await screen.idle()
     (listener,) = shop.inside.channels._topics["cart", 1].listeners
-    await hurry(screen, 60)  # the server's heartbeats rest in tests, as on a connection that nobody closed
+    await screen.hurry(60)  # the server's heartbeats rest in tests, as on a connection that nobody closed
     await until(lambda: listener.end is not None)
-    await hurry(screen, 60)
+    await screen.hurry(60)
     topics = shop.inside.channels._topics
     await until(lambda: ("cart", 1) in topics and topics["cart", 1].listeners - {listener})
     await screen.sees("#qr")
@@ -301,7 +296,7 @@ async def test_a_cart_out_of_service_says_so_and_comes_back_by_itself(shop: Shop
     await screen.sees("#what", "cannot be used now")
     await screen.picture("screen-en-out-of-service")
     await set_cart(shop, out_of_service=False)
-    await hurry(screen, 11)
+    await screen.hurry(11)
     await screen.sees("#qr")
 
 

@@ -1,6 +1,9 @@
 // What the pages of phones and of carts' screens share: language, asking the server, and how a basket looks. The server
 // judges everything, times too; a page only asks, shows and says what the person wants.
 
+/** @import { Page, Refusal, Texts } from "./types" */
+
+/** @type {Texts} */
 const TEXTS = {
   en: {
     title: "Shopping cart", other: "العربية", cart: "Cart {0}",
@@ -28,6 +31,7 @@ const TEXTS = {
   },
 };
 // By the problem's `code`; what is not here is shown as the server says it.
+/** @type {Texts} */
 const PROBLEMS = {
   en: {
     cart_busy: "This cart is in use by somebody else; please take another one.",
@@ -43,54 +47,63 @@ const PROBLEMS = {
   },
 };
 
-export const $ = (id) => document.getElementById(id);
+/** @type {Page["$"]} */
+export const $ = (id) => /** @type {any} */ (document.getElementById(id));
 export const [root, here] = location.pathname.split(/\/(?:s|screen)\/(?=[^/]*$)/);
+
+/** @type {Page["shown"]} */
+export const shown = { lang: "en", locale: "en", section: null, error: null };
 
 // Language
 
-export let lang;
-let locale;
-export function learn(texts, problems = {}) {  // what one page alone has to say
-  for (const each of ["en", "ar"]) {
-    Object.assign(TEXTS[each], texts[each]);
-    Object.assign(PROBLEMS[each], problems[each]);
+/** @type {Page["learn"]} */
+export function learn(texts, problems) {
+  for (const lang of ["en", "ar"]) {
+    Object.assign(TEXTS[lang], texts[lang]);
+    Object.assign(PROBLEMS[lang], problems[lang]);
   }
 }
-export function speak(wanted) {
+/** @param {string} [wanted] */
+function speak(wanted) {
   const spoken = navigator.languages ?? [navigator.language];
-  lang = wanted ?? (spoken.map((one) => one.slice(0, 2)).find((one) => TEXTS[one]) ?? "en");
-  locale = spoken.find((one) => one.startsWith(lang)) ?? (lang === "ar" ? "ar-EG" : lang);
-  if (locale === "ar") locale = "ar-EG";
+  const lang = wanted ?? (spoken.map((one) => one.slice(0, 2)).find((one) => TEXTS[one]) ?? "en");
+  const locale = spoken.find((one) => one.startsWith(lang)) ?? lang;
+  Object.assign(shown, { lang, locale: locale === "ar" ? "ar-EG" : locale });
   const page = document.documentElement;
   page.lang = lang;
   page.dir = lang === "ar" ? "rtl" : "ltr";
   document.title = t("title");
-  for (const element of document.querySelectorAll("[data-t]")) element.textContent = t(element.dataset.t);
+  for (const each of document.querySelectorAll("[data-t]")) each.textContent = t(each.getAttribute("data-t") ?? "");
   $("language").textContent = t("other");
   $("language").lang = lang === "ar" ? "en" : "ar";
 }
+/** @type {Page["startSpeaking"]} */
 export function startSpeaking(redraw) {
   let wanted;
   try { wanted = localStorage.getItem("language"); } catch { /* none */ }
-  speak(TEXTS[wanted] ? wanted : undefined);
+  speak(wanted && TEXTS[wanted] ? wanted : undefined);
   $("language").addEventListener("click", () => {
-    const other = lang === "ar" ? "en" : "ar";
+    const other = shown.lang === "ar" ? "en" : "ar";
     try { localStorage.setItem("language", other); } catch { /* for this page only */ }
     speak(other);
     redraw();
   });
 }
-export const t = (key, ...values) => TEXTS[lang][key].replace(/\{(\d)\}/g, (_, n) => values[n]);
-export const number = (value) => new Intl.NumberFormat(locale).format(value);
-export function money(value, { currency, currency_digits: digits }) {  // browsers know other decimals for some currencies
+/** @type {Page["t"]} */
+export const t = (key, ...values) => TEXTS[shown.lang][key].replace(/\{(\d)\}/g, (_, n) => String(values[n]));
+/** @type {Page["number"]} */
+export const number = (value) => new Intl.NumberFormat(shown.locale).format(Number(value));
+/** @type {Page["money"]} */
+function money(value, { currency, currency_digits: digits }) {  // browsers know other decimals for some currencies
   const decimals = { minimumFractionDigits: digits, maximumFractionDigits: digits };
-  return new Intl.NumberFormat(locale, { style: "currency", currency, ...decimals }).format(value);
+  return new Intl.NumberFormat(shown.locale, { style: "currency", currency, ...decimals }).format(value);
 }
 
 // Asking the server
 
 const PATIENCE = 20000;
 export class Problem extends Error {
+  /** @param {Response} answer @param {Refusal} body */
   constructor({ status, headers }, body) {
     super(body.detail);
     this.status = status;
@@ -98,7 +111,10 @@ export class Problem extends Error {
     this.after = Number(headers.get("Retry-After"));
   }
 }
-const onceKey = () => crypto.getRandomValues(new Uint32Array(4)).join("-");
+/** @type {Page["problem"]} */
+export const problem = (error) => error instanceof Problem ? error : null;
+export const onceKey = () => crypto.getRandomValues(new Uint32Array(4)).join("-");
+/** @type {Page["call"]} */
 export async function call(method, path, { access, json, form, headers, signal } = {}) {
   const answer = await fetch(root + path, {
     method,
@@ -116,28 +132,71 @@ export async function call(method, path, { access, json, form, headers, signal }
   if (!answer.ok) throw new Problem(answer, await answer.json().catch(() => ({})));
   return answer;
 }
+/** @type {Page["ask"]} */
 export const ask = async (...question) => (await call(...question)).json();
-export function reason(error) {
-  const { code, detail } = error instanceof Problem ? error.body : {};
-  return PROBLEMS[lang][code] ?? detail ?? t("failed");
+/** @type {Page["readSession"]} */
+export async function readSession(id, access, paying) {
+  const session = await ask("GET", `/customer-session/${id}`, { access });
+  const basket = await ask("GET", `/cart-items/session/${id}`, { access });
+  let payment = null;
+  if (paying(session.is_active)) {
+    try { payment = await ask("GET", `/payment/get-payment/${id}`, { access }); }
+    catch (error) { if (problem(error)?.body.code !== "no_payment") throw error; }
+  }
+  return { session, basket, payment };
 }
-export async function readPayment(session, access) {
-  try { return await ask("GET", `/payment/get-payment/${session}`, { access }); }
-  catch (error) { if (error.body?.code === "no_payment") return null; throw error; }
+
+// Listening
+
+const SILENCE = 40;  // seconds, of a stream whose server says something every 15: the connection is dead
+/** @type {Page["WEIGHT"]} */
+export const WEIGHT = { "weight increased": "more", "weight decreased": "less" };
+
+/** @type {Page["mark"]} */
+export const mark = () => [performance.now(), Date.now()];
+/** @type {Page["since"]} */
+export const since = ([steady, clock]) => Math.max(performance.now() - steady, Math.abs(Date.now() - clock)) / 1000;
+
+/** @type {Page["listen"]} */
+export async function* listen(path, access, stop) {
+  const { signal } = stop;
+  let heard = mark();
+  const watch = setInterval(() => since(heard) > SILENCE && stop.abort(), 1000);
+  addEventListener("offline", () => stop.abort(), { signal });
+  try {
+    const { body } = await call("GET", path, { access, signal });
+    const reader = /** @type {ReadableStream} */ (body).pipeThrough(new TextDecoderStream()).getReader();
+    for (let text = ""; ;) {
+      const { done, value } = await reader.read();
+      if (done) throw new Error("the stream ended");
+      heard = mark();
+      const events = (text + value).split("\n\n");
+      text = events.pop() ?? "";
+      for (const event of events) yield JSON.parse(event.match(/^data: (.*)/m)?.[1] ?? "null");
+    }
+  } finally {
+    clearInterval(watch);
+    stop.abort();
+  }
 }
 
 // Showing
 
-let shownError = null;
+/** @type {Page["reason"]} */
+function reason(error) {
+  const { code = "", detail } = problem(error)?.body ?? {};
+  return PROBLEMS[shown.lang][code] ?? detail ?? t("failed");
+}
+/** @type {Page["showError"]} */
 export function showError(error) {
-  shownError = error;
+  shown.error = error;
   $("error").textContent = error ? reason(error) : "";
   $("error").hidden = !error;
   if (error) $("error").scrollIntoView({ block: "nearest" });
 }
-export const errorShown = () => shownError;
+/** @type {Page["onTap"]} */
 export function onTap(id, work, failed, event = "click") {
-  $(id).addEventListener(event, async (tap) => {
+  $(id).addEventListener(event, async (/** @type {any} */ tap) => {
     tap.preventDefault();
     const button = tap.submitter ?? tap.currentTarget;
     if (button.ariaBusy === "true") return;  // not `disabled`: the keyboard would lose its place
@@ -148,37 +207,44 @@ export function onTap(id, work, failed, event = "click") {
     finally { button.ariaBusy = "false"; }
   });
 }
-export let shown = null;
+/** @type {Page["show"]} */
 export function show(name) {
   for (const section of document.querySelectorAll("section")) section.hidden = section.id !== name;
-  if (shown && shown !== name) $(name).querySelector("h1").focus();
-  shown = name;
+  if (shown.section && shown.section !== name) $(name).querySelector("h1")?.focus();
+  shown.section = name;
 }
-function el(name, text) {
+/** @type {Page["el"]} */
+function el(name, ...content) {
   const element = document.createElement(name);
-  element.textContent = text;
+  element.append(...content);
   return element;
 }
-export function list(lines) {
-  return lines.map(({ quantity, product }) => {
-    const { description, description_ar, product_size, unit_price } = product;
-    const item = el("li", "");
-    const what = el("span", "");
-    what.append(el("bdi", (lang === "ar" && description_ar) || description));
-    const details = [product_size, quantity > 1 && t("each", number(quantity), money(unit_price, product))];
-    for (const detail of details.filter(Boolean)) {
-      const small = el("small", "");
-      small.append(el("bdi", detail));
-      what.append(small);
-    }
-    item.append(what, el("b", money(unit_price * quantity, product)));
-    return item;
-  });
+/** @type {Page["list"]} */
+export const list = (lines) => lines.map(({ quantity, product }) => {
+  const { description, description_ar, product_size, unit_price } = product;
+  const name = (shown.lang === "ar" && description_ar) || description;
+  const details = [product_size, quantity > 1 && t("each", number(quantity), money(unit_price, product))];
+  const small = details.map((detail) => detail ? el("small", el("bdi", detail)) : "");
+  return el("li", el("span", el("bdi", name), ...small), el("b", money(unit_price * quantity, product)));
+});
+/** @type {Page["total"]} */
+const total = ({ items, total_price }) => items.length ? money(total_price, items[0].product) : "";
+/** @type {Page["drawBasket"]} */
+export function drawBasket(basket, lines) {
+  const full = basket.items.length > 0;
+  $("lines").replaceChildren(...lines);
+  $("empty").hidden = full;
+  $("count").textContent = basket.item_count === 1 ? t("one", number(1)) : t("many", number(basket.item_count));
+  $("total").textContent = total(basket);
+  return full;
 }
-export function totals(basket) {  // as texts; `total` is empty for an empty basket
-  const product = basket.items[0]?.product;
-  return {
-    total: product ? money(basket.total_price, product) : "",
-    count: basket.item_count === 1 ? t("one", number(1)) : t("many", number(basket.item_count)),
-  };
+/** @type {Page["drawOutcome"]} */
+export function drawOutcome({ basket, payment }) {
+  const paid = payment?.status === "paid";
+  $("outcome").textContent = t(paid ? "paid" : "over");
+  $("thanks").textContent = t(paid ? "paidMore" : payment?.status === "paid_extra" ? "paidExtra" : "overMore");
+  $("sum").textContent = total(basket);
+  $("sum").parentElement?.toggleAttribute("hidden", !paid);
+  $("number").textContent = paid ? t("number", number(payment.payment_id)) : "";
+  return paid;
 }

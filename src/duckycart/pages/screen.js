@@ -2,8 +2,11 @@
 // asks for ever.
 
 import {
-  $, Problem, ask, call, here as cart, learn, list, number, onTap, readPayment, show, showError, startSpeaking, t, totals,
+  $, ask, call, drawBasket, drawOutcome, here as cart, learn, list, listen, mark, number, onTap, problem, readSession,
+  show, showError, since, startSpeaking, t, WEIGHT,
 } from "./page.js";
+
+/** @import { Known, ScreenState } from "./types" */
 
 const TEXTS = {
   en: {
@@ -32,73 +35,47 @@ const PROBLEMS = {
 learn(TEXTS, PROBLEMS);
 
 // Seconds
-const SILENCE = 40;  // of a stream whose server says something every 15: the connection is dead
 const THANKS = 20;  // how long a thank-you stays
 const RETRY = 10;  // for a cart that can be used by nobody
 const SLOWEST = 15;  // between two attempts
 const FRESH = .9;  // of a QR's life, then there is another
 
-const WEIGHT = { "weight increased": "more", "weight decreased": "less" };
-
-let lost = null;  // why the stream is not open; null while it is
-let refused = null;  // why there is no QR
-let qr = null;  // { picture, made, seconds }
-let session = null;  // { session_id, token } while somebody shops
-let seen = null;  // the newest that the server said of it: session, basket, payment
-let goodbye = null;  // { seen, at } for a while after it
-let warning = null;  // of the scale, until the basket changes
-let declined = false;
-let mayHavePayment = false;
-let bill = null;  // { id, picture } of the payment that is open
-let stream = null;  // { stop, heard } while one is open or being opened
-
-// How long ago that was, at the most: a page cannot tell a machine that slept from a clock that was set. For what may be
-// asked anew at any time; what must not end early goes by performance.now alone.
-const mark = () => [performance.now(), Date.now()];
-const since = ([steady, clock]) => Math.max(performance.now() - steady, Math.abs(Date.now() - clock)) / 1000;
-let wake = () => {};
-const nap = (seconds) => new Promise((resolve) => { wake = resolve; setTimeout(resolve, seconds * 1000); });
+/** @type {ScreenState} */
+const state = {
+  lost: null, refused: null, qr: null, session: null, seen: null, goodbye: null, warning: null, declined: false,
+  mayHavePayment: false, bill: null, stream: null, asking: false, wake: () => {},
+};
 
 // Showing
 
 function draw() {
+  const { lost, refused, qr, session, seen, goodbye, warning, declined } = state;
   $("cart").textContent = t("cart", number(cart));
-  $("lost").hidden = !lost || lost instanceof Problem || !(seen || goodbye);
+  $("lost").hidden = !lost || !!problem(lost) || !(seen || goodbye);
   $("warning").hidden = !seen || !(warning || declined);
   $("warning").textContent = warning ? t(warning) : declined ? t("declined") : "";
   if (seen) drawShop(seen);
-  else if (goodbye) drawBye(goodbye.seen);
-  else if (lost || refused || !qr || session) drawNotice(lost ?? refused);
+  else if (goodbye) { drawOutcome(goodbye.seen); show("bye"); }
+  else if (lost || refused || !qr || session) drawNotice(lost ?? refused?.error);
   else { $("qr").src = qr.picture; show("idle"); }
 }
+/** @param {Known} seen */
 function drawShop({ basket, payment }) {
-  const { total, count } = totals(basket);
   const status = payment?.status;
-  const open = status === "open" && bill?.id === payment.payment_id;
-  $("lines").replaceChildren(...list(basket.items).reverse());  // the newest on top
-  $("empty").hidden = !!total;
-  $("count").textContent = count;
-  $("total").textContent = total;
-  $("pay").hidden = !total || status === "open" || status === "creating";
-  $("open").hidden = !open;
-  if (open) $("bill").src = bill.picture;
-  $("state").textContent = open ? t("held") : status === "creating" ? t("moment") : payment ? t("unpaid") : "";
-  if (!open) $("till").close();
+  const bill = status === "open" && state.bill?.id === payment?.payment_id ? state.bill : null;
+  const full = drawBasket(basket, list(basket.items).reverse());  // the newest on top
+  $("pay").hidden = !full || status === "open" || status === "creating";
+  $("open").hidden = !bill;
+  if (bill) $("bill").src = bill.picture;
+  $("state").textContent = bill ? t("held") : status === "creating" ? t("moment") : payment ? t("unpaid") : "";
+  if (!bill) $("till").close();
   show("shop");
 }
-function drawBye({ basket, payment }) {
-  const paid = payment?.status === "paid";
-  $("outcome").textContent = t(paid ? "paid" : "over");
-  $("thanks").textContent = t(paid ? "paidMore" : payment?.status === "paid_extra" ? "paidExtra" : "overMore");
-  $("sum").textContent = totals(basket).total;
-  $("sum").parentElement.hidden = !paid;
-  $("number").textContent = paid ? t("number", number(payment.payment_id)) : "";
-  show("bye");
-}
+/** @param {unknown} error */
 function drawNotice(error) {
-  const { status, body } = error ?? {};
-  const keyless = status === 401 || status === 403 || status === 404;
-  const unusable = ["cart_offline", "out_of_service"].includes(body?.code);
+  const { status = 0, body } = problem(error) ?? {};
+  const keyless = [401, 403, 404].includes(status);
+  const unusable = ["cart_offline", "out_of_service"].includes(body?.code ?? "");
   $("what").textContent = t(keyless ? (status === 401 ? "needsKey" : "voidKey") : unusable ? "unusable"
     : error && !status ? "noConnection" : "moment");
   $("why").textContent = keyless ? t("operator") : error ? t("again") : "";
@@ -109,102 +86,88 @@ function drawNotice(error) {
 
 // Listening
 
-// What a stream says, as it comes, null for a sign of life. Ends when the server ends it; throws when the connection does,
-// or when it is silent for longer than a server ever is.
-async function* listen(path, access) {
-  const stop = new AbortController();
-  stream = { stop, heard: mark() };
+/** Whatever comes shows that the connection is there. @param {string} path @param {string} [access] */
+async function* hear(path, access) {
+  state.stream = new AbortController();
   try {
-    const answer = await call("GET", path, { access, signal: stop.signal });
-    const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
-    for (let text = ""; ;) {
-      const { done, value } = await reader.read();
-      if (done) return;
-      stream.heard = mark();
-      if (lost) { lost = null; draw(); }
-      const events = (text + value).split("\n\n");
-      text = events.pop();
-      for (const event of events) yield JSON.parse(event.match(/^data: (.*)/m)?.[1] ?? "null");
+    for await (const message of listen(path, access, state.stream)) {
+      if (state.lost) { state.lost = null; draw(); }
+      yield message;
     }
-  } finally {
-    stream = null;
-    stop.abort();
-  }
+  } finally { state.stream = null; }
 }
 async function atTheCart() {
   await showKey();
-  for await (const started of listen(`/sse/${cart}`)) {
-    if (started) {
-      session = started;
-      goodbye = qr = refused = bill = warning = null;
-      declined = false;
-      mayHavePayment = true;  // it may have gone on while this screen was away
+  for await (const session of hear(`/sse/${cart}`)) {
+    if (session) {
+      Object.assign(state, { session, goodbye: null, qr: null, refused: null, bill: null, warning: null });
+      Object.assign(state, { declined: false, mayHavePayment: true });  // it may have gone on while this screen was away
       return draw();
     }
     tick();
   }
-  throw new Error("the stream ended");
 }
-async function shopping() {
-  if (await over()) return;
+/** @param {NonNullable<ScreenState["session"]>} session */
+async function shopping({ session_id, token }) {
+  if (await over(session_id, token)) return;
   let greeting = true;  // the first message is no news
-  for await (const message of listen(`/customer-session/${session.session_id}/events`, session.token)) {
+  for await (const message of hear(`/customer-session/${session_id}/events`, token)) {
     if (!message) continue;
-    if (!greeting) hear(message.type);
+    const { type } = message;
+    if (!greeting) {
+      if (WEIGHT[type]) state.warning = WEIGHT[type];
+      if (type === "cart-updated") state.warning = null;
+      if (/^payment/i.test(type)) { state.mayHavePayment = true; state.declined = type === "payment-failed"; }
+    }
     greeting = false;
-    if (await over()) return;
+    if (await over(session_id, token)) return;
   }
-  throw new Error("the stream ended");
-}
-function hear(type) {
-  if (WEIGHT[type]) warning = WEIGHT[type];
-  if (type === "cart-updated") warning = null;
-  if (/^payment/i.test(type)) { mayHavePayment = true; declined = type === "payment-failed"; }
 }
 // Reads the session and shows it; says whether it is over, or not this screen's to know of any more.
-async function over() {
-  const { session_id: id, token: access } = session;
-  let news;
+/** @param {number} id @param {string} access */
+async function over(id, access) {
+  const { seen } = state;
+  /** @type {Known | null} */
+  let news = null;
   try {
-    news = {
-      session: await ask("GET", `/customer-session/${id}`, { access }),
-      basket: await ask("GET", `/cart-items/session/${id}`, { access }),
-    };
-    news.payment = mayHavePayment || !news.session.is_active ? await readPayment(id, access) : null;
-    mayHavePayment = !!news.payment;
-    if (news.payment?.status === "open" && bill?.id !== news.payment.payment_id) {
-      const path = `/payment/get-payment/${id}`;
-      bill = { id: news.payment.payment_id, picture: await picture(await call("GET", path, { access, headers: SVG })) };
+    news = await readSession(id, access, (active) => state.mayHavePayment || !active);
+    const { payment } = news;
+    state.mayHavePayment = !!payment;
+    if (payment?.status === "open" && state.bill?.id !== payment.payment_id) {
+      const answer = await call("GET", `/payment/get-payment/${id}`, { access, headers: SVG });
+      state.bill = { id: payment.payment_id, picture: await picture(answer) };
     }
   } catch (error) {
-    if (![401, 403, 404].includes(error.status)) throw error;
-    if (seen && error.body.code === "ended_unpaid") {  // there is no more to read; what it was is known
+    const { status = 0, body } = problem(error) ?? {};
+    if (![401, 403, 404].includes(status)) throw error;
+    if (seen && body?.code === "ended_unpaid") {  // there is no more to read; what it was is known
       news = { ...seen, session: { ...seen.session, is_active: false } };
     }
   }
-  if (seen && news && JSON.stringify(news.basket) !== JSON.stringify(seen.basket)) warning = null;
-  seen = news ?? null;
-  lost = null;
+  if (seen && news && JSON.stringify(news.basket) !== JSON.stringify(seen.basket)) state.warning = null;
+  state.seen = news;
+  state.lost = null;
   if (!news?.session.is_active) {
-    if (news) goodbye = { seen, at: performance.now() };
-    session = seen = null;
+    if (news) state.goodbye = { seen: news, at: performance.now() };
+    state.session = state.seen = null;
     showError(null);
     $("till").close();
   }
   draw();
-  return !session;
+  return !state.session;
 }
 async function run() {
   for (let pause = 1; ;) {
     try {
-      await (session ? shopping() : atTheCart());
+      await (state.session ? shopping(state.session) : atTheCart());
       pause = 1;
     } catch (error) {
-      if (!lost) pause = 1;  // it was open
-      lost = error;
-      qr = null;  // it may be void when we are back
+      if (!state.lost) pause = 1;  // it was open
+      state.lost = error;
+      state.qr = null;  // it may be void when we are back
       draw();
-      await nap(Math.max(pause * (.5 + Math.random() / 2), error.after ?? 0));
+      const seconds = Math.max(pause * (.5 + Math.random() / 2), problem(error)?.after ?? 0);
+      await new Promise((resolve) => { state.wake = () => resolve(0); setTimeout(resolve, seconds * 1000); });
       pause = Math.min(pause * 2, SLOWEST);
     }
   }
@@ -212,30 +175,29 @@ async function run() {
 
 // Once a second: whatever is due
 
-let asking = false;
 const SVG = { Accept: "image/svg+xml" };
+/** @param {Response} answer */
 async function picture(answer) { return URL.createObjectURL(await answer.blob()); }
 function tick() {
-  if (stream && since(stream.heard) > SILENCE) return stream.stop.abort();
-  if (goodbye && performance.now() - goodbye.at > THANKS * 1000) { goodbye = null; draw(); }
-  if (!stream || lost || session || goodbye || asking) return;
+  const { lost, refused, qr, session, stream, asking } = state;
+  if (state.goodbye && performance.now() - state.goodbye.at > THANKS * 1000) { state.goodbye = null; draw(); }
+  if (!stream || lost || session || state.goodbye || asking) return;
   if (qr ? since(qr.made) > qr.seconds * FRESH : !refused || since(refused.at) > RETRY) renew();
 }
 async function renew() {
-  asking = true;
-  const mine = stream;
-  let made = null, failed = null;
+  state.asking = true;
+  const { stream } = state;
+  let qr = null, refused = null;
   try {
     const answer = await call("GET", `/customer-session/qr/${cart}`, { headers: SVG });
-    made = { made: mark(), seconds: Number(answer.headers.get("Qr-Seconds")), picture: await picture(answer) };
+    qr = { made: mark(), seconds: Number(answer.headers.get("Qr-Seconds")), picture: await picture(answer) };
   } catch (error) {
-    failed = Object.assign(error, { at: mark() });
+    refused = { error, at: mark() };
   }
-  asking = false;
-  if (stream !== mine || session) return;  // of another time
-  if (qr) URL.revokeObjectURL(qr.picture);
-  qr = made;
-  refused = failed;
+  state.asking = false;
+  if (state.stream !== stream || state.session) return;  // of another time
+  if (state.qr) URL.revokeObjectURL(state.qr.picture);
+  Object.assign(state, { qr, refused });
   draw();
 }
 
@@ -245,25 +207,27 @@ async function showKey() {
   const key = location.hash.slice(1);
   if (!key) return;
   try { await ask("POST", `/screen/${cart}`, { json: { key } }); }
-  catch (error) { if (!(error.status < 429)) throw error; }  // a wrong one: the cookie, if there is one, decides
+  catch (error) { if ((problem(error)?.status ?? 500) >= 429) throw error; }  // a wrong one: the cookie, if any, decides
   history.replaceState(null, "", location.pathname);
 }
 
 // Paying
 
-onTap("pay", () => ask("POST", `/payment/create-payment/${session.session_id}`, { access: session.token }), showError);
+onTap("pay", () => state.session && ask("POST", `/payment/create-payment/${state.session.session_id}`, {
+  access: state.session.token,
+}), showError);
 // In a frame, so that this page goes on beside it and takes the screen back when it is paid, or when nobody pays.
 $("payHere").addEventListener("click", () => {
   const frame = document.createElement("iframe");
-  const url = new URL(seen.payment.payment_url);
-  frame.sandbox = "allow-forms allow-same-origin";  // not the way out of this page
+  const url = new URL(state.seen?.payment?.payment_url ?? "");
+  frame.sandbox.value = "allow-forms allow-same-origin";  // not the way out of this page
   frame.referrerPolicy = "no-referrer";
   frame.title = t("payHere");
-  frame.src = url;
+  frame.src = url.href;
   frame.addEventListener("load", () => {  // its own way back would lead to the page for phones
     if (url.origin !== location.origin) return;
     let path;
-    try { path = frame.contentWindow.location.pathname; } catch { /* a page that is not to be framed */ }
+    try { path = frame.contentWindow?.location.pathname; } catch { /* a page that is not to be framed */ }
     if (path !== url.pathname) $("till").close();
   });
   $("till").append(frame);
@@ -272,11 +236,10 @@ $("payHere").addEventListener("click", () => {
 $("back").addEventListener("click", () => $("till").close());
 $("till").addEventListener("close", () => $("till").querySelector("iframe")?.remove());
 
-$("next").addEventListener("click", () => { goodbye = null; draw(); tick(); });
+$("next").addEventListener("click", () => { state.goodbye = null; draw(); tick(); });
 addEventListener("hashchange", () => location.reload());
-addEventListener("offline", () => stream?.stop.abort());
-addEventListener("online", () => wake());
-document.addEventListener("visibilitychange", () => { wake(); tick(); });
+addEventListener("online", () => state.wake());
+document.addEventListener("visibilitychange", () => { state.wake(); tick(); });
 startSpeaking(() => { showError(null); draw(); });
 draw();
 setInterval(tick, 1000);

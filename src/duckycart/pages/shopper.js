@@ -1,9 +1,11 @@
 // What a phone's camera opens: join, shop, pay, receipt.
 
 import {
-  $, Problem, ask as anyone, errorShown, here as qr, learn, list, number, onTap as tapped, readPayment, root,
-  show as reveal, showError, shown, startSpeaking, t, totals,
+  $, ask as anyone, drawBasket, drawOutcome, here as qr, learn, list, listen, number, onTap as tapped, onceKey,
+  problem, readSession, show as reveal, showError, shown, startSpeaking, t, WEIGHT,
 } from "./page.js";
+
+/** @import { Kept, Page, PhoneState, Work } from "./types" */
 
 const TEXTS = {
   en: {
@@ -48,26 +50,33 @@ const PROBLEMS = {
 
 learn(TEXTS, PROBLEMS);
 
-// What this tab remembers: who shops (access, guest, name, joined by which qr), where (session, cart), how far (over,
-// left, payment, payKey). `pending` is somebody who is known but has not joined yet.
-let state = {};
-try { state = JSON.parse(sessionStorage.getItem("shopping")) ?? {}; } catch { /* nothing to go on with */ }
-function keep(changes, from = state) {
-  state = { ...from, ...changes };
-  try { sessionStorage.setItem("shopping", JSON.stringify(state)); } catch { /* private mode: until a reload */ }
+const POLL = 3000, SLOWEST = 15000, STREAM_AGAIN = 60000;  // milliseconds
+
+/** @type {PhoneState} */
+const state = {
+  kept: {}, seen: null, warning: null, resume: null, live: false, stream: null, streaming: false, streamPause: POLL,
+  streamAfter: 0, timer: undefined, pause: POLL, reading: null, onceMore: false,
+};
+try { state.kept = JSON.parse(sessionStorage.getItem("shopping") ?? "{}"); } catch { /* nothing to go on with */ }
+/** @param {Kept} changes */
+function keep(changes, from = state.kept) {
+  state.kept = { ...from, ...changes };
+  try { sessionStorage.setItem("shopping", JSON.stringify(state.kept)); } catch { /* private mode: until a reload */ }
 }
 
-const ask = (method, path, options) => anyone(method, path, { access: state.access, ...options });
-let shownWarning = null;
+/** @type {Page["ask"]} */
+const ask = (method, path, question) => anyone(method, path, { access: state.kept.access, ...question });
+/** @param {string | null} key */
 function warn(key) {
-  shownWarning = key;
+  state.warning = key;
   $("warning").textContent = key ? t(key) : "";
   $("warning").hidden = !key;
 }
+/** @param {string} id @param {Work} work @param {string} [event] */
 const onTap = (id, work, event) => tapped(id, work, failed, event);
+/** @type {Page["showError"]} */
 function failed(error) {
-  const { code } = error.body ?? {};
-  if (["bad_token", "expired_token", "unknown_session"].includes(code)) {
+  if (["bad_token", "expired_token", "unknown_session"].includes(problem(error)?.body.code ?? "")) {
     keep({}, {});  // nothing can be done with it any more; an account's shopping is found again by its QR
     start();
   }
@@ -76,130 +85,112 @@ function failed(error) {
 
 // Showing
 
+/** @type {Page["show"]} */
 function show(name) {
   reveal(name);
-  $("cart").textContent = state.cart && name !== "join" ? t("cart", number(state.cart)) : t("title");
+  const { cart } = state.kept;
+  $("cart").textContent = cart && name !== "join" ? t("cart", number(cart)) : t("title");
 }
-let seen = null;  // the newest that the server said: session, basket, payment
 function draw() {
-  if (!seen) return;
-  const { session, basket, payment } = seen;
-  const { total, count } = totals(basket);
+  if (!state.seen) return;
+  const { session, basket, payment } = state.seen;
   if (session.is_active) {
-    $("lines").replaceChildren(...list(basket.items));
-    $("empty").hidden = !!total;
-    $("count").textContent = count;
-    $("total").textContent = total;
-    $("pay").hidden = !total;
-    $("leave").hidden = !!total;
+    const full = drawBasket(basket, list(basket.items));
+    $("pay").hidden = !full;
+    $("leave").hidden = full;
     $("status").textContent = !navigator.onLine ? t("offline")
       : payment && !["open", "creating"].includes(payment.status) ? t("unpaid") : "";
     show("shop");
     return;
   }
-  const paid = payment?.status === "paid";
-  $("outcome").textContent = t(paid ? "paid" : "over");
-  $("thanks").textContent = t(paid ? "paidMore" : payment?.status === "paid_extra" ? "paidExtra" : "overMore");
-  $("bought").replaceChildren(...(paid ? list(basket.items) : []));
-  $("sum").textContent = total;
-  $("sum").parentElement.hidden = !paid;
-  $("number").textContent = paid ? t("number", number(payment.payment_id)) : "";
+  $("bought").replaceChildren(...(drawOutcome(state.seen) ? list(basket.items) : []));
   $("status").textContent = "";
   warn(null);
   show("receipt");
 }
 
-// Live: the socket says that something is new, and what it is is read. Without a socket it is read every few seconds.
-
-const WARNINGS = { "weight increased": "more", "weight decreased": "less", "payment-failed": "declined" };
-const POLL = 3000, SLOWEST = 15000, SOCKET_AGAIN = 60000;
-let live = false, socket = null, timer = null, pause = POLL, socketPause = POLL, socketAfter = 0, running = null, onceMore = false;
+// Live: the stream says that something is new, and what it is is read. Without a stream it is read every few seconds.
 
 function read() {  // one at a time; who asks meanwhile gets one more
-  if (running) { onceMore = true; return running; }
-  running = readNow().finally(() => {
-    running = null;
-    if (onceMore) { onceMore = false; read(); }
+  state.onceMore = !!state.reading;
+  return state.reading ??= readNow().finally(() => {
+    state.reading = null;
+    if (state.onceMore) read();
   });
-  return running;
 }
 async function readNow() {
-  if (!live) return;
-  const of = state.session;
+  const { session: of, access } = state.kept;
+  if (!state.live || !of || !access) return;
   try {
-    const session = await ask("GET", `/customer-session/${of}`);
-    const basket = await ask("GET", `/cart-items/session/${of}`);
-    const payment = state.payment || (!session.is_active && !state.left) ? await readPayment(of, state.access) : null;
-    if (!live || state.session !== of) return;
-    const news = { session, basket, payment };
-    pause = POLL;
-    if (!session.is_active) { keep({ over: true, cart: session.cart_id }); stop(); }
-    if (JSON.stringify(news) === JSON.stringify(seen) && $("status").textContent !== t("offline")) return;
-    seen = news;
+    const news = await readSession(of, access, (active) => state.kept.payment || (!active && !state.kept.left));
+    if (!state.live || state.kept.session !== of) return;
+    state.pause = POLL;
+    if (!news.session.is_active) { keep({ over: true, cart: news.session.cart_id }); stop(); }
+    if (JSON.stringify(news) === JSON.stringify(state.seen) && $("status").textContent !== t("offline")) return;
+    state.seen = news;
     draw();
   } catch (error) {
-    if (!live || state.session !== of) return;
-    if (error.status === 401 || error.status === 404) { stop(); failed(error); return; }
+    if (!state.live || state.kept.session !== of) return;
+    if ([401, 404].includes(problem(error)?.status ?? 0)) { stop(); failed(error); return; }
     $("status").textContent = t("offline");
-    pause = Math.min(pause * 1.5, SLOWEST);
+    state.pause = Math.min(state.pause * 1.5, SLOWEST);
   }
 }
 async function round() {
-  clearTimeout(timer);
-  if (!live) return;
-  if (!state.over) listen();
+  clearTimeout(state.timer);
+  if (!state.live) return;
+  if (!state.kept.over) follow();
   if (!document.hidden) await read();
-  clearTimeout(timer);
-  if (live && socket?.readyState !== WebSocket.OPEN) timer = setTimeout(round, pause);
+  clearTimeout(state.timer);
+  if (state.live && !state.streaming) state.timer = setTimeout(round, state.pause);
 }
-function listen() {
-  if (socket || performance.now() < socketAfter) return;
-  const url = new URL(`${root}/ws/${state.session}`, location.origin);
-  url.protocol = url.protocol.replace("http", "ws");
-  url.searchParams.set("token", state.access);
-  const mine = socket = new WebSocket(url);
-  mine.onopen = () => { clearTimeout(timer); socketPause = POLL; read(); };
-  mine.onmessage = ({ data }) => {
-    const { type } = JSON.parse(data);
-    if (/^payment/i.test(type)) keep({ payment: true });
-    if (type !== "item-read") warn(WARNINGS[type] ?? null);
-    read();
-  };
-  mine.onclose = () => {
-    if (socket !== mine) return;
-    socket = null;
-    socketAfter = performance.now() + socketPause;
-    socketPause = Math.min(socketPause * 2, SOCKET_AGAIN);
-    round();
-  };
+async function follow() {
+  if (state.stream || performance.now() < state.streamAfter) return;
+  const mine = state.stream = new AbortController();
+  try {
+    for await (const message of listen(`/customer-session/${state.kept.session}/events`, state.kept.access, mine)) {
+      if (!state.streaming) {
+        clearTimeout(state.timer);
+        Object.assign(state, { streaming: true, streamPause: POLL });
+      }
+      if (!message) continue;
+      const { type } = message;
+      if (/^payment/i.test(type)) keep({ payment: true });
+      if (type !== "item-read") warn(WEIGHT[type] ?? (type === "payment-failed" ? "declined" : null));
+      read();
+    }
+  } catch { /* below: it always ends with an error */ }
+  if (state.stream !== mine) return;
+  state.stream = null;
+  state.streaming = false;
+  state.streamAfter = performance.now() + state.streamPause;
+  state.streamPause = Math.min(state.streamPause * 2, STREAM_AGAIN);
+  round();
 }
 function stop() {
-  live = false;
-  clearTimeout(timer);
-  const old = socket;
-  socket = null;
-  old?.close();
+  clearTimeout(state.timer);
+  state.stream?.abort();
+  Object.assign(state, { live: false, stream: null, streaming: false });
 }
 function awake() {
   if (document.hidden) return;
-  pause = socketPause = POLL;
-  socketAfter = 0;
+  Object.assign(state, { pause: POLL, streamPause: POLL, streamAfter: 0 });
   round();
 }
 
 // Joining
 
-let resume = null;  // shopping that this person has already
 function showJoin() {
-  const known = state.pending && !state.pending.guest ? state.pending : null;
-  if (state.session && !state.over) resume = { session_id: state.session, cart_id: state.cart };
+  const { session, cart, over, pending } = state.kept;
+  const known = pending && !pending.guest ? pending : null;
+  if (session && !over) state.resume = { session_id: session, cart_id: cart };
+  const { resume } = state;
   $("resume").hidden = !resume;
   $("resume").textContent = t("resume") + (resume?.cart_id ? ` (${t("cart", number(resume.cart_id))})` : "");
   $("resume").onclick = () => {
     showError(null);
-    if (state.session !== resume.session_id) {
-      keep({}, { ...state.pending, session: resume.session_id, cart: resume.cart_id });
-    }
+    const { session_id, cart_id } = /** @type {NonNullable<typeof resume>} */ (resume);
+    if (session !== session_id) keep({}, { ...pending, session: session_id, cart: cart_id });
     go();
   };
   $("again").hidden = !known;
@@ -210,30 +201,34 @@ function showJoin() {
   stop();
   show("join");
 }
-async function meet(pending) {  // remembered before the scan: if its answer is lost, the same person asks again
-  keep({ pending: { ...pending, qr } });
+/** @param {any} answer @param {boolean} guest */
+async function meet({ access_token: access, user }, guest) {
+  // Remembered before the scan: if its answer is lost, the same person asks again.
+  keep({ pending: { access, guest, name: user.full_name, qr } });
   showJoin();
   await join();
 }
 async function join() {
-  const { pending } = state;
+  const { pending } = state.kept;
   try {
-    const session = await ask("POST", "/customer-session/scan-qr", { access: pending.access, json: { token: qr } });
+    const session = await ask("POST", "/customer-session/scan-qr", { access: pending?.access, json: { token: qr } });
     keep({}, { ...pending, session: session.session_id, cart: session.cart_id });
     go();
   } catch (error) {
-    if (error.body?.code === "shopper_has_session") { resume = error.body; showJoin(); }
+    const body = /** @type {any} */ (problem(error)?.body);
+    if (body?.code === "shopper_has_session") { state.resume = body; showJoin(); }
     throw error;
   }
 }
-const shopper = ({ access_token, user }, guest) => ({ access: access_token, guest, name: user.full_name });
 
 onTap("guest", async () => {
-  if (state.pending?.guest && state.pending.qr === qr) return join();
-  await meet(shopper(await ask("POST", "/auth/guest", { access: null, json: { token: qr } }), true));
+  const { pending } = state.kept;
+  if (pending?.guest && pending.qr === qr) return join();
+  await meet(await ask("POST", "/auth/guest", { access: null, json: { token: qr } }), true);
 });
+/** @param {any} form */
 async function signIn(form) {
-  await meet(shopper(await ask("POST", "/auth/login", { access: null, form }), false));
+  await meet(await ask("POST", "/auth/login", { access: null, form }), false);
 }
 onTap("login", signIn, "submit");
 onTap("signup", async (form) => {
@@ -241,55 +236,53 @@ onTap("signup", async (form) => {
   await signIn({ username: form.email, password: form.password });
 }, "submit");
 onTap("again", join);
-onTap("other", () => { keep({ pending: null }); resume = null; showJoin(); });
+onTap("other", () => { keep({ pending: null }); state.resume = null; showJoin(); });
 
 // Shopping
 
 onTap("pay", async () => {
-  if (!state.payKey) keep({ payKey: crypto.getRandomValues(new Uint32Array(4)).join("-") });
+  const payKey = state.kept.payKey ?? onceKey();
+  keep({ payKey });
   try {
-    const payment = await ask("POST", `/payment/create-payment/${state.session}`, {
-      headers: { "Idempotency-Key": state.payKey },
-    });
+    const headers = { "Idempotency-Key": payKey };
+    const payment = await ask("POST", `/payment/create-payment/${state.kept.session}`, { headers });
     keep({ payKey: null, payment: true });
     location.assign(payment.payment_url);
   } catch (error) {
-    if (error instanceof Problem) keep({ payKey: null });  // answered: the next tap is another attempt
+    if (problem(error)) keep({ payKey: null });  // answered: the next tap is another attempt
     read();
     throw error;
   }
 });
 onTap("leave", async () => {
   try {
-    await ask("POST", `/customer-session/${state.session}/end`);
+    await ask("POST", `/customer-session/${state.kept.session}/end`);
     keep({ left: true });
   } finally { await read(); }
 });
 
 function go() {
-  seen = null;
-  live = true;
+  state.seen = null;
+  state.live = true;
   round();
 }
 function start() {
-  const here = qr === "receipt" || state.qr === qr;
-  if (state.session && here) go();
+  const { session, qr: joined, over, guest, access, name = "", pending } = state.kept;
+  if (session && (qr === "receipt" || joined === qr)) go();
   else if (qr === "receipt") show("nothing");
   else {
-    if (state.over && !state.guest && state.access && !state.pending) {
-      keep({ pending: { access: state.access, guest: false, name: state.name, qr } });  // signed in, the next cart
-    }
+    if (over && !guest && access && !pending) keep({ pending: { access, guest: false, name, qr } });  // the next cart
     showJoin();
   }
 }
 
 startSpeaking(() => {
-  if (shown === "join") showJoin(); else { show(shown); draw(); }
-  showError(errorShown());
-  warn(shownWarning);
+  if (shown.section === "join") showJoin(); else { if (shown.section) show(shown.section); draw(); }
+  showError(shown.error);
+  warn(state.warning);
 });
 document.addEventListener("visibilitychange", awake);
 addEventListener("online", awake);
 addEventListener("pageshow", (event) => event.persisted && awake());
-addEventListener("offline", () => live && draw());
+addEventListener("offline", () => state.live && draw());
 start();
