@@ -80,7 +80,7 @@ class Shop:
         await self.inside.housekeeping()
 
     def tick(self) -> None:
-        self.inside.dispatch.tick()
+        self.inside.connector.tick()
 
     # Furniture
 

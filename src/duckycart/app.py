@@ -43,8 +43,11 @@ from duckycart.clock import Clock, SystemClock
 from duckycart.errors import DuckyCartError
 from duckycart.guards.places import Places, descriptors
 from duckycart.guards.rate import RateLimit
+from duckycart.hardware.background import Background
+from duckycart.hardware.connect import Connector
 from duckycart.hardware.dispatch import Dispatch
 from duckycart.hardware.ownership import release_all
+from duckycart.hardware.receipts import Receipts
 from duckycart.hardware.sweep import SWEEP_SECONDS, Sweep
 from duckycart.housekeeping import HOUSEKEEPING_SECONDS, Housekeeping, every
 from duckycart.lifecycle.effects import Alarm, Happened, Queued, Received, Superseded
@@ -98,6 +101,7 @@ async def open_shop(
     settings: Settings, database: Database, machine: Clock, provider: ProviderFactory
 ) -> AsyncIterator[Shop]:
     """Everything of a running server but its sockets and timers; closed in the reverse order."""
+    connector: Connector
     dispatch: Dispatch
     channels: Channels
     heartbeat: Heartbeat | None
@@ -125,7 +129,7 @@ async def open_shop(
             case Received():
                 dispatch.wake(message)
             case TakenOver():
-                dispatch.taken_over(message)
+                connector.taken_over(message)
             case News():
                 channels.heard(message)
 
@@ -153,12 +157,24 @@ async def open_shop(
             count=RateLimit(settings.listens_per_minute, clock.monotonic).take,
         )
         channels = Channels(store, clock, bus, room)
-        dispatch = Dispatch(store, clock, node, bus, handshakes=settings.handshakes, connects=settings.connects)
+        receipts, background = Receipts(store, clock), Background()
+        connector = Connector(
+            store,
+            clock,
+            node,
+            bus,
+            receipts,
+            background,
+            handshakes=settings.handshakes,
+            connects=settings.connects,
+        )
+        dispatch = Dispatch(store, node, bus, connector.links, receipts, background)
         if heartbeat is None:
             await store.write(release_all)
         else:
             stack.push_async_callback(heartbeat.end)
             await heartbeat.begin()
+        stack.push_async_callback(connector.refusals.write)
         stack.push_async_callback(dispatch.finish)
         prices = KnownCurrency(store, await store.write(lambda tx: settle_currency(tx, settings.wanted_currency)))
         passwords = Passwords()
@@ -178,6 +194,7 @@ async def open_shop(
             store=store,
             readiness=Readiness(store),
             prices=prices,
+            connector=connector,
             dispatch=dispatch,
             channels=channels,
             openings=Openings(room.in_all),
@@ -189,7 +206,7 @@ async def open_shop(
             scans=RateLimit(settings.scans_per_minute, clock.monotonic),
             addresses=RateLimit(settings.address_per_minute, clock.monotonic),
             legacy_screens=RateLimit(settings.legacy_per_minute, clock.monotonic),
-            sweep=Sweep(store, dispatch),
+            sweep=Sweep(store, connector, dispatch),
             housekeeping=Housekeeping(store, settings.rules, checkout),
             heartbeat=heartbeat,
         )
@@ -208,7 +225,7 @@ def build_app(
                 networks = ", ".join(map(str, settings.legacy_screens))
                 log.warning("screens need no credential from some networks", networks=networks)
             timers = [
-                asyncio.create_task(every(1.0, "tick", shop.dispatch.tick)),
+                asyncio.create_task(every(1.0, "tick", shop.connector.tick)),
                 asyncio.create_task(every(1.0, "channels", shop.channels.tick)),
                 asyncio.create_task(every(SWEEP_SECONDS, "sweep", shop.sweep)),
                 asyncio.create_task(every(SWEEP_SECONDS, "channels' sweep", shop.channels.sweep)),

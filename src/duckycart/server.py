@@ -128,7 +128,7 @@ class BoundedHttp(InTurns, MustRead, UpgradingHttp):
                 self._refuse(TOO_MANY)
         elif first:
             self._places.knock(self.transport)
-            if not self.app_state["shop"].dispatch.turnstile.enter(self._read_all):
+            if not self.app_state["shop"].connector.turnstile.enter(self._read_all):
                 self._refuse(TOO_MANY)
 
     def _read_all(self) -> None:
@@ -201,7 +201,7 @@ class BoundedHttp(InTurns, MustRead, UpgradingHttp):
         self._head = -1
         self._timer.cancel()
         super().on_headers_complete()
-        if self.cycle is not None and self.app_state["shop"].dispatch.draining:
+        if self.cycle is not None and self.app_state["shop"].connector.draining:
             self.cycle.keep_alive = False  # the next request is for another connection, of the next process or node
         if self.cycle is not None and self.cycle.keep_alive:
             # A client that heeds this sends nothing in the very moment in which we close.
@@ -331,7 +331,7 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         shop = self._shop
         notify("STOPPING=1")
-        shop.dispatch.draining = True
+        shop.connector.draining = True
         log.info("stopping", carts=len(shop.dispatch.links))
         if shop.heartbeat is not None and await shop.heartbeat.others():
             # Still listening: others take over, and until the last cart is gone requests and screens are served.

@@ -8,6 +8,7 @@ from duckycart.channels.openings import Openings
 from duckycart.currency import Currency
 from duckycart.guards.places import Places
 from duckycart.guards.rate import RateLimit
+from duckycart.hardware.connect import Connector
 from duckycart.hardware.dispatch import Dispatch
 from duckycart.hardware.sweep import Sweep
 from duckycart.housekeeping import Housekeeping
@@ -33,6 +34,7 @@ class Shop:
     store: Store
     readiness: Readiness
     prices: KnownCurrency
+    connector: Connector
     dispatch: Dispatch
     channels: Channels
     openings: Openings

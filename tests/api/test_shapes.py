@@ -224,7 +224,7 @@ async def test_health_and_readiness(shop: Shop) -> None:
     async with shop.cart():
         await shop.online()
         assert (await shop.http.get("/readyz")).json() == {"status": "ready", "carts_connected": 1}
-    shop.inside.dispatch.draining = True
+    shop.inside.connector.draining = True
     stopping = await shop.http.get("/readyz")
     assert stopping.status_code == 503
     assert stopping.headers["retry-after"]

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from duckycart.hardware import socket
-from duckycart.hardware.dispatch import Dispatch
+from duckycart.hardware.connect import Connector
 from duckycart.testing.fielded import BLOCKED_SECONDS
 from duckycart.testing.relay import HalfOpen, Odds
 from tests.conftest import OpenShop
@@ -94,15 +94,15 @@ async def test_f30_a_call_between_a_claim_and_its_first_write_is_a_receipt(
     (cart,) = the_floor.carts
     (wire,) = (wire for wire in the_floor.network.wires if wire.is_link)
     phone, pace = the_floor.phones[0], the_floor.pace
-    claim = Dispatch.connect
+    claim = Connector.connect
 
-    async def claim_then_add(self: Dispatch, *arguments: object) -> object:
+    async def claim_then_add(self: Connector, *arguments: object) -> object:
         filled = await claim(self, *arguments)  # type: ignore[arg-type]
         assert cart.session is not None
         assert await cart.add(cart.session, MILK)
         return filled
 
-    monkeypatch.setattr(Dispatch, "connect", claim_then_add)
+    monkeypatch.setattr(Connector, "connect", claim_then_add)
     wire.freeze(HalfOpen.UP)
     session_id = await phone.scan(await the_floor.screens[0].qr())
     await pace.until(lambda: cart.session == session_id, lambda: "the cart does not hear of its session")

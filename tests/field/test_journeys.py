@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from duckycart.hardware import dispatch, socket
+from duckycart.hardware import socket
 from duckycart.testing.relay import Odds
 from tests.conftest import OpenShop
 from tests.field import verdict
@@ -24,7 +24,7 @@ LONGEST = 100  # seconds of real time, after which something is stuck
 @pytest.fixture(autouse=True)
 def real_seconds_are_short(monkeypatch: pytest.MonkeyPatch) -> None:
     """The clock runs faster here than the event loop's, which these two are measured by."""
-    monkeypatch.setattr(dispatch, "PROBE_SECONDS", 0.05)
+    monkeypatch.setattr("duckycart.hardware.connect.PROBE_SECONDS", 0.05)
     monkeypatch.setattr(socket, "CLOSE_SECONDS", 0.05)
 
 

@@ -1,13 +1,14 @@
 """How claims and releases gather while others are at the store: nobody waits for a batch to fill."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
 
 from duckycart.errors import Unavailable
-from duckycart.hardware.claims import BATCH, Batches
+from duckycart.hardware.background import Background
+from duckycart.hardware.batches import BATCH, Batches
 from duckycart.store.engine import Store, Transaction
 from duckycart.testing.waiting import until
 
@@ -44,11 +45,7 @@ class Bench:
     def __init__(self, at_once: int = 1) -> None:
         self.store = HeldStore()
         self.did: list[list[int]] = []
-        self._tasks: set[asyncio.Task[None]] = set()
-        self.batches = Batches[int, int](cast(Store, self.store), self._spawn, at_once, self._work)
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        self._tasks.add(asyncio.create_task(work))
+        self.batches = Batches[int, int](cast(Store, self.store), Background(), at_once, self._work)
 
     def _work(self, tx: Transaction, items: list[int]) -> list[int]:
         self.did.append(items)

@@ -21,8 +21,8 @@ from sqlalchemy import Connection, select
 from duckycart.app import build_app, open_shop, sandbox
 from duckycart.clock import Clock
 from duckycart.hardware.ending import Ended, Ending
-from duckycart.hardware.lately import KEPT_SECONDS
 from duckycart.hardware.link import Close, Link, NeedRows, Outputs, Ping, Read, Send
+from duckycart.hardware.receipts import KEPT_SECONDS
 from duckycart.lifecycle.basket import add_item
 from duckycart.lifecycle.qr import get_qr
 from duckycart.lifecycle.sessions import create_session, force_end
@@ -160,8 +160,8 @@ class Wire:
 
     def __init__(self, cart_id: int, boot: Boot) -> None:
         self.boot = boot
-        self.dispatch = server().inside.dispatch
-        self.link = Link(cart_id, self.dispatch.monotonic())
+        self.connector, self.dispatch = server().inside.connector, server().inside.dispatch
+        self.link = Link(cart_id, self.connector.monotonic())
         self.gone = False
         self.down: list[Send | Ping] = []  # what the boot has not read yet
 
@@ -220,7 +220,7 @@ class Wire:
         if not self.gone:
             self.gone = True
             self.link.lost()
-            self.dispatch.lost(self, Ending(Ended.BROKEN, 0))
+            self.connector.lost(self, Ending(Ended.BROKEN, 0))
 
 
 @dataclass(frozen=True)
@@ -263,7 +263,7 @@ class BootsMachine(RuleBasedStateMachine):
         wire = Wire(self.cart_id, boot)
 
         async def connect() -> None:
-            filled = await self.server.inside.dispatch.connect(wire, None, boot.id)
+            filled = await self.server.inside.connector.connect(wire, None, boot.id)
             self.numbers[filled.generation] = boot
             wire.fill(filled.rows, filled.through)
 
@@ -416,7 +416,7 @@ class BootsMachine(RuleBasedStateMachine):
     def time_passes(self, luck: str) -> None:
         """So much that nobody remembers what is not in the rows."""
         self.server.clock.move(KEPT_SECONDS + 1)
-        self.server.inside.dispatch._lately.forget_old()
+        self.server.inside.dispatch.receipts.forget_old()
         self.server.do(self.server.inside.sweep())
         self._reads(luck)
 

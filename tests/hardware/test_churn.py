@@ -38,22 +38,22 @@ def sockets(shop: Shop) -> list[object]:
 
 
 async def all_gone(shop: Shop) -> None:
-    dispatch = shop.inside.dispatch
-    await until(lambda: not sockets(shop) and not dispatch.working and not dispatch.handshaking)
+    dispatch, connector = shop.inside.dispatch, shop.inside.connector
+    await until(lambda: not sockets(shop) and not dispatch.working and not connector.handshaking)
     await shop.inside.dispatch.receipts.finish()
-    assert len(dispatch.links) == 0
-    assert dispatch.links.watched == 0
-    assert dispatch.links.claiming_count == 0
+    assert len(connector.links) == 0
+    assert connector.links.watched == 0
+    assert connector.links.claiming_count == 0
     assert not dispatch._waiters
-    assert not dispatch._probes
-    assert len(dispatch.claims) == 0
-    assert len(dispatch.turnstile) == 0
+    assert not connector._probes
+    assert len(connector.claims) == 0
+    assert len(connector.turnstile) == 0
     assert not dispatch.receipts._pending
     assert not dispatch.receipts._writes
     shop.clock.move(11)
     shop.tick()
-    assert not dispatch.brake._accepted
-    assert not dispatch.links._buckets
+    assert not connector.brake._accepted
+    assert not connector.links._buckets
     for _ in range(2):
         await shop.inside.store.write(lambda tx: None)  # or the writer thread still has its last job in its hands
     assert not alive()

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import make_url
 
 from duckycart.errors import Unavailable
-from duckycart.hardware import claims, dispatch, ownership
+from duckycart.hardware import ownership
 from duckycart.hardware.catchup import Filled
 from duckycart.hardware.ending import Refused
 from duckycart.hardware.link import Link
@@ -40,7 +40,7 @@ async def connecting(shop: Shop, answers: bool = True) -> "asyncio.Task[CartConn
 
 
 async def at_rest(shop: Shop) -> None:
-    await until(lambda: not shop.inside.dispatch.working and not shop.inside.dispatch.handshaking)
+    await until(lambda: not shop.inside.dispatch.working and not shop.inside.connector.handshaking)
 
 
 async def test_a_connection_that_goes_away_while_its_claim_waits_never_claims(shop: Shop) -> None:
@@ -105,7 +105,7 @@ async def test_a_connection_that_goes_away_during_its_claim_leaves_the_cart_offl
         abort[0]()
         await until(lambda: not shop.server.server_state.connections)
 
-    monkeypatch.setattr(claims, "claim_many", claim_many)
+    monkeypatch.setattr("duckycart.hardware.connect.claim_many", claim_many)
     with writer_blocked(shop):
         abort.append(await _leave(shop))
     await at_rest(shop)
@@ -123,11 +123,11 @@ async def test_a_claim_that_came_too_late_is_released_by_its_epoch(shop: Shop, m
         nonlocal made
         filled = really(tx, *rest)
         made += len([one for one in filled if isinstance(one, Filled)])
-        asyncio.run_coroutine_threadsafe(until(lambda: not shop.inside.dispatch.handshaking), loop).result(20)
+        asyncio.run_coroutine_threadsafe(until(lambda: not shop.inside.connector.handshaking), loop).result(20)
         return filled
 
-    monkeypatch.setattr(dispatch, "CLAIM_SECONDS", 0.05)
-    monkeypatch.setattr(claims, "claim_many", claim_many)
+    monkeypatch.setattr("duckycart.hardware.connect.CLAIM_SECONDS", 0.05)
+    monkeypatch.setattr("duckycart.hardware.connect.claim_many", claim_many)
     while not made:  # on a machine that is busy a claim may be given up before the writer looks at it
         assert await refused(shop) == (503, "2")
     await at_rest(shop)
@@ -187,7 +187,7 @@ async def test_a_command_committed_after_the_claim_but_before_its_answer_is_deli
         asyncio.run_coroutine_threadsafe(ask(), loop).result(20)
         return filled
 
-    monkeypatch.setattr(claims, "claim_many", claim_many)
+    monkeypatch.setattr("duckycart.hardware.connect.claim_many", claim_many)
     cart = await raw(shop)
     await asking[0]
     await heard(cart, GENERATE_QR)
@@ -248,11 +248,11 @@ async def test_a_release_the_database_refused_is_done_by_a_later_sweep(
     def fail(*_: object) -> None:
         raise Unavailable("database_unavailable", "full")
 
-    monkeypatch.setattr(claims, "release_many", fail)
+    monkeypatch.setattr("duckycart.hardware.connect.release_many", fail)
     cart = await raw(shop)
     cart.cut()
-    await until(lambda: shop.inside.dispatch.claims._unreleased)
-    monkeypatch.setattr(claims, "release_many", really)
+    await until(lambda: shop.inside.connector.claims._unreleased)
+    monkeypatch.setattr("duckycart.hardware.connect.release_many", really)
     assert (await shop.cart_row()).link_node is not None
     await shop.sweep()
     await shop.offline()

@@ -11,8 +11,8 @@ from websockets.frames import Frame, Opcode
 
 from duckycart.errors import Unavailable
 from duckycart.guards.frames import FLOOD_FRAMES
-from duckycart.hardware import claims, ownership
 from duckycart.hardware import connections as records
+from duckycart.hardware import ownership
 from duckycart.hardware import socket as hardware_socket
 from duckycart.hardware.catchup import Filled
 from duckycart.hardware.connections import PastConnection, last_connections, past_refusals
@@ -119,7 +119,7 @@ async def sends_what_we_stumble_over(shop: Shop, cart: CartConnection) -> None:
     def fails(_: object) -> None:
         raise RuntimeError("a bug")
 
-    shop.inside.dispatch.answered = fails  # type: ignore[assignment,method-assign]
+    shop.inside.connector.answered = fails  # type: ignore[assignment,method-assign]
     cart.pong(b"")
 
 
@@ -218,7 +218,7 @@ async def test_f71_a_cart_that_left_during_its_claim_was_never_opened(
         asyncio.run_coroutine_threadsafe(until(lambda: not shop.server.server_state.connections), loop).result(20)
         return filled
 
-    monkeypatch.setattr(claims, "claim_many", claim_many)
+    monkeypatch.setattr("duckycart.hardware.connect.claim_many", claim_many)
     _, writer = await asyncio.open_connection("127.0.0.1", shop.port)
     writer.write(
         f"GET /ws/hardware/1?key={shop.keys[1]} HTTP/1.1\r\nHost: shop\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -316,9 +316,9 @@ async def test_f71_an_end_that_the_database_refused_is_written_by_a_later_sweep(
 
     cart = await raw(shop)
     with monkeypatch.context() as patch:
-        patch.setattr(claims, "release_many", fail)
+        patch.setattr("duckycart.hardware.connect.release_many", fail)
         cart.end_of_stream()
-        await until(lambda: shop.inside.dispatch.claims._unreleased)
+        await until(lambda: shop.inside.connector.claims._unreleased)
     shop.clock.move(3600)
     await shop.sweep()
     await until(lambda: not shop.inside.dispatch.working)
@@ -348,7 +348,7 @@ async def meets_a_stopping_server(shop: Shop) -> None:
 
 
 async def meets_a_draining_server(shop: Shop) -> None:
-    shop.inside.dispatch.draining = True
+    shop.inside.connector.draining = True
     assert (await refused(shop))[0] == 503
 
 
@@ -439,7 +439,7 @@ async def test_f71_refusals_of_every_cart_there_could_be_take_no_more_memory(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(records, "REFUSALS_WAITING", 3)
-    kept = shop.inside.dispatch.refusals
+    kept = shop.inside.connector.refusals
     for cart_id in range(1, 100):
         kept.add(cart_id, Refused.NO_KEY, None)
         kept.add(cart_id, Refused.UNKNOWN_CART, None)
@@ -458,7 +458,7 @@ async def test_f71_refusals_that_the_database_does_not_take_hold_nothing_up(
     await has_no_key(shop)
     with monkeypatch.context() as patch:
         patch.setattr(shop.inside.store, "write", fail)
-        await shop.inside.dispatch.refusals.write()
+        await shop.inside.connector.refusals.write()
     assert len(of(logged, "refusals not counted")) == 1
     await shop.sweep()
 

@@ -4,7 +4,6 @@ import asyncio
 
 import pytest
 
-from duckycart.hardware import claims, dispatch
 from duckycart.testing.cart import CartConnection
 from duckycart.testing.waiting import PATIENCE, until
 from tests.conftest import OpenShop
@@ -145,7 +144,7 @@ async def test_a_cart_says_of_its_boot_in_a_header_or_in_the_url(
 
 
 async def test_503_while_the_server_drains(shop: Shop) -> None:
-    shop.inside.dispatch.draining = True
+    shop.inside.connector.draining = True
     assert await refused(shop) == (503, "2")
 
 
@@ -164,7 +163,7 @@ async def test_503_for_more_handshakes_at_once_than_there_are_places(opening: Op
 async def test_503_when_the_database_takes_too_long_and_the_late_claim_is_dropped(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dispatch, "CLAIM_SECONDS", 0.01)
+    monkeypatch.setattr("duckycart.hardware.connect.CLAIM_SECONDS", 0.01)
     with writer_blocked(shop):
         assert await refused(shop) == (503, "2")
     await until(lambda: not shop.inside.dispatch.working)
@@ -177,7 +176,7 @@ async def test_an_error_of_ours_ends_the_handshake(shop: Shop, monkeypatch: pyte
     def broken(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(claims, "claim_many", broken)
+    monkeypatch.setattr("duckycart.hardware.connect.claim_many", broken)
     cart = await connect(shop)
     await cart.gone()
     monkeypatch.undo()
@@ -213,7 +212,7 @@ async def test_f08_and_while_nobody_is_connected(shop: Shop) -> None:
 async def test_f01_past_the_brake_a_newcomer_still_wins_over_a_dead_incumbent(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dispatch, "PROBE_SECONDS", 0.05)
+    monkeypatch.setattr("duckycart.hardware.connect.PROBE_SECONDS", 0.05)
     incumbent = await connect_often(shop)
     incumbent.answer_pings = False
     newcomer = await raw(shop)
@@ -229,11 +228,11 @@ async def test_the_brake_is_each_cart_s_own(shop: Shop) -> None:
 
 
 async def test_one_ping_serves_all_newcomers_who_ask_at_once(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dispatch, "PROBE_SECONDS", 5.0)
+    monkeypatch.setattr("duckycart.hardware.connect.PROBE_SECONDS", 5.0)
     incumbent = await connect_often(shop)
     incumbent.answer_pings = False
     newcomers = [asyncio.create_task(refused(shop)) for _ in range(5)]
-    await until(lambda: shop.inside.dispatch.handshaking == 5)
+    await until(lambda: shop.inside.connector.handshaking == 5)
     await until(lambda: incumbent.pings)
     incumbent.pong(incumbent.pings[0])
     assert await asyncio.gather(*newcomers) == [(429, "10")] * 5
@@ -242,17 +241,17 @@ async def test_one_ping_serves_all_newcomers_who_ask_at_once(shop: Shop, monkeyp
 
 async def test_f01_who_asks_in_the_moment_of_an_answer_asks_anew(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """The pong was read, the first who asked has not heard of it yet: it will answer nobody else."""
-    monkeypatch.setattr(dispatch, "PROBE_SECONDS", PATIENCE)
+    monkeypatch.setattr("duckycart.hardware.connect.PROBE_SECONDS", PATIENCE)
     cart = await raw(shop, answers=False)
-    hardware = shop.inside.dispatch
-    incumbent = hardware.links.current(1)
+    connector = shop.inside.connector
+    incumbent = connector.links.current(1)
     assert incumbent is not None
-    first = asyncio.create_task(hardware._answers(incumbent))
+    first = asyncio.create_task(connector._answers(incumbent))
     await until(lambda: len(cart.pings) == 1)
-    second = asyncio.create_task(hardware._answers(incumbent))
-    hardware.answered(incumbent.link)
+    second = asyncio.create_task(connector._answers(incumbent))
+    connector.answered(incumbent.link)
     assert await first
     await until(lambda: len(cart.pings) == 2)
     cart.pong(cart.pings[1])
     assert await second
-    assert not hardware._probes
+    assert not connector._probes

@@ -44,7 +44,7 @@ async def answer(shop: Shop, data: bytes) -> bytes:
 async def nothing_left(shop: Shop) -> None:
     await until(lambda: not shop.server.server_state.connections)
     assert len(shop.inside.dispatch.links) == 0
-    assert shop.inside.dispatch.handshaking == 0
+    assert shop.inside.connector.handshaking == 0
 
 
 @pytest.mark.parametrize(

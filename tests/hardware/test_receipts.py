@@ -7,8 +7,8 @@ from sqlalchemy import event
 
 from duckycart.errors import Unavailable
 from duckycart.hardware import dispatch, receipts
-from duckycart.hardware.lately import KEPT_SECONDS
 from duckycart.hardware.link import Link, Send
+from duckycart.hardware.receipts import KEPT_SECONDS
 from duckycart.lifecycle.effects import Received
 from duckycart.store.engine import Transaction
 from duckycart.store.tables import commands

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.exc import OperationalError
 
-from duckycart.hardware import claims, dispatch, ownership
+from duckycart.hardware import ownership
 from duckycart.store.engine import Transaction
 from duckycart.store.tables import carts, commands, sessions
 from duckycart.testing.cart import CartConnection
@@ -24,7 +24,7 @@ CARTS = range(2, COUNT + 2)
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """However slow this machine is, nobody is refused for that."""
-    monkeypatch.setattr(dispatch, "CLAIM_SECONDS", PATIENCE)
+    monkeypatch.setattr("duckycart.hardware.connect.CLAIM_SECONDS", PATIENCE)
 
 
 async def furnish(shop: Shop, ids: range = CARTS) -> None:
@@ -113,7 +113,7 @@ async def test_a_shopper_s_scan_goes_before_all_claims_that_wait(
         shopper = await shop.shopper()
         await raw(shop)
         token = await shop.qr()
-        monkeypatch.setattr(claims, "claim_many", claim_many)
+        monkeypatch.setattr("duckycart.hardware.connect.claim_many", claim_many)
         with writer_blocked(shop):
             coming = await come(shop, *range(2, 52))
             with handed_over(shop) as write:
@@ -183,14 +183,14 @@ async def test_a_batch_the_database_does_not_do_is_503_for_all_and_leaves_nobody
 
     await furnish(shop)
     some = range(2, 42)
-    hardware = shop.inside.dispatch
+    dispatch, connector = shop.inside.dispatch, shop.inside.connector
     with monkeypatch.context() as patch:
-        patch.setattr(claims, "claim_many", fails)
+        patch.setattr("duckycart.hardware.connect.claim_many", fails)
         with writer_blocked(shop):
             coming = await come(shop, *some)
         assert {status(cart) for cart in await coming} == {503}
-    await until(lambda: not hardware.working and not hardware.handshaking)
-    assert (len(hardware.links), hardware.links.claiming_count, len(hardware.claims)) == (0, 0, 0)
+    await until(lambda: not dispatch.working and not connector.handshaking)
+    assert (len(connector.links), connector.links.claiming_count, len(connector.claims)) == (0, 0, 0)
     assert await online(shop) == 0
     for cart in await asyncio.gather(*(raw(shop, cart_id) for cart_id in some)):
         await heard(cart, GENERATE_QR)
@@ -201,35 +201,35 @@ async def test_a_batch_the_database_does_not_do_is_503_for_all_and_leaves_nobody
 
 async def test_who_finds_no_room_inside_waits_and_is_let_in(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     await furnish(shop, range(2, 12))
-    monkeypatch.setattr(shop.inside.dispatch.turnstile, "_most", 1)
+    monkeypatch.setattr(shop.inside.connector.turnstile, "_most", 1)
     with writer_blocked(shop):
         first = asyncio.create_task(raw(shop, 2))
-        await until(lambda: shop.inside.dispatch.handshaking)
+        await until(lambda: shop.inside.connector.handshaking)
         others = asyncio.gather(*(raw(shop, cart_id) for cart_id in range(3, 12)))
-        await until(lambda: len(shop.inside.dispatch.turnstile) == 9)
+        await until(lambda: len(shop.inside.connector.turnstile) == 9)
     for cart in (await first, *await others):
         await heard(cart, GENERATE_QR)
 
 
 async def test_who_goes_away_while_it_waits_never_claims(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     await furnish(shop, range(2, 4))
-    monkeypatch.setattr(shop.inside.dispatch.turnstile, "_most", 1)
+    monkeypatch.setattr(shop.inside.connector.turnstile, "_most", 1)
     with writer_blocked(shop):
         inside = asyncio.create_task(raw(shop, 2))
-        await until(lambda: shop.inside.dispatch.handshaking)
+        await until(lambda: shop.inside.connector.handshaking)
         _, writer = await asyncio.open_connection("127.0.0.1", shop.port)
         writer.write(f"GET /ws/hardware/3?key={shop.keys[3]} HTTP/1.1\r\nHost: shop\r\n".encode())
-        await until(lambda: len(shop.inside.dispatch.turnstile))
+        await until(lambda: len(shop.inside.connector.turnstile))
         before = len(shop.server.server_state.connections)
         writer.transport.abort()
         await until(lambda: len(shop.server.server_state.connections) < before)
     await inside
-    await until(lambda: not len(shop.inside.dispatch.turnstile))
+    await until(lambda: not len(shop.inside.connector.turnstile))
     assert (await shop.cart_row(3)).link_epoch == 0
 
 
 async def test_f25_who_waits_cannot_fill_our_memory(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shop.inside.dispatch.turnstile, "_most", 0)
+    monkeypatch.setattr(shop.inside.connector.turnstile, "_most", 0)
     reader, writer = await asyncio.open_connection("127.0.0.1", shop.port)
     writer.write(b"GET /ws/hardware/1 HTTP/1.1\r\nHost: shop\r\nX-Long: " + b"x" * 100_000)
     async with asyncio.timeout(20):
@@ -238,17 +238,17 @@ async def test_f25_who_waits_cannot_fill_our_memory(shop: Shop, monkeypatch: pyt
 
 
 async def test_others_do_not_wait_for_carts(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shop.inside.dispatch.turnstile, "_most", 0)
+    monkeypatch.setattr(shop.inside.connector.turnstile, "_most", 0)
     coming = asyncio.create_task(connect(shop))
-    await until(lambda: len(shop.inside.dispatch.turnstile))
+    await until(lambda: len(shop.inside.connector.turnstile))
     assert (await shop.http.get("/healthz")).status_code == 200
     monkeypatch.undo()
-    shop.inside.dispatch.turnstile.go_on()
+    shop.inside.connector.turnstile.go_on()
     assert status(await coming) == 101
 
 
 async def test_what_is_more_than_may_wait_is_refused(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shop.inside.dispatch.turnstile, "_places", 0)
+    monkeypatch.setattr(shop.inside.connector.turnstile, "_places", 0)
     assert await refused(shop) == (503, "2")
     monkeypatch.undo()
     await raw(shop)

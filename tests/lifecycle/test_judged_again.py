@@ -13,7 +13,7 @@ from duckycart.hardware.catchup import fill
 from duckycart.hardware.link import Link
 from duckycart.hardware.links import Connection
 from duckycart.hardware.ownership import Claim, claim_many, give_up, take_back
-from duckycart.hardware.receipts import Pending, _write_rows
+from duckycart.hardware.receipts import OfBoot, Pending, Times, _write_rows
 from duckycart.lifecycle.carts import lock_cart
 from duckycart.lifecycle.news import News
 from duckycart.lifecycle.payments import (
@@ -292,11 +292,11 @@ class Connected:
 @pytest.mark.parametrize(("epoch", "closes"), [(1, False), (2, False), (3, True)])
 async def test_f01_late_word_of_a_take_over_closes_no_newer_link(shop: Shop, epoch: int, closes: bool) -> None:
     link = Connected(2)
-    dispatch = shop.inside.dispatch
-    dispatch.links.take(cast(Connection, link))
-    dispatch.taken_over(TakenOver(1, epoch))
+    connector = shop.inside.connector
+    connector.links.take(cast(Connection, link))
+    connector.taken_over(TakenOver(1, epoch))
     assert bool(link.closed) == closes
-    dispatch.links.remove(cast(Connection, link))
+    connector.links.remove(cast(Connection, link))
 
 
 async def test_a_sweep_between_a_claim_and_its_answer_releases_nothing(shop: Shop) -> None:
@@ -318,9 +318,9 @@ async def test_f29_a_late_receipt_makes_nothing_received_that_is_void(shop: Shop
     await shop.qr()
     cart = await shop.inside.store.write(lambda tx: lock_cart(tx, 1))
     await shop.inside.store.write(lambda tx: tx.connection.execute(update(commands).values(state="superseded")))
-    heard: Pending = {(1, 1, cart.boot_generation): (5, 6)}
+    heard: Pending = {OfBoot(1, 1, cart.boot_generation): Times(5, 6)}
     await shop.inside.store.write(lambda tx: _write_rows(tx, heard))
     assert await shop.states() == ["superseded"]
     await shop.inside.store.write(lambda tx: tx.connection.execute(update(commands).values(state="received")))
-    await shop.inside.store.write(lambda tx: _write_rows(tx, {(1, 1, cart.boot_generation): (5, None)}))
+    await shop.inside.store.write(lambda tx: _write_rows(tx, {OfBoot(1, 1, cart.boot_generation): Times(5, None)}))
     assert await shop.states() == ["received"]

@@ -185,7 +185,7 @@ async def test_a_cart_that_is_said_to_be_here_and_is_not_is_released(chain: Chai
 
     await chain.b.inside.store.write(say_so)
     await chain.b.sweep()
-    await until(lambda: not len(chain.b.inside.dispatch.claims))
+    await until(lambda: not len(chain.b.inside.connector.claims))
     assert (await chain.a.cart_row()).link_node is None
 
 

@@ -36,7 +36,7 @@ async def answer(reader: asyncio.StreamReader) -> bytes:
 async def stop(shop: Shop) -> None:
     await shop.http.aclose()
     shop.server.should_exit = True
-    await until(lambda: shop.inside.dispatch.draining)
+    await until(lambda: shop.inside.connector.draining)
 
 
 @pytest.mark.parametrize("before", [b"", ASK, ASK[:20]], ids=["a new connection", "a kept one", "half a request"])

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, Select, insert, make_url, select
 from sqlalchemy.exc import OperationalError
 
 from duckycart.hardware.ownership import Claim, claim_many
-from duckycart.hardware.receipts import _write_rows
+from duckycart.hardware.receipts import OfBoot, Times, _write_rows
 from duckycart.store.engine import Transaction
 from duckycart.store.postgres import engine_for, transact
 from duckycart.store.tables import carts, commands
@@ -19,6 +19,7 @@ from tests.store.world import held, somebody_waits
 
 CLAIMS = [Claim(2, None, None), Claim(1, None, None)]
 REBOOTS = [Claim(2, None, "boot"), Claim(1, None, "boot")]
+PENDING = {OfBoot(1, 1, 0): Times(5, 6), OfBoot(2, 1, 0): Times(5, None)}
 
 
 @pytest.fixture
@@ -53,7 +54,11 @@ def furnish(tx: Transaction, qr_valid: bool) -> None:
 @pytest.mark.parametrize(
     ("work", "qr_valid"),
     [
-        pytest.param(lambda tx: _write_rows(tx, {(1, 1, 0): (5, 6), (2, 1, 0): (5, None)}), True, id="receipts"),
+        pytest.param(
+            lambda tx: _write_rows(tx, {OfBoot(1, 1, 0): Times(5, 6), OfBoot(2, 1, 0): Times(5, None)}),
+            True,
+            id="receipts",
+        ),
         pytest.param(lambda tx: claim_many(tx, CLAIMS, "node"), True, id="claims that hand out"),
         pytest.param(lambda tx: claim_many(tx, CLAIMS, "node"), False, id="claims that drop"),
         pytest.param(lambda tx: claim_many(tx, REBOOTS, "node"), True, id="claims of carts that rebooted"),

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, event, insert
 from duckycart.hardware import catchup, ownership
 from duckycart.hardware.ending import Gone
 from duckycart.hardware.ownership import Claim
-from duckycart.hardware.receipts import _write_rows
+from duckycart.hardware.receipts import OfBoot, Times, _write_rows
 from duckycart.lifecycle import basket, news, payments, qr, reports, screens, sessions, webhooks
 from duckycart.lifecycle.idempotency import forget_old_keys
 from duckycart.lifecycle.rules import Rules
@@ -32,7 +32,7 @@ def shop(tx: Transaction) -> None:
     sessions.create_session(tx, 1, 1, tx.now + 1, 1, RULES)
     ownership.claim_many(tx, [Claim(1, b"k", "boot 2"), Claim(2, None, None)], "node")
     catchup.fill(tx, 1, 2, 0)
-    _write_rows(tx, {(1, 1, 1): (5, None), (1, 2, 2): (5, 6)})
+    _write_rows(tx, {OfBoot(1, 1, 1): Times(5, None), OfBoot(1, 2, 2): Times(5, 6)})
     basket.read_item(tx.connection, ByCart(1), 1, 1)
     basket.add_item(tx, ByCart(1), 1, 1, None, RULES)
     reports.warn(tx, ByCart(1), 1, "weight increased")

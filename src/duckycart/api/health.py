@@ -42,7 +42,7 @@ async def readyz(request: Request) -> Readiness:
     """Ask whether requests would succeed. 200 when the database can be read and written, the server is not stopping,
     and it has a place for one more connection; else 503 with what is the matter."""
     shop = shop_of(request)  # nothing else is asked of the database before it is looked at
-    if shop.dispatch.draining:
+    if shop.connector.draining:
         raise DRAINING()
     places = shop.places
     if places.full:

@@ -29,7 +29,7 @@ class ScreenSocket(InTurns, MustRead, WebSocketsSansIOProtocol):
     def __init__(self, config: "Config", server_state: "ServerState", app_state: dict[str, Any]) -> None:
         WebSocketsSansIOProtocol.__init__(self, config, server_state, app_state)
         InTurns.__init__(self)
-        self._monotonic: Callable[[], float] = app_state["shop"].dispatch.monotonic
+        self._monotonic: Callable[[], float] = app_state["shop"].clock.monotonic
         self._guard = FrameGuard(self._monotonic())
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

@@ -24,7 +24,7 @@ async def drain(dispatch: Dispatch, store: Store, per_second: int, hurried: Call
     """Close every cart's connection with 1012, at most `per_second` of them; returns when that is done.
 
     A cart comes back at once, to another node, which has to claim it: the pace is what the others can bear. One that
-    has just been told something is closed when the receipt of that is written, or the other node would say it again;
+    has just been sent a command is closed when its receipt is written, or the other node would send it again;
     PATIENCE_SECONDS at the most. `hurried` is asked between batches; when it says yes the rest is left to whoever
     closes everything at once.
     """
@@ -37,7 +37,7 @@ async def drain(dispatch: Dispatch, store: Store, per_second: int, hurried: Call
     batch = max(1, per_second // BATCHES_PER_SECOND)
     loop = asyncio.get_running_loop()
     patient_until = loop.time() + len(waiting) / per_second + PATIENCE_SECONDS
-    said_at = loop.time()
+    logged_at = loop.time()
     while waiting and not hurried():
         for _ in range(min(batch, len(waiting))):
             cart_id = waiting.popleft()
@@ -48,7 +48,7 @@ async def drain(dispatch: Dispatch, store: Store, per_second: int, hurried: Call
                 connection.close(Ended.DRAINED)
             else:
                 waiting.append(cart_id)
-        if loop.time() - said_at >= PROGRESS_SECONDS:
-            said_at = loop.time()
+        if loop.time() - logged_at >= PROGRESS_SECONDS:
+            logged_at = loop.time()
             log.info("draining", carts_left=len(waiting))
         await asyncio.sleep(batch / per_second)

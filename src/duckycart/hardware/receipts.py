@@ -1,12 +1,14 @@
 """What became of the commands: from the link back to their rows.
 
 `sent` and `received` are written in batches; the receipt of a `session_started` at once, because carts exist that wipe
-their basket when they hear it twice (F30).
+their basket when they hear it twice (F30). A receipt is a fact before it is written, and while the database refuses it:
+so what was received is remembered for longer than it takes into its row, and no claim that reads the row meanwhile has
+its command sent again.
 """
 
 import asyncio
 from collections.abc import Awaitable
-from typing import Final, cast
+from typing import Final, NamedTuple, cast
 
 import structlog
 from sqlalchemy import bindparam, func, update
@@ -15,6 +17,7 @@ from duckycart.clock import Clock
 from duckycart.errors import DuckyCartError
 from duckycart.hardware.link import Link, Send
 from duckycart.lifecycle.boots import note_heard
+from duckycart.lifecycle.effects import Received
 from duckycart.refusals import STOPPING
 from duckycart.store.engine import Store, Transaction
 from duckycart.store.tables import OUTSTANDING, commands
@@ -23,6 +26,7 @@ from duckycart.wire import Command, CommandType
 log = structlog.get_logger()
 
 BATCH_SECONDS: Final = 0.05
+KEPT_SECONDS: Final = 60.0  # far longer than a receipt takes into its row, or never gets there
 
 _WRITE: Final = (
     update(commands)
@@ -42,8 +46,32 @@ _WRITE: Final = (
 )
 
 
-# (cart, seq, boot generation): when sent, when received
-Pending = dict[tuple[int, int, int], tuple[int, int | None]]
+class OfBoot(NamedTuple):
+    """A command, and the boot of its cart that it was sent to."""
+
+    cart_id: int
+    seq: int
+    generation: int
+
+
+class Times(NamedTuple):
+    """When a command was sent and received; None while it is not."""
+
+    sent_at: int
+    received_at: int | None
+
+
+Pending = dict[OfBoot, Times]
+
+
+class Highest(NamedTuple):
+    """The seq up to which a boot of a cart has received everything, and when that was heard of (monotonic)."""
+
+    seq: int
+    heard_at: float
+
+
+_NOTHING: Final = Highest(0, 0.0)
 
 
 def log_command(became: str, cart_id: int, seq: int, command: Command, **more: str | bool) -> None:
@@ -52,7 +80,7 @@ def log_command(became: str, cart_id: int, seq: int, command: Command, **more: s
 
 
 class Receipts:
-    """Gathers what links report, and writes it. A receipt is a fact and counts however late it is written."""
+    """Gathers what links report, and writes it. A receipt counts however late it is written."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
@@ -60,9 +88,10 @@ class Receipts:
         self._pending: Pending = {}
         self._timer: asyncio.TimerHandle | None = None
         self._writes: dict[asyncio.Task[None], Pending] = {}  # handed over, not committed yet
+        self._highest: dict[tuple[int, int], Highest] = {}  # by cart and generation, of all nodes
 
     def sent(self, link: Link, send: Send) -> None:
-        self._add(self._pending, {(link.cart_id, send.seq, link.generation): (self._clock.now(), None)})
+        self._add(self._pending, {OfBoot(link.cart_id, send.seq, link.generation): Times(self._clock.now(), None)})
         log_command("sent", link.cart_id, send.seq, send.command)
         self._later()
 
@@ -70,13 +99,29 @@ class Receipts:
         now = self._clock.now()
         at_once = False
         for send in read:
-            self._add(self._pending, {(link.cart_id, send.seq, link.generation): (now, now)})
+            self._add(self._pending, {OfBoot(link.cart_id, send.seq, link.generation): Times(now, now)})
             at_once |= send.command.type is CommandType.SESSION_STARTED
             log_command("received", link.cart_id, send.seq, send.command)
         if at_once:
             self.flush()
         else:
             self._later()
+
+    def heard(self, message: Received) -> None:
+        """That boot of the cart has everything up to this, as a link of this node or another says, or a call."""
+        boot = message.cart_id, message.generation
+        seq = max(message.seq, self._highest.get(boot, _NOTHING).seq)
+        self._highest[boot] = Highest(seq, self._clock.monotonic())
+
+    def known(self, link: Link) -> int:
+        """The seq up to which the link's boot has everything, whatever the rows say; 0 if that is for them to say."""
+        return self._highest.get((link.cart_id, link.generation), _NOTHING).seq
+
+    def forget_old(self) -> None:
+        """Called now and then, so that churn leaves nothing behind (F06)."""
+        old = self._clock.monotonic() - KEPT_SECONDS
+        for boot in [boot for boot, highest in self._highest.items() if highest.heard_at < old]:
+            del self._highest[boot]
 
     def flush(self) -> None:
         """Hand everything gathered so far to the store."""
@@ -91,24 +136,24 @@ class Receipts:
 
     async def written(self, cart_id: int) -> None:
         """Return when everything heard of this cart is in its rows, or could not be written now."""
-        if any(key[0] == cart_id for key in self._pending):  # those of others may wait for more: many carts ask at once
+        if _has_some_of(self._pending, cart_id):  # those of others may wait for more: many carts ask at once
             self.flush()
-        of_cart = [write for write, rows in self._writes.items() if any(key[0] == cart_id for key in rows)]
+        of_cart = [write for write, rows in self._writes.items() if _has_some_of(rows, cart_id)]
         if of_cart:
             await asyncio.wait(of_cart)
 
     def state(self, link: Link, seq: int) -> str | None:
-        """`sent` or `received` as far as it is known here before it is in the row; None when the row knows all."""
-        key = (link.cart_id, seq, link.generation)
+        """`sent` or `received` as far as it is known before it is in the row; None when the row knows all."""
+        key = OfBoot(link.cart_id, seq, link.generation)
         known = [pending[key] for pending in (self._pending, *self._writes.values()) if key in pending]
         if not known:
             return None
-        return "sent" if all(received_at is None for _, received_at in known) else "received"
+        return "sent" if all(times.received_at is None for times in known) else "received"
 
     def has_all(self, link: Link) -> bool:
         """Whether everything sent on this link is received, and in its rows."""
         under_way = (self._pending, *self._writes.values())
-        return link.all_read and not any(key[0] == link.cart_id for rows in under_way for key in rows)
+        return link.all_read and not any(_has_some_of(rows, link.cart_id) for rows in under_way)
 
     async def finish(self) -> None:
         """Write what is left; for the end of the server. Once more, if the database was not there."""
@@ -119,9 +164,9 @@ class Receipts:
     @staticmethod
     def _add(pending: Pending, more: Pending) -> None:
         """The first time of each stays, and what was received stays received: one command may be sent on two links."""
-        for key, (sent_at, received_at) in more.items():
-            sent_before, received_before = pending.get(key, (sent_at, None))
-            pending[key] = sent_before, received_at if received_before is None else received_before
+        for key, new in more.items():
+            old = pending.get(key, Times(new.sent_at, None))
+            pending[key] = Times(old.sent_at, new.received_at if old.received_at is None else old.received_at)
 
     def _later(self) -> None:
         if self._timer is None:
@@ -150,24 +195,29 @@ class Receipts:
             self._later()
 
 
+def _has_some_of(pending: Pending, cart_id: int) -> bool:
+    return any(key.cart_id == cart_id for key in pending)
+
+
 def _write_rows(tx: Transaction, pending: Pending) -> None:
     # One statement for both and one order for all: catch-up locks the same rows, and nobody may wait in a circle.
     rows = [
         {
-            "cart": cart_id,
-            "of_seq": seq,
-            "generation": generation,
-            "became": "sent" if received_at is None else "received",
-            "sent": sent_at,
-            "received": received_at,
+            "cart": key.cart_id,
+            "of_seq": key.seq,
+            "generation": key.generation,
+            "became": "sent" if times.received_at is None else "received",
+            "sent": times.sent_at,
+            "received": times.received_at,
         }
-        for (cart_id, seq, generation), (sent_at, received_at) in sorted(pending.items())
+        for key, times in sorted(pending.items())
     ]
     if rows:
         tx.connection.execute(_WRITE, rows)
     # Late, if another boot has the cart by now; when it is back, this one need not hear it again.
     heard: dict[tuple[int, int], int] = {}
-    for (cart_id, seq, generation), (_, received_at) in pending.items():
-        if received_at is not None:
-            heard[cart_id, generation] = max(seq, heard.get((cart_id, generation), 0))
+    for key, times in pending.items():
+        if times.received_at is not None:
+            boot = key.cart_id, key.generation
+            heard[boot] = max(key.seq, heard.get(boot, 0))
     note_heard(tx, heard)

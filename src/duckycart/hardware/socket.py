@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from uvicorn.config import Config
     from uvicorn.server import ServerState
 
+    from duckycart.hardware.connect import Connector
     from duckycart.hardware.dispatch import Dispatch
 
 log = structlog.get_logger()
@@ -63,6 +64,7 @@ class HardwareSocket(InTurns, asyncio.Protocol):
 
     __slots__ = (
         "_abort_timer",
+        "_connector",
         "_dispatch",
         "_early",
         "_ended",
@@ -86,6 +88,7 @@ class HardwareSocket(InTurns, asyncio.Protocol):
     def __init__(self, config: "Config", server_state: "ServerState", app_state: dict[str, Any]) -> None:
         super().__init__()
         self._uvicorn: tuple[Config, ServerState, dict[str, Any]] | None = (config, server_state, app_state)
+        self._connector: Connector = app_state["shop"].connector
         self._dispatch: Dispatch = app_state["shop"].dispatch
         self._settings: Settings = app_state["shop"].settings
         self._places: Places = app_state["shop"].places
@@ -149,8 +152,8 @@ class HardwareSocket(InTurns, asyncio.Protocol):
             self.link.lost()
             ending = self._ending(protocol)
             if self._opened_at is not None:
-                self._say_ended(ending, protocol)
-            self._dispatch.lost(self, ending)
+                self._log_ended(ending, protocol)
+            self._connector.lost(self, ending)
         if protocol is not None:
             protocol.parser_exc = None  # its traceback holds that generator
 
@@ -203,18 +206,18 @@ class HardwareSocket(InTurns, asyncio.Protocol):
         try:
             cart_id = _cart_id(request)
             key_hash, boot_id = self._read_request(request, client)
-            self.link = Link(cart_id, self._dispatch.monotonic(), self._dispatch.silence())
-            filled = await self._dispatch.connect(self, key_hash, boot_id, client.name[:MAX_ADDRESS])
+            self.link = self._connector.link(cart_id)
+            filled = await self._connector.connect(self, key_hash, boot_id, client.name[:MAX_ADDRESS])
         except Refusal as refusal:
             if cart_id is not None:
-                self._dispatch.refusals.add(cart_id, refusal.why, client.name[:MAX_ADDRESS])
+                self._connector.refusals.add(cart_id, refusal.why, client.name[:MAX_ADDRESS])
             rejection = opening.reject(refusal.why.status, refusal.sentence + "\n")
             if refusal.retry_after is not None:
                 rejection.headers["Retry-After"] = str(refusal.retry_after)
             self._refuse(opening, rejection, request, refusal.why)
             return
         except asyncio.CancelledError:  # the connection is lost
-            self._say_refused(request, client, Refused.CART_LEFT, None)
+            self._log_refused(request, client, Refused.CART_LEFT, None)
             raise
         except Exception:
             log.exception("handshake failed")
@@ -225,7 +228,7 @@ class HardwareSocket(InTurns, asyncio.Protocol):
         if self.gone:
             self.link.lost()
             return
-        self._opened_at = self._dispatch.monotonic()
+        self._opened_at = self._connector.monotonic()
         log.info(
             "cart connected",
             cart=cart_id,
@@ -242,7 +245,7 @@ class HardwareSocket(InTurns, asyncio.Protocol):
         # A new one for the frames: the old one's parser keeps the request and its headers, 2 KiB, to the end.
         opening.parser.close()
         self._protocol = Protocol(Side.SERVER, state=State.OPEN, max_size=MAX_FRAME, logger=_quiet)
-        self._guard = FrameGuard(self._dispatch.monotonic())
+        self._guard = FrameGuard(self._connector.monotonic())
         early, self._early = self._early, None
         # Until then the link waits for its rows, whatever is offered; if it is gone by then, they are for the next one.
         self._moment = self._loop.call_later(FIRST_FRAME_SECONDS, self.fill, filled.rows, filled.through)
@@ -286,16 +289,16 @@ class HardwareSocket(InTurns, asyncio.Protocol):
         """With this answer, unless nobody is there any more to hear it."""
         client = self._client(request)
         if self.gone:
-            self._say_refused(request, client, Refused.CART_LEFT, None)
+            self._log_refused(request, client, Refused.CART_LEFT, None)
             return
-        self._say_refused(request, client, why, response)
+        self._log_refused(request, client, why, response)
         self._ends(why)
         opening.send_response(response)
         self._finish_refusal()
 
-    def _say_refused(self, request: Request, client: Client, why: Refused, answer: Response | None) -> None:
+    def _log_refused(self, request: Request, client: Client, why: Refused, answer: Response | None) -> None:
         if answer is None and isinstance(self._ended, Refused):
-            return  # it was said when it was cut off
+            return  # it was logged when it was cut off
         log.info(
             "cart refused",
             path=urlsplit(request.path).path[:100],
@@ -321,7 +324,7 @@ class HardwareSocket(InTurns, asyncio.Protocol):
         assert protocol is not None
         end = self._guard.end_of_frame(data, begin, end)
         protocol.receive_data(data[begin:end])
-        now = self._dispatch.monotonic()
+        now = self._connector.monotonic()
         for event in protocol.events_received():
             if isinstance(event, Frame) and event.opcode is Opcode.PONG:
                 self._ponged(bytes(event.data), now)
@@ -339,7 +342,7 @@ class HardwareSocket(InTurns, asyncio.Protocol):
     def _ponged(self, payload: bytes, now: float) -> None:
         if not self.link.awaits(payload):
             self._count(now)
-        self._dispatch.answered(self.link)
+        self._connector.answered(self.link)
         self._do(self.link.pong(payload, now))
 
     def _count(self, now: float) -> None:
@@ -363,19 +366,19 @@ class HardwareSocket(InTurns, asyncio.Protocol):
         self._abort_after()
 
     def offer(self, seq: int, command: Command) -> None:
-        self._act(self.link.offer(seq, command, self._dispatch.monotonic()))
+        self._act(self.link.offer(seq, command, self._connector.monotonic()))
 
     def behind(self, seq: int) -> None:
         self._act(self.link.behind(seq))
 
     def fill(self, rows: tuple[Send, ...], through: int) -> None:
-        self._act(self.link.fill(rows, through, self._dispatch.monotonic()))
+        self._act(self.link.fill(rows, through, self._connector.monotonic()))
 
     def probe(self) -> None:
-        self._act(self.link.probe(self._dispatch.monotonic()))
+        self._act(self.link.probe(self._connector.monotonic()))
 
     def tick(self) -> None:
-        self._act(self.link.tick(self._dispatch.monotonic()))
+        self._act(self.link.tick(self._connector.monotonic()))
 
     def close(self, why: Ended) -> None:
         self._act(self.link.close(why))
@@ -455,15 +458,15 @@ class HardwareSocket(InTurns, asyncio.Protocol):
         return Ending(
             self._ended,
             None if close is None else int(close.code),
-            round((self._dispatch.monotonic() - self._opened_at) * 1000),
+            round((self._connector.monotonic() - self._opened_at) * 1000),
             self.link.commands_sent,
             self.link.commands_read,
         )
 
-    def _say_ended(self, ending: Ending, protocol: Protocol | None) -> None:
+    def _log_ended(self, ending: Ending, protocol: Protocol | None) -> None:
         sent, received = (None, None) if protocol is None else (protocol.close_sent, protocol.close_rcvd)
-        say = log.warning if ending.reason in _TROUBLE else log.info
-        say(
+        write = log.warning if ending.reason in _TROUBLE else log.info
+        write(
             "cart disconnected",
             cart=self.link.cart_id,
             epoch=self.link.epoch,

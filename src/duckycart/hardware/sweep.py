@@ -9,6 +9,7 @@ import structlog
 from sqlalchemy import Connection
 
 from duckycart.errors import DuckyCartError
+from duckycart.hardware.connect import Connector
 from duckycart.hardware.dispatch import Dispatch
 from duckycart.hardware.ending import Ended
 from duckycart.hardware.ownership import Owner, behind, changed_hands, held_by, owners_of, take_back
@@ -24,8 +25,9 @@ OVERLAP_MS: Final = 60_000  # how far other nodes' readings and long transaction
 class Sweep:
     """Looks at the store every SWEEP_SECONDS; cheap when nothing is wrong."""
 
-    def __init__(self, store: Store, dispatch: Dispatch) -> None:
+    def __init__(self, store: Store, connector: Connector, dispatch: Dispatch) -> None:
         self._store = store
+        self._connector = connector
         self._dispatch = dispatch
         self._since = 0  # of the last sweep that succeeded
         self._compared = 0  # the cart up to which links were compared with rows, whenever these changed
@@ -47,8 +49,8 @@ class Sweep:
             if connection is not None:
                 connection.behind(seq)
         self._dispatch.fill_again()
-        self._dispatch.claims.release_again()
-        await self._dispatch.refusals.write()
+        self._connector.claims.release_again()
+        await self._connector.refusals.write()
 
     async def _next_slices(self) -> list[Owner]:
         """Some of all, in turn, so that nothing depends on clocks that agree, or on a moment that was missed."""
@@ -66,17 +68,18 @@ class Sweep:
 
     async def _compare_owners(self, owners: list[Owner]) -> None:
         """Links that are not this node's any more close. Those that are nobody's, because other nodes took this one for
-        dead, are its own again; carts that are said to be here, and are not, are released."""
+        dead, are its own again; carts whose rows name this node, and that have no link to it, are released."""
         given_up: dict[int, int] = {}
-        for cart_id, epoch, node in owners:
-            connection = self._dispatch.links.current(cart_id)
-            if connection is not None and connection.link.epoch < epoch:
-                connection.close(Ended.WITHDRAWN if node is None else Ended.TAKEN_OVER)
-            elif connection is not None and connection.link.epoch == epoch and node is None:
-                given_up[cart_id] = epoch
-            here = connection is not None and connection.link.epoch >= epoch
-            if node == self._dispatch.node and not here and not self._dispatch.links.is_claiming(cart_id):
-                self._dispatch.claims.release(cart_id, epoch)
+        links = self._dispatch.links
+        for owner in owners:
+            connection = links.current(owner.cart_id)
+            if connection is not None and connection.link.epoch < owner.epoch:
+                connection.close(Ended.WITHDRAWN if owner.node is None else Ended.TAKEN_OVER)
+            elif connection is not None and connection.link.epoch == owner.epoch and owner.node is None:
+                given_up[owner.cart_id] = owner.epoch
+            linked = connection is not None and connection.link.epoch >= owner.epoch
+            if owner.node == self._dispatch.node and not linked and not links.is_claiming(owner.cart_id):
+                self._connector.claims.release(owner.cart_id, owner.epoch)
         if given_up:
             log.warning("links taken back, this node was given up", links=len(given_up))
             await self._store.write(lambda tx: take_back(tx, given_up, self._dispatch.node))

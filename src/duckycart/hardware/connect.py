@@ -1,0 +1,259 @@
+"""A cart connects to this node, and is gone again: the brake, the probe, the claim, the release."""
+
+import asyncio
+import random
+from typing import Final
+
+import structlog
+
+from duckycart.bus.messages import TakenOver
+from duckycart.bus.protocol import Bus
+from duckycart.clock import Clock
+from duckycart.errors import DuckyCartError
+from duckycart.guards.turnstile import Turnstile
+from duckycart.hardware.admission import A_TURN, INSIDE, Brake, Refusal
+from duckycart.hardware.background import Background
+from duckycart.hardware.batches import Batches
+from duckycart.hardware.catchup import Filled
+from duckycart.hardware.connections import Refusals
+from duckycart.hardware.ending import Ended, Ending, Gone, Refused
+from duckycart.hardware.link import SILENCE_SECONDS, Link
+from duckycart.hardware.links import Connection, Links
+from duckycart.hardware.ownership import Claim, claim_many, release_many
+from duckycart.hardware.receipts import Receipts
+from duckycart.refusals import STOPPING
+from duckycart.store.engine import Store, Transaction
+
+log = structlog.get_logger()
+
+CLAIM_SECONDS: Final = 6.0  # with PROBE_SECONDS before it: client libraries give up after 10
+PROBE_SECONDS: Final = 3.0  # for an incumbent to show that it lives, before a newcomer past the brake is refused
+CLAIMING: Final = 2  # transactions of claims at the store at a time: the other goes on while one waits for a lock
+RELEASING: Final = 1
+
+
+class Connector:
+    """Lets carts connect to this node, watches over their links, and releases those that are gone."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        node: str,
+        bus: Bus,
+        receipts: Receipts,
+        background: Background,
+        *,
+        handshakes: int,
+        connects: int,
+    ) -> None:
+        self._clock = clock
+        self._node = node  # in the carts' rows: this very process, so that no later one takes its links for its own
+        self._bus = bus
+        self._receipts = receipts
+        self.links = Links()
+        self.claims = Claims(store, node, background)
+        self.refusals = Refusals(store)
+        self.draining = False
+        self.handshaking = 0
+        self.turnstile = Turnstile("carts", handshakes, lambda: self.handshaking, a_turn=A_TURN, most=INSIDE)
+        self.brake = Brake(connects, clock.monotonic)
+        self._probes: dict[Link, set[asyncio.Future[None]]] = {}  # of pings that are not answered yet
+
+    def monotonic(self) -> float:
+        return self._clock.monotonic()
+
+    def link(self, cart_id: int) -> Link:
+        """A link for a connection that asks for its cart now."""
+        # Each has a silence of its own, so that carts that came at once are not pinged at once for ever.
+        silence = SILENCE_SECONDS * random.uniform(0.9, 1.0)  # noqa: S311 - no secret
+        return Link(cart_id, self.monotonic(), silence)
+
+    # A cart connects
+
+    async def connect(
+        self, connection: Connection, key_hash: bytes | None, boot_id: str | None, address: str | None = None
+    ) -> Filled:
+        """Claim the cart for this connection. Returns what it must send first; raises Refusal.
+
+        When this returns the connection is the cart's current one, and an older one of this node is closing.
+        """
+        if self.draining:
+            raise Refusal(Refused.STOPPING, retry_after=2)
+        self.handshaking += 1
+        try:
+            await self._pass_brake(connection.link.cart_id)
+            return await self._claim(connection, key_hash, boot_id, address)
+        finally:
+            self.handshaking -= 1
+            self.turnstile.go_on()
+
+    async def _pass_brake(self, cart_id: int) -> None:
+        retry_after = self.brake.retry_after(cart_id)
+        if retry_after is None:
+            return
+        incumbent = self.links.current(cart_id)
+        if incumbent is not None and not await self._answers(incumbent):
+            return  # it is dead: the newcomer wins
+        raise Refusal(Refused.TOO_OFTEN, retry_after=retry_after)
+
+    async def _answers(self, incumbent: Connection) -> bool:
+        link = incumbent.link
+        answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if link not in self._probes:  # one ping serves all who ask meanwhile
+            self._probes[link] = set()
+            incumbent.probe()
+        self._probes[link].add(answered)
+        try:
+            async with asyncio.timeout(PROBE_SECONDS):
+                await answered
+            return True
+        except TimeoutError:
+            return False
+        finally:
+            waiting = self._probes.get(link, set())
+            waiting.discard(answered)
+            if not waiting:
+                self._probes.pop(link, None)
+
+    async def _claim(
+        self, connection: Connection, key_hash: bytes | None, boot_id: str | None, address: str | None
+    ) -> Filled:
+        link = connection.link
+        self.links.claiming(connection)
+        try:
+            async with asyncio.timeout(CLAIM_SECONDS):
+                await self._receipts.written(link.cart_id)  # what the old link heard must not be sent again by this one
+                filled = await self.claims.claim(connection, key_hash, boot_id, address)
+        except (TimeoutError, asyncio.CancelledError, DuckyCartError) as error:
+            self.links.unclaim(connection)
+            if isinstance(error, asyncio.CancelledError) and not connection.gone:
+                raise
+            raise Refusal(Refused.NOT_CLAIMED, retry_after=2) from error
+        if isinstance(filled, Refused):
+            self.links.unclaim(connection)
+            raise Refusal(filled)
+        link.claimed(filled.epoch, filled.generation)
+        known = self._receipts.known(link)
+        link.known(known)
+        if has := tuple(row for row in filled.rows if row.seq <= known):
+            self._receipts.received(link, has)  # whoever heard of it may have died before writing it
+        if filled.previous_node not in (None, self._node):
+            self._bus.tell(filled.previous_node, TakenOver(link.cart_id, filled.epoch))
+        if connection.gone:
+            self.links.unclaim(connection)
+            self._release(link, Ending(Ended.NEVER_OPENED))
+            raise Refusal(Refused.CART_LEFT)
+        self.brake.accepted(link.cart_id)
+        loser = self.links.take(connection)
+        if loser is connection:
+            raise Refusal(Refused.OVERTAKEN, retry_after=1)
+        if loser is not None:
+            loser.close(Ended.TAKEN_OVER)
+        self.links.watch(connection, self.monotonic())
+        return filled
+
+    # A cart is connected
+
+    def answered(self, link: Link) -> None:
+        """A pong came. Whoever asks from now on sends a ping of its own."""
+        for probe in self._probes.pop(link, ()):
+            if not probe.done():
+                probe.set_result(None)
+
+    def taken_over(self, message: TakenOver) -> None:
+        """Another node claimed the cart. A link of a later claim stays."""
+        connection = self.links.current(message.cart_id)
+        if connection is not None and connection.link.epoch < message.epoch:
+            connection.close(Ended.TAKEN_OVER)
+
+    def tick(self) -> None:
+        """Once a second: heartbeats, links whose pong did not come, and what is old enough to be forgotten."""
+        now = self.monotonic()
+        for connection in self.links.due(now):
+            connection.tick()
+            if not connection.gone:
+                self.links.watch(connection, now)
+        self.brake.forget_old()
+        self._receipts.forget_old()
+
+    # A cart is gone
+
+    def lost(self, connection: Connection, ending: Ending) -> None:
+        """The socket is closed, whoever closed it."""
+        self.links.remove(connection)
+        if connection.link.epoch:
+            self._release(connection.link, ending)
+
+    def _release(self, link: Link, ending: Ending) -> None:
+        self._receipts.flush()
+        self.claims.release(link.cart_id, link.epoch, ending)
+
+
+class Claims:
+    """Claims and releases on their way to the store, which many carts share a transaction for."""
+
+    def __init__(self, store: Store, node: str, background: Background) -> None:
+        self._background = background
+        self._claims = Batches[Claim, Filled | Refused](
+            store, background, CLAIMING, lambda tx, claims: claim_many(tx, claims, node)
+        )
+        self._releases = Batches[Gone, None](store, background, RELEASING, _release)
+        self._unreleased: dict[tuple[int, int], Gone] = {}  # by (cart, epoch): what the database could not release yet
+
+    def __len__(self) -> int:
+        """How many claims and releases are not settled yet."""
+        return len(self._claims) + len(self._releases) + len(self._unreleased)
+
+    async def claim(
+        self, connection: Connection, key_hash: bytes | None, boot_id: str | None, address: str | None
+    ) -> Filled | Refused:
+        """The cart is this connection's; else why it may not have it, CART_LEFT if it was gone before its turn came.
+        Raises DuckyCartError when the database did not do it.
+
+        Giving up does not undo a claim that was made: it is then released by its epoch.
+        """
+        cart_id = connection.link.cart_id
+        given_up = False
+        wanted = Claim(cart_id, key_hash, boot_id, lambda: not (given_up or connection.gone), address)
+        done = self._claims.ask(cart_id, wanted)
+        try:
+            return await asyncio.shield(done)
+        except asyncio.CancelledError:
+            given_up = True
+            self._background.begin(self._release_late(cart_id, done))
+            raise
+        finally:
+            del done  # a failure's traceback holds this frame, so the frame must not hold the failure
+
+    async def _release_late(self, cart_id: int, done: "asyncio.Future[Filled | Refused]") -> None:
+        try:
+            filled = await done
+        except DuckyCartError:
+            return  # it never happened
+        if isinstance(filled, Filled):
+            await self._release(Gone(cart_id, filled.epoch, Ending(Ended.NEVER_OPENED)))
+
+    def release(self, cart_id: int, epoch: int, ending: Ending | None = None) -> None:
+        """The link of this epoch is gone; without `ending` no process knows how."""
+        self._background.begin(self._release(Gone(cart_id, epoch, ending)))
+
+    async def _release(self, gone: Gone) -> None:
+        try:
+            await self._releases.ask(gone.cart_id, gone)
+        except DuckyCartError as error:
+            if error.refusal is not STOPPING:  # the next start releases every link
+                log.error("link not released, trying again", cart=gone.cart_id, epoch=gone.epoch, reason=error.code)
+                key = gone.cart_id, gone.epoch
+                self._unreleased[key] = gone if gone.ending is not None else self._unreleased.get(key, gone)
+
+    def release_again(self) -> None:
+        """What the database could not do when the connection was lost, or the cart would count as online for ever."""
+        unreleased, self._unreleased = self._unreleased, {}
+        for gone in unreleased.values():
+            self._background.begin(self._release(gone))
+
+
+def _release(tx: Transaction, links: list[Gone]) -> list[None]:
+    release_many(tx, links)
+    return [None] * len(links)
