@@ -19,6 +19,7 @@ OF_THE_CART = {"cart", "clock", "outlet", "wire"}  # what the cart's program is 
 FORBIDDEN = [  # the contract, the module, and what an author in a hurry might add to it
     ("layers", "lifecycle/carts.py", "import duckycart.hardware.links"),
     ("layers", "payments/checkout.py", "import duckycart.hardware.links"),
+    ("layers", "hardware/socket.py", "import duckycart.channels.screen_socket"),
     ("layers", "clock.py", "import duckycart.errors"),
     ("layers", "hardware/dispatch.py", "if TYPE_CHECKING:\n    import duckycart.api.who"),
     ("layers", "settings.py", "def late() -> None:\n    import duckycart.app"),

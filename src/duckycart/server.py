@@ -21,13 +21,14 @@ from uvicorn.server import ServerState
 
 from duckycart.addresses import bucket, parse, within
 from duckycart.api.limits import declared_length
+from duckycart.channels.screen_socket import ScreenSocket
 from duckycart.guards.door import Door
 from duckycart.guards.heads import EmptyLines
 from duckycart.guards.places import SPARE_FILES, Places
 from duckycart.guards.turns import InTurns
 from duckycart.guards.unread import MustRead
 from duckycart.hardware.drain import drain
-from duckycart.hardware.socket import HardwareSocket, is_ours
+from duckycart.hardware.socket import HardwareSocket, asks_for_cart, begins_for_cart
 from duckycart.housekeeping import every
 from duckycart.notify import notify, watchdog_seconds
 from duckycart.settings import Settings
@@ -121,7 +122,7 @@ class BoundedHttp(InTurns, MustRead, UpgradingHttp):
             return
         first = not self._unread
         self._unread += data
-        if len(self._unread) > MAX_HEAD or not is_ours(self._unread):
+        if len(self._unread) > MAX_HEAD or not begins_for_cart(self._unread):
             if self._places.settle(self.transport, self._idle):
                 self._read_all()
             else:
@@ -178,6 +179,7 @@ class BoundedHttp(InTurns, MustRead, UpgradingHttp):
 
     def handle_websocket_upgrade(self) -> None:
         self._upgraded = True
+        self.ws_protocol_class = cast(Any, HardwareSocket if asks_for_cart(self.url) else ScreenSocket)
         super().handle_websocket_upgrade()
         self._watch_no_more()
         cast(HeldBack, self.flow).go_on = None
@@ -388,7 +390,7 @@ def make_server(app: FastAPI, settings: Settings, *, loop: Any = "uvloop") -> Se
             host=settings.host,
             port=settings.port,
             http=BoundedHttp,
-            ws=cast(Any, HardwareSocket),
+            ws=ScreenSocket,  # and carts: `BoundedHttp` tells them apart
             ws_max_size=MAX_TEXT,
             ws_per_message_deflate=False,  # a screen's messages are short; compressing costs 30 KiB for each screen
             loop=loop,

@@ -1,6 +1,6 @@
 """The cart's WebSocket: uvicorn hands the upgrade here, the frames go through websockets' sans-I/O protocol.
 
-uvicorn makes one of these for every WebSocket upgrade. What is not for `/ws/hardware/` goes on to the screens' class.
+uvicorn makes one of these for every WebSocket upgrade below `/ws/hardware` (`asks_for_cart`).
 The handshake stays open while the claim runs in its thread, so that a cart that may not connect is refused with an HTTP
 status; bytes that arrive meanwhile wait in a small buffer.
 """
@@ -20,7 +20,6 @@ from websockets.protocol import SEND_EOF, Protocol, Side, State
 from websockets.server import ServerProtocol
 
 from duckycart.addresses import Client, client_of, within
-from duckycart.channels.screen_socket import ScreenSocket
 from duckycart.errors import BadRequest
 from duckycart.guards.frames import FrameGuard
 from duckycart.guards.places import Places
@@ -78,7 +77,6 @@ class HardwareSocket(InTurns, asyncio.Protocol):
         "_settings",
         "_task",
         "_transport",
-        "_uvicorn",
         "bucket",
         "link",
     )
@@ -87,7 +85,6 @@ class HardwareSocket(InTurns, asyncio.Protocol):
 
     def __init__(self, config: "Config", server_state: "ServerState", app_state: dict[str, Any]) -> None:
         super().__init__()
-        self._uvicorn: tuple[Config, ServerState, dict[str, Any]] | None = (config, server_state, app_state)
         self._connector: Connector = app_state["shop"].connector
         self._dispatch: Dispatch = app_state["shop"].dispatch
         self._settings: Settings = app_state["shop"].settings
@@ -95,7 +92,7 @@ class HardwareSocket(InTurns, asyncio.Protocol):
         self._server_state = server_state
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None  # None before the connection and after its end
-        self._protocol: Protocol | None = None  # None until we know that it is for us, and after the end
+        self._protocol: Protocol | None = None  # None until the request has come, and after the end
         self._early: bytearray | None = None  # what arrived while the claim runs; None at other times
         self._task: asyncio.Task[None] | None = None  # the handshake
         self._moment: asyncio.TimerHandle | None = None  # before the first frame
@@ -117,7 +114,7 @@ class HardwareSocket(InTurns, asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self._protocol is None:
-            self._first_data(data)
+            self._begin(data)
         elif self._early is not None:
             self._early += data
             if len(self._early) > MAX_EARLY:
@@ -166,15 +163,9 @@ class HardwareSocket(InTurns, asyncio.Protocol):
 
     # The handshake
 
-    def _first_data(self, data: bytes) -> None:
-        assert self._uvicorn is not None
-        config, server_state, app_state = self._uvicorn
-        self._uvicorn = None
-        if not is_ours(data):
-            self._hand_over(ScreenSocket(config, server_state, app_state), data)
-            return
+    def _begin(self, request_head: bytes) -> None:
         self._protocol = opening = ServerProtocol(max_size=MAX_FRAME, logger=_quiet)
-        opening.receive_data(data)
+        opening.receive_data(request_head)
         events = opening.events_received()
         if not events:
             # The library has answered a malformed request.
@@ -189,16 +180,6 @@ class HardwareSocket(InTurns, asyncio.Protocol):
             return
         self._early = bytearray()
         self._task = self._loop.create_task(self._handshake(opening, request, response))
-
-    def _hand_over(self, inner: asyncio.Protocol, data: bytes) -> None:
-        assert self._transport is not None
-        transport, self._transport = self._transport, None
-        self._server_state.connections.discard(self)
-        inner.connection_made(transport)
-        # uvicorn itself makes this object the transport's protocol as soon as we return. Asked for before `inner` can
-        # close the transport: it is `inner` that has to hear of the end.
-        self._loop.call_soon(transport.set_protocol, inner)
-        inner.data_received(data)
 
     async def _handshake(self, opening: ServerProtocol, request: Request, response: Response) -> None:
         cart_id: int | None = None
@@ -480,11 +461,16 @@ class HardwareSocket(InTurns, asyncio.Protocol):
         )
 
 
-def is_ours(request: bytes) -> bool:
-    """Whether the request line asks for a path at or below /ws/hardware."""
-    target = request.split(b"\r\n", 1)[0].split(b" ")[1:2]
-    path = origin_form(target[0]).split(b"?", 1)[0] if target else b""
+def asks_for_cart(target: bytes) -> bool:
+    """Whether a request's target is a path at or below /ws/hardware."""
+    path = origin_form(target).split(b"?", 1)[0]
     return path == PATH or path.startswith(PATH + b"/")
+
+
+def begins_for_cart(request: bytes) -> bool:
+    """Whether the request line, as far as it has come, asks for such a path."""
+    target = request.split(b"\r\n", 1)[0].split(b" ")[1:2]
+    return bool(target) and asks_for_cart(target[0])
 
 
 def _cart_id(request: Request) -> int:
