@@ -5,14 +5,14 @@ from typing import Any
 from fastapi import Depends, Request, Response
 from fastapi.responses import JSONResponse
 
-from duckycart.api.inputs import JWT
+from duckycart.api.inputs import JWT, CartId
 from duckycart.api.methods import get_only
 from duckycart.api.openapi import PREFER, refuses
 from duckycart.api.picture import PICTURES, picture
 from duckycart.api.resource import resource_router
 from duckycart.api.screens import give_cookie
 from duckycart.api.views import SessionJson, StatusView, session_json
-from duckycart.api.who import Anyone, Id, TheScreen, TheShop, limit_legacy, require_cart
+from duckycart.api.who import Anyone, TheScreen, TheShop, limit_legacy, require_cart
 from duckycart.api.writes import tell_delivery
 from duckycart.lifecycle.qr import get_qr
 from duckycart.lifecycle.sessions import active_session, cart_status
@@ -48,7 +48,7 @@ _QR_ANSWERS: dict[int | str, dict[str, Any]] = {
 
 @router.get("/qr/{cart_id}", responses=_QR_ANSWERS, openapi_extra=PREFER, dependencies=[Depends(get_only)])
 @refuses(UNKNOWN_CART, *refusals_of(Event.GET_QR), *CART_UNFIT, TOO_MANY_REQUESTS, *WRITE_FAILS)
-async def qr(request: Request, shop: TheShop, caller: TheScreen, cart_id: Id) -> Response:
+async def qr(request: Request, shop: TheShop, caller: TheScreen, cart_id: CartId) -> Response:
     """Make a QR for the cart. Sends `generate_qr` first. `Accept` chooses between the token and a picture.
 
     Calls of screens that show no credential (`DUCKYCART_LEGACY_SCREENS`) are counted; 429 is for them.
@@ -72,7 +72,7 @@ async def qr(request: Request, shop: TheShop, caller: TheScreen, cart_id: Id) ->
 
 @router.get("/cart/{cart_id}")
 @refuses(NO_ACTIVE_SESSION)
-async def session_of_cart(shop: TheShop, caller: Anyone, cart_id: Id) -> SessionJson:
+async def session_of_cart(shop: TheShop, caller: Anyone, cart_id: CartId) -> SessionJson:
     """Read the cart's active session. 404 when there is none."""
     require_cart(caller, cart_id)
     session = await shop.store.read(lambda connection: active_session(connection, cart_id))
@@ -81,7 +81,7 @@ async def session_of_cart(shop: TheShop, caller: Anyone, cart_id: Id) -> Session
 
 @router.get("/cart-status/{cart_id}")
 @refuses(UNKNOWN_CART)
-async def status_of_cart(shop: TheShop, caller: Anyone, cart_id: Id) -> StatusView:
+async def status_of_cart(shop: TheShop, caller: Anyone, cart_id: CartId) -> StatusView:
     """Read the cart's status. It is available, in_use or out_of_service, with the active session if there is one."""
     require_cart(caller, cart_id)
     status = await shop.store.read(lambda connection: cart_status(connection, cart_id))

@@ -9,11 +9,10 @@ from typing import Annotated, Any
 from fastapi import Query, Request
 from pydantic import BaseModel, Field
 
-from duckycart.api.inputs import PLAIN_TEXT, NumberOrWord
-from duckycart.api.items import SessionId
+from duckycart.api.inputs import PLAIN_TEXT, NumberOrWord, SessionId, SessionInBody
 from duckycart.api.openapi import ONCE, refuses
 from duckycart.api.resource import resource_router
-from duckycart.api.who import Id, OfSession, TheShop, limit_legacy
+from duckycart.api.who import OfSession, TheShop, limit_legacy
 from duckycart.api.writes import write
 from duckycart.clock import iso
 from duckycart.lifecycle.feedback import Feedback, give_feedback, read_feedback
@@ -29,7 +28,7 @@ class FeedbackItem(BaseModel):
 
 
 class NewFeedback(BaseModel):
-    session_id: SessionId
+    session_id: SessionInBody
     satisfaction: NumberOrWord = Field(examples=[5], description="as the screen says it: a number of stars, or a word")
     selected_item_ids: list[NumberOrWord] = Field(
         default_factory=list, max_length=100, examples=[[1, 3]], description="of what `/feedback/items` lists"
@@ -53,8 +52,11 @@ class Layout(BaseModel):
     connections: list[Any] = Field(examples=[[]])
 
 
+Category = Annotated[str | None, Query(max_length=100, examples=["good"])]
+
+
 @router.get("/feedback/items")
-async def items(shop: TheShop, category: Annotated[str | None, Query(max_length=100)] = None) -> list[FeedbackItem]:
+async def items(shop: TheShop, category: Category = None) -> list[FeedbackItem]:
     """List what a shopper may tick. It is empty unless `DUCKYCART_FEEDBACK_ITEMS` names something."""
     named = [one.partition(":") for one in shop.settings.feedback_items]
     return [
@@ -82,7 +84,7 @@ async def give(request: Request, shop: TheShop, caller: OfSession, given: NewFee
 
 @router.get("/feedback/session/{session_id}")
 @refuses(UNKNOWN_SESSION, NO_FEEDBACK, FOREIGN_ORIGIN, TOO_MANY_REQUESTS)
-async def of_session(shop: TheShop, caller: OfSession, session_id: Id) -> FeedbackView:
+async def of_session(shop: TheShop, caller: OfSession, session_id: SessionId) -> FeedbackView:
     """Read what was said of a session. 404 while nothing was."""
     limit_legacy(shop, caller, f"session {session_id}")
     return _view(await shop.store.read(lambda connection: read_feedback(connection, caller, session_id)))

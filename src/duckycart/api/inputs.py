@@ -3,7 +3,8 @@
 import re
 from typing import Annotated, Any, Final
 
-from pydantic import BeforeValidator
+from fastapi import Path
+from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from duckycart.names import account_name_of, password_of
@@ -49,3 +50,13 @@ WHOLE: Final = BeforeValidator(_whole)
 ID: Final = BeforeValidator(_id)
 NAME: Final = BeforeValidator(account_name_of)
 PASSWORD: Final = BeforeValidator(password_of)
+
+MAX_ID: Final = 999_999_999
+MAX_BARCODE: Final = 10**40 - 1
+
+CartId = Annotated[int, Field(ge=1, le=MAX_ID, examples=[1]), ID, Path()]
+SessionId = Annotated[int, Field(ge=1, le=MAX_ID, examples=[7]), ID, Path()]
+SessionInBody = Annotated[int, Field(ge=1, le=MAX_ID, examples=[7]), WHOLE]
+Barcode = Annotated[
+    int, Field(ge=0, le=MAX_BARCODE, examples=[6221000000012], description="leading zeros do not count"), WHOLE
+]

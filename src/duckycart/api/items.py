@@ -8,11 +8,11 @@ import structlog
 from fastapi import Path, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from duckycart.api.inputs import WHOLE
+from duckycart.api.inputs import WHOLE, Barcode, SessionId, SessionInBody
 from duckycart.api.openapi import ONCE, refuses
 from duckycart.api.resource import resource_router
 from duckycart.api.views import Answer, LineView, ProductView, line_view, product_view
-from duckycart.api.who import MAX_ID, Anyone, Id, TheCart, TheShop
+from duckycart.api.who import Anyone, TheCart, TheShop
 from duckycart.api.writes import write
 from duckycart.errors import DuckyCartError
 from duckycart.lifecycle.basket import (
@@ -40,18 +40,13 @@ from duckycart.shop import Shop
 log = structlog.get_logger()
 router = resource_router(tags=["carts"])
 
-MAX_BARCODE = 10**40 - 1
-Barcode = Annotated[
-    int, Field(ge=0, le=MAX_BARCODE, examples=[6221000000012], description="leading zeros do not count"), WHOLE
-]
-SessionId = Annotated[int, Field(ge=1, le=MAX_ID, examples=[7]), WHOLE]
 Grams = Annotated[int, Field(ge=0, le=1_000_000), WHOLE]
 
 
 class ItemOfSession(BaseModel):
     model_config = ConfigDict(populate_by_name=True)
 
-    session_id: SessionId = Field(alias="sessionID")
+    session_id: SessionInBody = Field(alias="sessionID")
     barcode: Barcode
 
 
@@ -113,7 +108,7 @@ async def remove(request: Request, shop: TheShop, caller: TheCart, item: ItemOfS
 
 @router.get("/cart-items/session/{session_id}", tags=["shoppers"])
 @refuses(UNKNOWN_SESSION)
-async def basket(shop: TheShop, caller: Anyone, session_id: Id) -> Basket:
+async def basket(shop: TheShop, caller: Anyone, session_id: SessionId) -> Basket:
     """Read the basket. The oldest line comes first; an empty basket is an empty list."""
     lines = await shop.store.read(lambda connection: read_basket(connection, caller, session_id))
     return Basket.model_construct(

@@ -5,10 +5,10 @@ from typing import Annotated
 from fastapi import Request
 from pydantic import BaseModel, Field
 
-from duckycart.api.inputs import WHOLE
+from duckycart.api.inputs import MAX_ID, WHOLE, SessionId
 from duckycart.api.openapi import ONCE, refuses
 from duckycart.api.resource import resource_router
-from duckycart.api.who import MAX_ID, Id, TheCart
+from duckycart.api.who import TheCart
 from duckycart.api.writes import write
 from duckycart.clock import iso
 from duckycart.lifecycle.reports import Location, locate
@@ -30,7 +30,7 @@ class LocationView(BaseModel):
 
 @router.put("/{session_id}", openapi_extra=ONCE)
 @refuses(UNKNOWN_SESSION, SESSION_OVER, *WRITE_FAILS)
-async def move(request: Request, caller: TheCart, session_id: Id, aisle: Aisle) -> LocationView:
+async def move(request: Request, caller: TheCart, session_id: SessionId, aisle: Aisle) -> LocationView:
     """Say in which aisle the cart is now. Repeating it is fine."""
     there = await write(request, caller, Location, lambda tx: locate(tx, caller, session_id, aisle.aisle_id))
     return LocationView(

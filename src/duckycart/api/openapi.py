@@ -156,57 +156,6 @@ _OF_ONE: Final[dict[Refusal[Any], Json]] = {
     QUERY_TOO_LONG: {"bytes": MAX_QUERY},
 }
 
-# Examples by the field's name, which means the same wherever it stands; else a schema brings its own.
-_SAMPLES: Final[Json] = {
-    "access_token": "header.claims.signature",
-    "additional_comments": "The scanner is quick.",
-    "aisle_id": 4,
-    "amount": 12.5,
-    "barcode": 6221000000012,
-    "category": "good",
-    "cart_id": 1,
-    "carts_connected": 20,
-    "short_of": "connections",
-    "created_at": "2026-09-21T14:13:20.000Z",
-    "currency": "EGP",
-    "currency_digits": 2,
-    "description": "Milk",
-    "description_ar": "حليب",
-    "email": "mona@example.com",
-    "full_name": "Mona Adel",
-    "has_active_session": True,
-    "id": 3,
-    "image_url": None,
-    "is_active": True,
-    "item_count": 1,
-    "item_id": 5,
-    "item_no_": 5,
-    "key": "pLq3YzR1cVx8mTn0sWk5bHd7fGj2aUe9iOt4vXy6hZc",
-    "label": "Friendly staff",
-    "mobile_number": None,
-    "outcome": "settled",
-    "password": "correct horse battery",
-    "payment_id": 9,
-    "payment_method": "card",
-    "payment_url": "https://shop.example/pay/00112233445566778899aabbccddeeff",
-    "product_size": "1 l",
-    "provider": "sandbox",
-    "quantity": 1,
-    "saved_weight": 1030,
-    "satisfaction": 5,
-    "selected_item_ids": 1,
-    "sessionID": 7,
-    "session_id": 7,
-    "token": "header.claims.signature",
-    "total_price": 12.5,
-    "type_of_warning": "weight increased",
-    "unit_price": 12.5,
-    "updated_at": "2026-09-21T14:15:00.000Z",
-    "user_id": 3,
-    "username": "mona",
-    "weight": 1030,
-}
-
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 REFUSALS: Final[dict[Callable[..., Any], tuple[Refusal[Any], ...]]] = {}
@@ -279,7 +228,7 @@ def _complete_operation(operation: Json, route: APIRoute, schemas: Json, example
         operation["parameters"] = [*operation.get("parameters", ()), _CART_BOOT]
     for parameter in operation.get("parameters", ()):
         if "name" in parameter and "example" not in parameter:
-            parameter["example"] = _SAMPLES[parameter["name"]]
+            parameter["example"] = _sample(parameter["schema"], schemas)
     answer = operation["responses"]["200"]
     for content in (answer["content"], operation.get("requestBody", {}).get("content", {})):
         for media_type, body in content.items():
@@ -369,8 +318,8 @@ def _refs(kind: str, names: Iterable[str]) -> Json:
     return {name: {"$ref": f"#/components/{kind}/{name}"} for name in names}
 
 
-def _sample(schema: Json, schemas: Json, name: str = "") -> Any:
-    """An example of this schema, put together from those of its fields."""
+def _sample(schema: Json, schemas: Json) -> Any:
+    """Return an example of a schema, put together from the examples of its fields."""
     for keyword in ("const", "default"):
         if schema.get(keyword) is not None:
             return schema[keyword]
@@ -378,13 +327,9 @@ def _sample(schema: Json, schemas: Json, name: str = "") -> Any:
         return schema["examples"][0]
     if "$ref" in schema:
         return _sample(schemas[schema["$ref"].rsplit("/", 1)[1]], schemas)
-    if schema.get("type") == "object":
-        return {key: _sample(each, schemas, key) for key, each in schema["properties"].items()}
-    if schema.get("type") == "array":
-        return [_sample(schema["items"], schemas)] if schema["items"] else []
-    if not schema:
-        return None  # of a call that has nothing to say
-    for each in schema.get("anyOf", ()):
-        if "$ref" in each:
-            return _sample(each, schemas)
-    return _SAMPLES[name]
+    match schema.get("type"):
+        case "object":
+            return {key: _sample(each, schemas) for key, each in schema["properties"].items()}
+        case "array":
+            return [_sample(schema["items"], schemas)] if schema["items"] else []
+    return _sample(next(each for each in schema["anyOf"] if "$ref" in each), schemas) if schema else None

@@ -1,16 +1,16 @@
 """Payments: created by the shopper, settled by the provider's webhook."""
 
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from fastapi import Request, Response
+from fastapi import Path, Request, Response
 from pydantic import BaseModel, Field
 
-from duckycart.api.inputs import ONE_LINE
+from duckycart.api.inputs import ONE_LINE, SessionId
 from duckycart.api.openapi import ONCE_AND_PREFER, refuses
 from duckycart.api.picture import PICTURES, picture
 from duckycart.api.resource import resource_router
 from duckycart.api.views import PAYMENT_URL, PaymentStatus, PaymentView, payment_view
-from duckycart.api.who import Anyone, Id, TheShop
+from duckycart.api.who import Anyone, TheShop
 from duckycart.api.writes import keep, recall, tell_delivery
 from duckycart.lifecycle.payments import Opened, Payment, read_payment
 from duckycart.lifecycle.transitions import Event, refusals_of
@@ -85,7 +85,7 @@ async def create(
     response: Response,
     shop: TheShop,
     caller: Anyone,
-    session_id: Id,
+    session_id: SessionId,
     wanted: PaymentRequest | None = None,
 ) -> PaymentView:
     """Create a payment of the basket. Repeating it while one is open gives the same one and sends nothing new."""
@@ -101,7 +101,7 @@ async def create(
 
 @router.get("/get-payment/{session_id}", responses={200: {"content": PICTURES}}, response_model=PaymentState)
 @refuses(UNKNOWN_SESSION, NO_PAYMENT)
-async def get(request: Request, shop: TheShop, caller: Anyone, session_id: Id) -> PaymentState | Response:
+async def get(request: Request, shop: TheShop, caller: Anyone, session_id: SessionId) -> PaymentState | Response:
     """Read the session's newest payment. 404 when it has none yet.
 
     As a picture it is a QR of the payment's URL, to be paid by phone.
@@ -113,7 +113,7 @@ async def get(request: Request, shop: TheShop, caller: Anyone, session_id: Id) -
 
 @router.post("/webhook/{provider}", tags=["providers"], openapi_extra=_WEBHOOK)
 @refuses(UNKNOWN_PROVIDER, *NOT_THE_PROVIDERS, PAYMENT_NOT_KNOWN_YET, *WRITE_FAILS)
-async def webhook(request: Request, shop: TheShop, provider: str) -> Recorded:
+async def webhook(request: Request, shop: TheShop, provider: Annotated[str, Path(examples=["sandbox"])]) -> Recorded:
     """Hear what the payment provider has to say.
 
     400 for a wrong signature; 503 for a success that may be of a payment in the making: send it again. 200 once it is

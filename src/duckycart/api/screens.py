@@ -9,10 +9,10 @@ from fastapi import Request, Response
 from pydantic import BaseModel, Field
 
 from duckycart.api.credentials import SCREEN_COOKIE
-from duckycart.api.inputs import KEY_TEXT
+from duckycart.api.inputs import KEY_TEXT, CartId
 from duckycart.api.openapi import refuses
 from duckycart.api.resource import resource_router
-from duckycart.api.who import Id, TheShop, address
+from duckycart.api.who import TheShop, address
 from duckycart.lifecycle.screens import name_of, screen_key
 from duckycart.lifecycle.who import ByCartScreen
 from duckycart.refusals import TOO_MANY_REQUESTS, WRONG_KEY
@@ -39,7 +39,9 @@ class ScreenView(BaseModel):
 
 @router.post("/{cart_id}")
 @refuses(WRONG_KEY, TOO_MANY_REQUESTS)
-async def exchange(request: Request, response: Response, shop: TheShop, cart_id: Id, given: ScreenKey) -> ScreenView:
+async def exchange(
+    request: Request, response: Response, shop: TheShop, cart_id: CartId, given: ScreenKey
+) -> ScreenView:
     """Exchange a screen's key for a cookie.
 
     The cookie opens the QR and the stream of this cart. An unknown cart is told the same as a wrong key.

@@ -5,11 +5,11 @@ from typing import Literal
 from fastapi import Request, Response
 from pydantic import BaseModel, Field
 
-from duckycart.api.inputs import JWT
+from duckycart.api.inputs import JWT, SessionId
 from duckycart.api.openapi import ONCE_AND_PREFER, refuses
 from duckycart.api.resource import resource_router
 from duckycart.api.views import Answer, SessionJson, session_json
-from duckycart.api.who import Anyone, Id, TheShop, TheShopper, address
+from duckycart.api.who import Anyone, TheShop, TheShopper, address
 from duckycart.api.writes import tell_delivery, write
 from duckycart.lifecycle.sessions import Ended, Started, create_session, end_session
 from duckycart.lifecycle.transitions import Event, refusals_of
@@ -74,7 +74,9 @@ async def scan_qr(request: Request, response: Response, shop: TheShop, caller: T
 
 @router.post("/{session_id}/end", openapi_extra=ONCE_AND_PREFER)
 @refuses(UNKNOWN_SESSION, *refusals_of(Event.END_BY_SHOPPER), BASKET_NOT_EMPTY, *WRITE_FAILS)
-async def end(request: Request, response: Response, shop: TheShop, caller: TheShopper, session_id: Id) -> EndedView:
+async def end(
+    request: Request, response: Response, shop: TheShop, caller: TheShopper, session_id: SessionId
+) -> EndedView:
     """End an own session. Its basket must be empty, and it must have no payment; else 409 with the reason."""
     ended = await write(request, caller, Ended, lambda tx: end_session(tx, caller, session_id, shop.rules))
     await tell_delivery(request, response, ended.cart_id, ended.seq)
@@ -83,7 +85,7 @@ async def end(request: Request, response: Response, shop: TheShop, caller: TheSh
 
 @router.get("/{session_id}")
 @refuses(UNKNOWN_SESSION)
-async def session(shop: TheShop, caller: Anyone, session_id: Id) -> SessionJson:
+async def session(shop: TheShop, caller: Anyone, session_id: SessionId) -> SessionJson:
     """Read a session. 404 for one that is not the caller's to know of."""
     found = await shop.store.read(lambda connection: find_session(connection, caller, session_id))
     return SessionJson.model_construct(**session_json(found))

@@ -9,11 +9,11 @@ from fastapi import Depends, Request, Response
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from duckycart.api.errors import problem
+from duckycart.api.inputs import CartId, SessionId
 from duckycart.api.methods import get_only
 from duckycart.api.openapi import refuses
 from duckycart.api.resource import resource_router
 from duckycart.api.who import (
-    Id,
     Listening,
     TheScreen,
     TheShop,
@@ -61,7 +61,7 @@ def _stream_of(*events: str) -> dict[int | str, dict[str, Any]]:
     dependencies=[Depends(get_only)],
 )
 @refuses(UNKNOWN_CART, TOO_MANY_REQUESTS, TOO_MANY_LISTENERS, TOO_MANY_OPENINGS)
-async def cart_stream(request: Request, shop: TheShop, caller: TheScreen, cart_id: Id) -> EventStream:
+async def cart_stream(request: Request, shop: TheShop, caller: TheScreen, cart_id: CartId) -> EventStream:
     """Hear each session of the cart as it starts. The present one is said at once; each comes with a screen's token."""
     require_cart(caller, cart_id)
     limit_legacy(shop, caller, f"cart {cart_id}")
@@ -93,7 +93,7 @@ async def session_stream(
     request: Request,
     shop: TheShop,
     caller: Listening,
-    session_id: Id,
+    session_id: SessionId,
 ) -> EventStream:
     """Hear what happens in a session. `id` is the session's version: who missed some reads the state again."""
 

@@ -3,8 +3,7 @@
 from fastapi import Request
 from pydantic import BaseModel, Field
 
-from duckycart.api.inputs import ONE_LINE
-from duckycart.api.items import Barcode, SessionId
+from duckycart.api.inputs import ONE_LINE, Barcode, SessionInBody
 from duckycart.api.openapi import ONCE, refuses
 from duckycart.api.resource import resource_router
 from duckycart.api.views import Answer
@@ -18,7 +17,7 @@ router = resource_router(prefix="/fraud-warnings", tags=["carts"])
 
 
 class NewWarning(BaseModel):
-    session_id: SessionId
+    session_id: SessionInBody
     type_of_warning: str = Field(
         min_length=1,
         max_length=200,
@@ -36,7 +35,7 @@ class WarningView(BaseModel):
 
 
 class Notice(BaseModel):
-    session_id: SessionId
+    session_id: SessionInBody
     barcode: Barcode  # 0: of no product in particular
 
 

@@ -5,8 +5,7 @@ from hashlib import sha256
 from typing import Annotated, Final, cast
 
 import structlog
-from fastapi import Depends, Path
-from pydantic import Field
+from fastapi import Depends
 from starlette.requests import HTTPConnection
 
 from duckycart.addresses import Client, client_of, within
@@ -20,7 +19,6 @@ from duckycart.api.credentials import (
     TOKEN_IN_URL,
     opened_by,
 )
-from duckycart.api.inputs import ID
 from duckycart.api.named import named_session
 from duckycart.errors import DuckyCartError, Forbidden
 from duckycart.lifecycle.boots import checked_boot_id
@@ -52,8 +50,6 @@ from duckycart.tokens import ScreenToken
 
 log = structlog.get_logger()
 
-MAX_ID: Final = 999_999_999
-Id = Annotated[int, Field(ge=1, le=MAX_ID), ID, Path()]
 _KEY: Final = re.compile(r"[A-Za-z0-9_-]{32,200}")  # 256 random bits as text
 
 

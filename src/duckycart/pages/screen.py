@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 
-from duckycart.api.who import Id, TheShop
+from duckycart.api.inputs import CartId
+from duckycart.api.who import TheShop
 from duckycart.pages.assets import read_page, send_page
 
 router = APIRouter(prefix="/screen", include_in_schema=False)
@@ -18,7 +19,7 @@ _PAGE: Final = read_page("screen.html")
 
 
 @router.get("/{cart_id}")
-async def page(shop: TheShop, cart_id: Id) -> HTMLResponse:
+async def page(shop: TheShop, cart_id: CartId) -> HTMLResponse:
     """The page. It draws QRs that it fetched (`blob:`), and frames the pay page, which must not lead it away."""
     url = urlsplit(shop.settings.url)
     return send_page(_PAGE, f"img-src 'self' blob:; frame-src 'self' {url.scheme}://{url.netloc}")
