@@ -12,7 +12,7 @@ from duckycart.api.inputs import WHOLE, Barcode, SessionId, SessionInBody
 from duckycart.api.openapi import ONCE, refuses
 from duckycart.api.resource import resource_router
 from duckycart.api.views import Answer, LineView, ProductView, line_view, product_view
-from duckycart.api.who import Anyone, TheCart, TheShop
+from duckycart.api.who import TheCart, TheShop, WithCredential
 from duckycart.api.writes import write
 from duckycart.errors import DuckyCartError
 from duckycart.lifecycle.basket import (
@@ -76,7 +76,7 @@ async def read(request: Request, shop: TheShop, caller: TheCart, item: ItemOfSes
 
 @router.get("/items/read/{barcode}", tags=["shoppers"])
 @refuses(UNKNOWN_PRODUCT)
-async def look_up(shop: TheShop, caller: Anyone, barcode: Annotated[Barcode, Path()]) -> ProductView:
+async def look_up(shop: TheShop, caller: WithCredential, barcode: Annotated[Barcode, Path()]) -> ProductView:
     """Read a product. 404 when no product has this barcode."""
     return product_view(shop, await shop.store.read(lambda connection: find_product(connection, barcode)))
 
@@ -108,7 +108,7 @@ async def remove(request: Request, shop: TheShop, caller: TheCart, item: ItemOfS
 
 @router.get("/cart-items/session/{session_id}", tags=["shoppers"])
 @refuses(UNKNOWN_SESSION)
-async def basket(shop: TheShop, caller: Anyone, session_id: SessionId) -> Basket:
+async def basket(shop: TheShop, caller: WithCredential, session_id: SessionId) -> Basket:
     """Read the basket. The oldest line comes first; an empty basket is an empty list."""
     lines = await shop.store.read(lambda connection: read_basket(connection, caller, session_id))
     return Basket.model_construct(

@@ -10,7 +10,7 @@ from duckycart.api.openapi import ONCE_AND_PREFER, refuses
 from duckycart.api.picture import PICTURES, picture
 from duckycart.api.resource import resource_router
 from duckycart.api.views import PAYMENT_URL, PaymentStatus, PaymentView, payment_view
-from duckycart.api.who import Anyone, TheShop
+from duckycart.api.who import TheShop, WithCredential
 from duckycart.api.writes import keep, recall, tell_delivery
 from duckycart.lifecycle.payments import Opened, Payment, read_payment
 from duckycart.lifecycle.transitions import Event, refusals_of
@@ -84,7 +84,7 @@ async def create(
     request: Request,
     response: Response,
     shop: TheShop,
-    caller: Anyone,
+    caller: WithCredential,
     session_id: SessionId,
     wanted: PaymentRequest | None = None,
 ) -> PaymentView:
@@ -101,7 +101,9 @@ async def create(
 
 @router.get("/get-payment/{session_id}", responses={200: {"content": PICTURES}}, response_model=PaymentState)
 @refuses(UNKNOWN_SESSION, NO_PAYMENT)
-async def get(request: Request, shop: TheShop, caller: Anyone, session_id: SessionId) -> PaymentState | Response:
+async def get(
+    request: Request, shop: TheShop, caller: WithCredential, session_id: SessionId
+) -> PaymentState | Response:
     """Read the session's newest payment. 404 when it has none yet.
 
     As a picture it is a QR of the payment's URL, to be paid by phone.

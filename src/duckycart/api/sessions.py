@@ -9,7 +9,7 @@ from duckycart.api.inputs import JWT, SessionId
 from duckycart.api.openapi import ONCE_AND_PREFER, refuses
 from duckycart.api.resource import resource_router
 from duckycart.api.views import Answer, SessionJson, session_json
-from duckycart.api.who import Anyone, TheShop, TheShopper, address
+from duckycart.api.who import TheShop, TheShopper, WithCredential, address
 from duckycart.api.writes import tell_delivery, write
 from duckycart.lifecycle.sessions import Ended, Started, create_session, end_session
 from duckycart.lifecycle.transitions import Event, refusals_of
@@ -85,7 +85,7 @@ async def end(
 
 @router.get("/{session_id}")
 @refuses(UNKNOWN_SESSION)
-async def session(shop: TheShop, caller: Anyone, session_id: SessionId) -> SessionJson:
+async def session(shop: TheShop, caller: WithCredential, session_id: SessionId) -> SessionJson:
     """Read a session. 404 for one that is not the caller's to know of."""
     found = await shop.store.read(lambda connection: find_session(connection, caller, session_id))
     return SessionJson.model_construct(**session_json(found))

@@ -240,7 +240,7 @@ async def of_session(request: HTTPConnection) -> Who:
     raise foreign
 
 
-Anyone = Annotated[Who, Depends(who)]
+WithCredential = Annotated[Who, Depends(who)]
 OfSession = Annotated[Who, Depends(of_session)]
 TheScreen = Annotated[Who, Depends(screen)]
 Listening = Annotated[Who, Depends(listener)]
