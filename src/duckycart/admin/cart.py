@@ -66,7 +66,7 @@ def _connection(one: PastConnection) -> dict[str, Any]:
 
 
 def describe(shown: dict[str, Any]) -> str:
-    """The same for people."""
+    """What `show_cart` found, as text for people."""
     state = "disabled" if shown["disabled"] else "out of service" if shown["out_of_service"] else shown["status"]
     session = "" if shown["session_id"] is None else f", session {shown['session_id']}"
     if shown["node"] is not None:

@@ -93,7 +93,7 @@ def list_carts(connection: Connection) -> list[dict[str, Any]]:
 
 
 def one_cart(connection: Connection, cart_id: int) -> dict[str, Any]:
-    """The same of one. Raises NotFound."""
+    """One cart, as `list_carts` has it. Raises NotFound."""
     row = connection.execute(_LISTED.where(carts.c.id == cart_id)).one_or_none()
     if row is None:
         raise no_cart(cart_id)

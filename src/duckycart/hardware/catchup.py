@@ -1,4 +1,4 @@
-"""What a cart has to hear now: the one function behind claim, gap and sweep.
+"""What a cart has to hear now is decided by one function, behind claim, gap and sweep.
 
 A cart that comes back is brought to the present, not replayed the past.
 """
@@ -118,7 +118,7 @@ def lock_outstanding(tx: Transaction, cart_ids: Collection[int]) -> None:
 
 
 def fill(tx: Transaction, cart_id: int, epoch: int, after_seq: int) -> Filled | None:
-    """What a live link has not sent. None when a newer connection owns the cart."""
+    """Read what a live link has not sent. None when a newer connection owns the cart."""
     cart = lock_cart(tx, cart_id)
     return hand_out(tx, [cart], after_seq)[cart_id] if cart.link_epoch == epoch else None
 

@@ -168,7 +168,7 @@ class Connector:
             connection.close(Ended.TAKEN_OVER)
 
     def tick(self) -> None:
-        """Once a second: heartbeats, links whose pong did not come, and what is old enough to be forgotten."""
+        """Send heartbeats, close links whose pong did not come, and forget what is old; called once a second."""
         now = self.monotonic()
         for connection in self.links.due(now):
             connection.tick()
@@ -248,7 +248,7 @@ class Claims:
                 self._unreleased[key] = gone if gone.ending is not None else self._unreleased.get(key, gone)
 
     def release_again(self) -> None:
-        """What the database could not do when the connection was lost, or the cart would count as online for ever."""
+        """Release what the database could not when the link was lost, or the cart would count as online for ever."""
         unreleased, self._unreleased = self._unreleased, {}
         for gone in unreleased.values():
             self._background.begin(self._release(gone))

@@ -1,4 +1,4 @@
-"""From a committed command to the link of its cart, on whichever node, and what became of it."""
+"""Committed commands go to the link of their cart, on whichever node, and what became of each is known."""
 
 import asyncio
 from collections import defaultdict

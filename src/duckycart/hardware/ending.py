@@ -39,7 +39,7 @@ class Ended(StrEnum):
 
     @property
     def words(self) -> str:
-        """The same for people, as what goes on in a sentence."""
+        """Why it ended, for people: the second half of a sentence."""
         return _ENDED[self][1]
 
 
@@ -114,7 +114,7 @@ class Refused(StrEnum):
 
     @property
     def status(self) -> int:
-        """Of the answer that such a cart is given."""
+        """The HTTP status that such a cart is answered with."""
         return _ANSWERS[self][0]
 
     @property

@@ -1,4 +1,4 @@
-"""One connection of one cart, free of I/O: it is told what happened and when, and answers what to do.
+"""One connection of one cart, free of I/O: its methods take what happened and when, and return what to do.
 
 Frames keep their order, and every WebSocket library answers pings by itself (RFC 6455, 5.5.2). So after each command
 the link pings with the command's seq, and the pong for N proves that the cart's socket read everything sent on this
@@ -53,7 +53,7 @@ class Close:
 
     @property
     def reason(self) -> str:
-        """As the close frame has it."""
+        """The words of the close frame."""
         return CLOSES[self.why][1]
 
 
@@ -130,7 +130,7 @@ class Link:
         return [NeedRows(self.last_seq)]
 
     def fill(self, rows: Sequence[Send], through: int, now: float) -> Outputs:
-        """What must be sent of everything up to `through`; what is not among `rows` needs no sending."""
+        """The link sends `rows`; nothing else up to `through` needs sending."""
         if self._closed:
             return []
         outputs: Outputs = []

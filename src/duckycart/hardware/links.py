@@ -1,4 +1,4 @@
-"""Which carts are connected here, and when each wants to be looked at."""
+"""Which carts are connected to this node, and when each wants to be looked at."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -56,7 +56,7 @@ class Links:
         return self._current.get(cart_id)
 
     def epochs(self) -> dict[int, int]:
-        """Of each connected cart the epoch of its link here."""
+        """The epoch of each connected cart's link."""
         return {cart_id: connection.link.epoch for cart_id, connection in self._current.items()}
 
     def of(self, cart_id: int) -> Iterator[Connection]:
@@ -66,7 +66,7 @@ class Links:
         yield from self._claiming.get(cart_id, ())
 
     def is_claiming(self, cart_id: int) -> bool:
-        """Whether a connection of this cart waits for its claim here."""
+        """Whether a connection of this cart waits for its claim."""
         return cart_id in self._claiming
 
     def claiming(self, connection: Connection) -> None:
@@ -83,7 +83,7 @@ class Links:
 
     def take(self, connection: Connection) -> Connection | None:
         """The claim succeeded: this is the cart's connection now. Returns whichever of the two must close: the older
-        one here, or this one if a newer claim was quicker."""
+        one, or this one if a newer claim was quicker."""
         self.unclaim(connection)
         older = self._current.get(connection.link.cart_id)
         if older is not None and older.link.epoch > connection.link.epoch:
@@ -109,6 +109,6 @@ class Links:
         self._buckets[connection.bucket].add(connection)
 
     def due(self, now: float) -> list[Connection]:
-        """Those to look at now; they leave their buckets."""
+        """Connections to look at now; they leave their buckets."""
         seconds = [second for second in self._buckets if second <= now]
         return [connection for second in seconds for connection in self._buckets.pop(second)]

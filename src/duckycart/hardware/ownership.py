@@ -217,7 +217,7 @@ def withdraw(tx: Transaction, cart_id: int, changes: Mapping[str, Any]) -> bool:
 
 
 def behind(connection: Connection, node: str) -> dict[int, int]:
-    """Of this node's carts: the newest seq that is still queued. One indexed query, whatever the history."""
+    """This node's carts with queued commands, and the newest seq of each. One indexed query, whatever the history."""
     rows = connection.execute(
         select(commands.c.cart_id, func.max(commands.c.seq).label("newest"))
         .join(carts, carts.c.id == commands.c.cart_id)
@@ -228,22 +228,22 @@ def behind(connection: Connection, node: str) -> dict[int, int]:
 
 
 def busy_carts(connection: Connection, node: str) -> set[int]:
-    """Those of the node's carts that are in use."""
+    """The node's carts that are in use."""
     return set(connection.scalars(select(carts.c.id).where(carts.c.link_node == node, carts.c.status == "in_use")))
 
 
 def changed_hands(connection: Connection, since: int) -> list[Owner]:
-    """Of every cart whose link was claimed, released or withdrawn since then (steady)."""
+    """Who owns each cart whose link was claimed, released or withdrawn since then (steady)."""
     return _owners(connection, _OWNERS.where(carts.c.link_changed_at >= since))
 
 
 def owners_of(connection: Connection, cart_ids: Collection[int]) -> list[Owner]:
-    """Of these carts, whenever their links changed."""
+    """Who owns each of these carts, whenever its link changed."""
     return _owners(connection, _OWNERS.where(carts.c.id.in_(cart_ids))) if cart_ids else []
 
 
 def held_by(connection: Connection, node: str, after_id: int, limit: int) -> list[Owner]:
-    """Of carts whose row names this node, `limit` of them from the one after `after_id`."""
+    """The carts whose rows name this node as the owner, `limit` of them from the one after `after_id`."""
     of_node = _OWNERS.where(carts.c.link_node == node, carts.c.id > after_id).order_by(carts.c.id).limit(limit)
     return _owners(connection, of_node)
 

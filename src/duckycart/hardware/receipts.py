@@ -1,4 +1,4 @@
-"""What became of the commands: from the link back to their rows.
+"""Receipts go from the links back to the commands' rows.
 
 `sent` and `received` are written in batches; the receipt of a `session_started` at once, because carts exist that wipe
 their basket when they hear it twice (F30). A receipt is a fact before it is written, and while the database refuses it:

@@ -429,7 +429,7 @@ class HardwareSocket(InTurns, asyncio.Protocol):
             self._ended = why
 
     def _ending(self, protocol: Protocol | None) -> Ending:
-        """What is known of it now that it is over."""
+        """What is known of the connection now that it is over."""
         if self._opened_at is None or not isinstance(self._ended, Ended):
             return Ending(Ended.NEVER_OPENED)
         close = None

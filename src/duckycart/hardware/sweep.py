@@ -1,4 +1,4 @@
-"""What makes every hint dispensable: of this node's carts, which are behind, and which belong to somebody else by now?
+"""The sweep makes every hint dispensable: which of this node's carts are behind, and which are another node's by now?
 
 If every message between commit and link were lost, this alone would deliver everything, a few seconds late.
 """
@@ -53,7 +53,7 @@ class Sweep:
         await self._connector.refusals.write()
 
     async def _next_slices(self) -> list[Owner]:
-        """Some of all, in turn, so that nothing depends on clocks that agree, or on a moment that was missed."""
+        """Look at some of all carts, in turn: nothing may depend on clocks that agree, or on one moment."""
         own = sorted(self._dispatch.links.epochs())
         ids = [cart_id for cart_id in own if cart_id > self._compared][:SLICE]
         after = self._accounted

@@ -154,7 +154,7 @@ class Heartbeat:
         return there, ahead, others
 
     def _silent(self, others: Mapping[str, int]) -> list[tuple[str, int]]:
-        """Those whose beats have stood still for too long, under our own eyes."""
+        """The nodes whose beats have stood still for too long, under our own eyes."""
         now = self._clock.monotonic()
         if self._looked_at is None or now - self._looked_at > GAP_SECONDS:
             self._seen.clear()
