@@ -12,6 +12,7 @@ import structlog
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
+from duckycart.after_commit import AfterCommit
 from duckycart.api import (
     asyncapi,
     auth,
@@ -34,7 +35,7 @@ from duckycart.api.limits import BodyLimit
 from duckycart.api.methods import Head
 from duckycart.api.openings import InTurn
 from duckycart.api.plain import PlainForCarts
-from duckycart.bus.messages import Message, TakenOver
+from duckycart.bus.messages import Message
 from duckycart.bus.protocol import ALONE, Bus
 from duckycart.channels.listeners import Channels
 from duckycart.channels.openings import Openings
@@ -50,8 +51,6 @@ from duckycart.hardware.ownership import release_all
 from duckycart.hardware.receipts import Receipts
 from duckycart.hardware.sweep import SWEEP_SECONDS, Sweep
 from duckycart.housekeeping import HOUSEKEEPING_SECONDS, Housekeeping, every
-from duckycart.lifecycle.effects import Alarm, Happened, Queued, Received, Superseded
-from duckycart.lifecycle.news import News
 from duckycart.nodes.heartbeat import BEAT_SECONDS, Heartbeat
 from duckycart.pages import assets, screen, shopper
 from duckycart.passwords import Passwords
@@ -101,44 +100,15 @@ async def open_shop(
     settings: Settings, database: Database, machine: Clock, provider: ProviderFactory
 ) -> AsyncIterator[Shop]:
     """Everything of a running server but its sockets and timers; closed in the reverse order."""
-    connector: Connector
-    dispatch: Dispatch
-    channels: Channels
     heartbeat: Heartbeat | None
-
-    def on_effects(effects: list[object]) -> None:
-        for effect in effects:
-            match effect:
-                case Queued():
-                    dispatch.queued(effect)
-                case Received():
-                    dispatch.received(effect)
-                case News():
-                    channels.tell(effect)
-                case Superseded(cart_id, seq):
-                    log.info("command superseded", cart=cart_id, seq=seq)
-                case Happened(event, cart_id, session_id, fields):
-                    log.info("transition", what=str(event), cart=cart_id, session=session_id, **fields)
-                case Alarm(kind, detail, cart_id, session_id):
-                    log.warning("alarm", kind=kind, detail=detail, cart=cart_id, session=session_id)
-
-    def on_message(message: Message) -> None:
-        match message:
-            case Queued():
-                dispatch.offered(message)
-            case Received():
-                dispatch.wake(message)
-            case TakenOver():
-                connector.taken_over(message)
-            case News():
-                channels.heard(message)
+    after_commit = AfterCommit()
 
     def knows(other: str) -> bool:
         return heartbeat is not None and heartbeat.knows(other)
 
     async with AsyncExitStack() as stack:
         stack.callback(database.release)
-        store = database.open(machine, on_effects)
+        store = database.open(machine, after_commit.committed)
         clock = store.clock
         stack.push_async_callback(store.close)
         await store.write(clock.keep)
@@ -146,7 +116,7 @@ async def open_shop(
         node = f"{settings.node or gethostname()[:64]}/{token_hex(4)}"
         keys = await store.write(read_or_make_signing_keys)
         heartbeat = Heartbeat(store, clock, node, lambda: len(dispatch.links)) if settings.bus else None
-        bus = open_bus(settings, next(iter(keys.values())), node, on_message, knows)
+        bus = open_bus(settings, next(iter(keys.values())), node, after_commit.heard, knows)
         stack.push_async_callback(bus.close)
         places = Places(descriptors(), settings.connections_per_address, clock.monotonic)
         room = Room(
@@ -169,6 +139,7 @@ async def open_shop(
             connects=settings.connects,
         )
         dispatch = Dispatch(store, node, bus, connector.links, receipts, background)
+        after_commit.reach(dispatch, connector, channels)
         if heartbeat is None:
             await store.write(release_all)
         else:

@@ -6,7 +6,7 @@ import jwt
 import pytest
 from sqlalchemy import update
 
-from duckycart.lifecycle.news import News, NewsKind
+from duckycart.effects import News, NewsKind
 from duckycart.lifecycle.who import SCREEN_SECONDS
 from duckycart.store.tables import carts
 from duckycart.tokens import SCREEN_SECONDS as TOKEN_SECONDS

@@ -7,7 +7,7 @@ from structlog.testing import capture_logs
 
 from duckycart.channels.listener import MAX_WAITING, End, Listener
 from duckycart.channels.listeners import HEARTBEAT_SECONDS
-from duckycart.lifecycle.news import News, NewsKind
+from duckycart.effects import News, NewsKind
 from duckycart.store.threads import ThreadedStore
 from duckycart.testing.cart import CartConnection
 from duckycart.testing.waiting import until

@@ -7,8 +7,8 @@ from sqlalchemy import select
 
 from duckycart.channels.listeners import Channels
 from duckycart.channels.messages import MESSAGES
+from duckycart.effects import News, NewsKind
 from duckycart.hardware.dispatch import Dispatch
-from duckycart.lifecycle.news import News, NewsKind
 from duckycart.store.address import locate
 from duckycart.store.database import engine_for
 from duckycart.store.tables import sessions

@@ -10,7 +10,7 @@ from websockets.exceptions import ConnectionClosed
 
 from duckycart import server
 from duckycart.api import streams
-from duckycart.lifecycle.news import News, NewsKind
+from duckycart.effects import News, NewsKind
 from duckycart.testing.waiting import PATIENCE, until
 from tests.api.doors import Session, begin
 from tests.channels.world import deaf, listeners, message, screen, stream

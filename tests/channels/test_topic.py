@@ -6,7 +6,7 @@ import pytest
 
 from duckycart.channels.listener import Listener
 from duckycart.channels.topic import Topic
-from duckycart.lifecycle.news import News, NewsKind
+from duckycart.effects import News, NewsKind
 
 
 def news(version: int, kind: NewsKind = NewsKind.CART_UPDATED) -> News:

@@ -11,8 +11,8 @@ import pytest
 from jsonschema import ValidationError
 
 from duckycart.channels import screen_socket, socket
+from duckycart.effects import NewsKind
 from duckycart.hardware import ending
-from duckycart.lifecycle.news import NewsKind
 from duckycart.wire import CommandType
 from tests.channels.world import post, screen, stream, warn
 from tests.conftest import OpenShop

@@ -5,11 +5,11 @@ import asyncio
 import pytest
 from sqlalchemy import event
 
+from duckycart.effects import Received
 from duckycart.errors import Unavailable
 from duckycart.hardware import dispatch, receipts
 from duckycart.hardware.link import Link, Send
 from duckycart.hardware.receipts import KEPT_SECONDS
-from duckycart.lifecycle.effects import Received
 from duckycart.store.engine import Transaction
 from duckycart.store.tables import commands
 from duckycart.store.threads import ThreadedStore

@@ -5,9 +5,9 @@ import random
 import pytest
 from sqlalchemy import update
 
+from duckycart.effects import Queued
 from duckycart.errors import Unavailable
 from duckycart.hardware import dispatch
-from duckycart.lifecycle.effects import Queued
 from duckycart.store.engine import Transaction
 from duckycart.store.tables import carts, commands
 from duckycart.testing.cart import CartConnection

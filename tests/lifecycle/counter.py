@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 
 from sqlalchemy import insert, select
 
+from duckycart.effects import Effect, Queued
 from duckycart.lifecycle import basket, payments, qr, sessions
 from duckycart.lifecycle.carts import stand
-from duckycart.lifecycle.effects import Queued
 from duckycart.lifecycle.rules import Rules
 from duckycart.lifecycle.transitions import Phase
 from duckycart.lifecycle.who import ByCart, ByOperator, ByShopper
@@ -34,7 +34,7 @@ FAR = 2**53  # an expiry that is not the matter of the test
 class Counter:
     store: Store
     clock: ManualClock
-    effects: list[object] = field(default_factory=list)
+    effects: list[Effect] = field(default_factory=list)
 
     async def do(self, work: Callable[[Transaction], T]) -> T:
         return await self.store.write(work)
@@ -93,7 +93,7 @@ class Counter:
 async def open_counter(database: str) -> AsyncIterator[Counter]:
     """A counter with cart 1 (online), two shoppers, milk and bread."""
     clock = ManualClock()
-    effects: list[object] = []
+    effects: list[Effect] = []
     opened = open_database(database)
     store = opened.open(clock, effects.extend)
 

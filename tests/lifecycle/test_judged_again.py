@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import insert, select, update
 
 from duckycart.bus.messages import TakenOver
+from duckycart.effects import News
 from duckycart.errors import Conflict, Gone
 from duckycart.hardware.catchup import fill
 from duckycart.hardware.link import Link
@@ -15,7 +16,6 @@ from duckycart.hardware.links import Connection
 from duckycart.hardware.ownership import Claim, claim_many, give_up, take_back
 from duckycart.hardware.receipts import OfBoot, Pending, Times, _write_rows
 from duckycart.lifecycle.carts import lock_cart
-from duckycart.lifecycle.news import News
 from duckycart.lifecycle.payments import (
     close_payment,
     create_payment,

@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import text
 
 from duckycart.api import carts as carts_api
+from duckycart.effects import Queued
 from duckycart.hardware.dispatch import Dispatch
-from duckycart.lifecycle.effects import Queued
 from duckycart.store.address import locate
 from duckycart.store.database import engine_for
 from duckycart.tokens import QrToken, Tokens

@@ -19,7 +19,7 @@ from nats.aio.client import Client
 from duckycart.bus import nats as nats_module
 from duckycart.bus.messages import Message, TakenOver, encode
 from duckycart.bus.nats import MAX_WAITING, NatsBus
-from duckycart.lifecycle.news import News, NewsKind
+from duckycart.effects import News, NewsKind
 from duckycart.testing.waiting import until
 from tests.nats import NatsServer, nats_cluster, nats_server
 from tests.ports import free_port

@@ -3,8 +3,7 @@
 import pytest
 
 from duckycart.bus.messages import Message, NotAMessage, TakenOver, decode, encode
-from duckycart.lifecycle.effects import Queued, Received
-from duckycart.lifecycle.news import News, NewsKind
+from duckycart.effects import News, NewsKind, Queued, Received
 from duckycart.wire import Command, CommandType
 
 START = Command(CommandType.SESSION_STARTED, 7)

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from duckycart.effects import Queued
 from duckycart.hardware.dispatch import Dispatch
 from duckycart.lifecycle import sessions, webhooks
-from duckycart.lifecycle.effects import Queued
 from duckycart.lifecycle.sessions import force_end
 from duckycart.lifecycle.who import ByOperator
 from duckycart.payments import checkout

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from duckycart.lifecycle.news import CANCELLED, DECLINED, NewsKind, missed_news
+from duckycart.effects import NewsKind
+from duckycart.lifecycle.news import CANCELLED, DECLINED, missed_news
 from duckycart.payments.checkout import ASKING_SECONDS
 from duckycart.providers.protocol import NoAnswer
 from tests.channels.world import message, screen

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import insert, text
 
+from duckycart.effects import Happened
 from duckycart.errors import Conflict, Unavailable
 from duckycart.store import sqlite
 from duckycart.store.engine import Transaction
@@ -27,7 +28,7 @@ async def outcomes(store: SqliteStore, *works: object) -> list[object]:
 
 def add_user(name: str) -> object:
     def work(tx: Transaction) -> None:
-        tx.effects.append(name)
+        tx.effects.append(Happened(name, cart_id=1))
         tx.connection.execute(
             insert(users).values(username=name, full_name="", is_active=True, is_operator=False, created_at=tx.now)
         )
@@ -100,7 +101,7 @@ async def test_a_violated_index_runs_the_work_once_more(store: SqliteStore, effe
 
     def lose_once(tx: Transaction) -> str:
         runs.append(tx)
-        tx.effects.append(f"run {len(runs)}")
+        tx.effects.append(Happened(f"run {len(runs)}", cart_id=1))
         add_user("mona" if len(runs) == 1 else "omar")(tx)  # type: ignore[operator]
         return "joined"
 

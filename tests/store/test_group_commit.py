@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from duckycart.effects import Effect
 from duckycart.errors import NotFound, Unavailable
 from duckycart.store import queue, sqlite
 from duckycart.store.engine import Transaction
@@ -106,7 +107,7 @@ async def test_effects_are_handed_out_in_the_order_of_the_commits_before_each_ca
 async def test_a_handler_of_effects_that_fails_leaves_nobody_without_an_answer(
     store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(effects: list[object]) -> None:
+    def fail(effects: list[Effect]) -> None:
         raise ValueError(effects)
 
     monkeypatch.setattr(store, "_on_effects", fail)

@@ -10,23 +10,24 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Select, insert, select, text
 
-from duckycart.store.engine import Transaction
+from duckycart.effects import Effect, Happened
+from duckycart.store.engine import EffectsHandler, Transaction
 from duckycart.store.sqlite import SqliteStore, driver_of
 from duckycart.store.tables import alarms
 from duckycart.testing.clock import ManualClock
 from duckycart.testing.waiting import PATIENCE
 
 
-class Effects(list[object]):
-    """What was handed out, in order."""
+class Effects(list[str]):
+    """What was handed out, in order: the name of each."""
 
-    def __call__(self, effects: Iterable[object]) -> None:
-        self.extend(effects)
+    def __call__(self, effects: Iterable[Effect]) -> None:
+        self.extend(effect.event for effect in effects if isinstance(effect, Happened))
 
 
 @asynccontextmanager
 async def open_store(
-    template: Path, path: Path, on_effects: Callable[[list[object]], None] | None = None
+    template: Path, path: Path, on_effects: EffectsHandler | None = None
 ) -> AsyncIterator[SqliteStore]:
     if not path.exists():  # noqa: ASYNC240 - a test may block
         shutil.copy(template, path)
@@ -52,7 +53,7 @@ def note(text: str) -> Callable[[Transaction], str]:
 
     def work(tx: Transaction) -> str:
         tx.connection.execute(insert(alarms).values(at=tx.now, kind="note", detail=text))
-        tx.effects.append(text)
+        tx.effects.append(Happened(text, cart_id=1))
         return text
 
     return work

@@ -15,10 +15,11 @@ from duckycart import wire
 from duckycart.api.who import TheShop
 from duckycart.channels.listeners import HEARTBEAT_SECONDS
 from duckycart.channels.messages import MESSAGES, SessionStarted, example
+from duckycart.effects import NewsKind
 from duckycart.hardware.ending import DEAD, RESTART, TAKEN_OVER, WITHDRAWN_OR_FLOOD
 from duckycart.hardware.link import PONG_SECONDS, SILENCE_SECONDS
 from duckycart.hardware.socket import MAX_FRAME
-from duckycart.lifecycle.news import GRACE_SECONDS, NewsKind
+from duckycart.lifecycle.news import GRACE_SECONDS
 from duckycart.wire import Command, CommandType
 
 router = APIRouter(include_in_schema=False)

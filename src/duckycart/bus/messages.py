@@ -9,8 +9,7 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from duckycart.lifecycle.effects import Queued, Received
-from duckycart.lifecycle.news import News
+from duckycart.effects import News, Queued, Received
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable
 from enum import StrEnum
 from typing import Final
 
-from duckycart.lifecycle.news import GRACE_SECONDS, News
+from duckycart.effects import News
+from duckycart.lifecycle.news import GRACE_SECONDS
 
 MAX_WAITING: Final = 64  # pieces of news that one listener has not read; a whole session is about as many
 

@@ -11,7 +11,8 @@ from duckycart.channels.listener import End, Listener
 from duckycart.channels.room import Name, Room
 from duckycart.channels.topic import Topic
 from duckycart.clock import Clock
-from duckycart.lifecycle.news import News, NewsKind, missed_news, starts_of_sessions
+from duckycart.effects import News, NewsKind
+from duckycart.lifecycle.news import missed_news, starts_of_sessions
 from duckycart.lifecycle.screens import changed_screens
 from duckycart.store.engine import Store
 

@@ -4,7 +4,7 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from duckycart.lifecycle.news import News, NewsKind
+from duckycart.effects import News, NewsKind
 
 
 class Said(BaseModel):

@@ -7,8 +7,8 @@ from starlette.websockets import WebSocket
 
 from duckycart.channels.listener import End, Listener
 from duckycart.channels.messages import encode
+from duckycart.effects import News
 from duckycart.handshake import FIRST_FRAME_SECONDS
-from duckycart.lifecycle.news import News
 
 _CODES: Final = {End.OVER: 1000, End.STOPPING: 1012, End.CROWDED: 1013}  # the others can hear no code
 

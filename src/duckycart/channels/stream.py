@@ -11,9 +11,9 @@ from starlette.types import Receive, Scope, Send
 from duckycart.channels.listener import End, Listener
 from duckycart.channels.listeners import Channels
 from duckycart.channels.room import Name
+from duckycart.effects import News
 from duckycart.errors import DuckyCartError
 from duckycart.handshake import FIRST_FRAME_SECONDS
-from duckycart.lifecycle.news import News
 
 _HEARTBEAT: Final = b": \n\n"
 

@@ -1,7 +1,7 @@
 """What there is to listen to, a session or a cart, and how much of it was said here."""
 
 from duckycart.channels.listener import Listener
-from duckycart.lifecycle.news import News, NewsKind
+from duckycart.effects import News, NewsKind
 
 
 class Topic:

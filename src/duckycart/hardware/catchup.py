@@ -10,9 +10,9 @@ from typing import Final
 
 from sqlalchemy import and_, bindparam, exists, literal, or_, select, update
 
+from duckycart.effects import Superseded
 from duckycart.hardware.link import Send
 from duckycart.lifecycle.carts import Cart, lock_cart
-from duckycart.lifecycle.effects import Superseded
 from duckycart.store.engine import Transaction
 from duckycart.store.tables import OUTSTANDING, carts, commands
 from duckycart.wire import Command, CommandType

@@ -8,6 +8,7 @@ import structlog
 from sqlalchemy import bindparam, select
 
 from duckycart.bus.protocol import Bus
+from duckycart.effects import Queued, Received
 from duckycart.errors import DuckyCartError
 from duckycart.hardware.background import Background
 from duckycart.hardware.catchup import fill
@@ -15,7 +16,6 @@ from duckycart.hardware.ending import Ended
 from duckycart.hardware.link import Link, Send
 from duckycart.hardware.links import Connection, Links
 from duckycart.hardware.receipts import Receipts, log_command
-from duckycart.lifecycle.effects import Queued, Received
 from duckycart.store.engine import Store
 from duckycart.store.tables import commands
 

@@ -14,10 +14,10 @@ import structlog
 from sqlalchemy import bindparam, func, update
 
 from duckycart.clock import Clock
+from duckycart.effects import Received
 from duckycart.errors import DuckyCartError
 from duckycart.hardware.link import Link, Send
 from duckycart.lifecycle.boots import note_heard
-from duckycart.lifecycle.effects import Received
 from duckycart.refusals import STOPPING
 from duckycart.store.engine import Store, Transaction
 from duckycart.store.tables import OUTSTANDING, commands

@@ -5,8 +5,8 @@ from typing import Final
 
 from sqlalchemy import Connection, insert, or_, select
 
+from duckycart.effects import Happened
 from duckycart.lifecycle.carts import lock_cart
-from duckycart.lifecycle.effects import Happened
 from duckycart.names import account_name
 from duckycart.refusals import ACCOUNT_TAKEN, QR_EXPIRED, QR_VOID
 from duckycart.store.engine import Transaction

@@ -5,9 +5,8 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, and_, bindparam, delete, insert, select, update
 
+from duckycart.effects import Happened, News, NewsKind
 from duckycart.lifecycle.carts import stand
-from duckycart.lifecycle.effects import Happened
-from duckycart.lifecycle.news import News, NewsKind
 from duckycart.lifecycle.rules import Rules
 from duckycart.lifecycle.sessions import change_session
 from duckycart.lifecycle.transitions import Event, Phase, decide

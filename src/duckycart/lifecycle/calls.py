@@ -10,9 +10,9 @@ from typing import Final
 
 from sqlalchemy import Connection, bindparam, select, update
 
+from duckycart.effects import Received
 from duckycart.lifecycle.boots import find_boot, note_heard
 from duckycart.lifecycle.carts import lock_cart
-from duckycart.lifecycle.effects import Received
 from duckycart.lifecycle.who import ByCart
 from duckycart.store.engine import Transaction
 from duckycart.store.tables import OUTSTANDING, carts, commands

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from sqlalchemy import Row, and_, bindparam, insert, select, text, update
 
-from duckycart.lifecycle.effects import Alarm, Queued
+from duckycart.effects import Alarm, Queued
 from duckycart.lifecycle.transitions import Phase
 from duckycart.refusals import UNKNOWN_CART
 from duckycart.store.engine import Transaction

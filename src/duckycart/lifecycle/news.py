@@ -1,12 +1,11 @@
-"""What those who listen to a session, or to a cart, are told. It rides with the transaction that it tells of."""
+"""What those who listen to a session, or to a cart, have missed or must hear first, read from the rows."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final
 
 from sqlalchemy import Connection, bindparam, select
 
+from duckycart.effects import News, NewsKind
 from duckycart.lifecycle.who import Who, find_session
 from duckycart.refusals import SESSION_GONE, UNKNOWN_CART
 from duckycart.store.tables import ENDED_STEADY, carts, fraud_warnings, payments, sessions
@@ -15,32 +14,6 @@ GRACE_SECONDS: Final = 60  # after a session's end, for screens that were away w
 
 DECLINED: Final = "The payment was declined; please try again."
 CANCELLED: Final = "The payment was cancelled; please create another one."
-
-
-class NewsKind(StrEnum):
-    """The names are those that fielded screens and phones read."""
-
-    SESSION_STARTED = "session-started"  # to those who listen to the cart; all others to those of the session
-    CART_UPDATED = "cart-updated"
-    ITEM_READ = "item-read"
-    WEIGHT_INCREASED = "weight increased"
-    WEIGHT_DECREASED = "weight decreased"
-    PAYMENT_CREATED = "Payment created"
-    PAYMENT_SUCCESSFUL = "Payment successful"
-    PAYMENT_FAILED = "payment-failed"
-    PAYMENT_RETRYING = "payment-retrying"
-
-
-@dataclass(frozen=True, slots=True)
-class News:
-    """An effect (see `effects.py`), put after the command of its transaction, so that the cart is told first (F13)."""
-
-    kind: NewsKind
-    cart_id: int
-    session_id: int
-    version: int  # of the session, with this change; of ITEM_READ, which changes nothing, that of the time
-    data: int | Mapping[str, str] = 0  # a barcode, 0 for none; of a failure `message`
-    final: bool = False  # the session is over, there will be no more
 
 
 _STATE: Final = select(sessions.c.version, ENDED_STEADY, sessions.c.end_reason).where(

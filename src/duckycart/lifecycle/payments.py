@@ -10,10 +10,10 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, Select, and_, bindparam, func, insert, or_, select, update
 
+from duckycart.effects import Happened, News, NewsKind
 from duckycart.lifecycle.basket import require_items
 from duckycart.lifecycle.carts import OPEN, OPEN_STATES, Standing, queue_command, raise_alarm, stand
-from duckycart.lifecycle.effects import Happened
-from duckycart.lifecycle.news import CANCELLED, DECLINED, News, NewsKind
+from duckycart.lifecycle.news import CANCELLED, DECLINED
 from duckycart.lifecycle.rules import Rules
 from duckycart.lifecycle.sessions import basket_total, change_session, finish_session, touch_session
 from duckycart.lifecycle.transitions import Event, Phase, decide

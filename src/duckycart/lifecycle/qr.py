@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, replace
 
+from duckycart.effects import Happened
 from duckycart.lifecycle.carts import Cart, queue_command, stand
-from duckycart.lifecycle.effects import Happened
 from duckycart.lifecycle.rules import Rules
 from duckycart.lifecycle.transitions import Event, Phase, decide
 from duckycart.refusals import CART_OFFLINE, OUT_OF_SERVICE

@@ -5,9 +5,8 @@ from typing import Final
 
 from sqlalchemy import bindparam, insert, select, update
 
+from duckycart.effects import Happened, News, NewsKind
 from duckycart.lifecycle.carts import raise_alarm
-from duckycart.lifecycle.effects import Happened
-from duckycart.lifecycle.news import News, NewsKind
 from duckycart.lifecycle.sessions import change_session, stand_in, touch_session
 from duckycart.lifecycle.who import ByCart
 from duckycart.store.engine import Transaction

@@ -5,9 +5,9 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 
+from duckycart.effects import Happened, News, NewsKind
 from duckycart.lifecycle.carts import Cart, Standing, queue_command, raise_alarm, stand
-from duckycart.lifecycle.effects import Happened
-from duckycart.lifecycle.news import News, NewsKind, final_news
+from duckycart.lifecycle.news import final_news
 from duckycart.lifecycle.qr import refuse_unfit
 from duckycart.lifecycle.rules import Rules
 from duckycart.lifecycle.transitions import Event, Phase, decide

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from sqlalchemy import Connection
 from sqlalchemy.exc import DataError, IntegrityError
 
+from duckycart.effects import Effect
 from duckycart.errors import Conflict, DuckyCartError
 from duckycart.refusals import AGAINST_THE_RULES, CONFLICT, DATABASE_UNAVAILABLE, NOT_STORABLE, OUTCOME_UNKNOWN
 
@@ -30,7 +31,7 @@ class Transaction:
     connection: Connection
     now: int  # milliseconds since 1970, UTC: the time of day, for people
     steady: int  # milliseconds of the shop's steady clock (steady.py), for every decision of how long
-    effects: list[object] = field(default_factory=list)
+    effects: list[Effect] = field(default_factory=list)
 
 
 class Store(Protocol):
@@ -68,7 +69,7 @@ class DatabaseInUse(Conflict):
         super().__init__("database_in_use", detail)
 
 
-EffectsHandler = Callable[[list[object]], None]
+EffectsHandler = Callable[[list[Effect]], None]
 
 
 class Job:
@@ -84,7 +85,7 @@ class Job:
         self.done = False  # its answer is on the way to the event loop
         self.result: Any = None
         self.error: BaseException | None = None
-        self.effects: list[object] = []
+        self.effects: list[Effect] = []
 
     def run(self, connection: Connection, clock: "SteadyClock") -> None:
         """Do the work, and remember its result; raises what the work raised, having kept nothing."""
