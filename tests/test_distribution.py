@@ -117,7 +117,7 @@ def test_readme_and_deploy_name_this_version() -> None:
     assert set(re.findall(r"duckycart(?:-upgrade)?[-:](\d+\.\d+\.\d+)", "".join(texts))) == {VERSION}
 
 
-def test_what_users_will_notice_is_noted_in_a_form_that_the_changelog_takes(tmp_path: Path) -> None:
+def test_what_users_will_notice_is_noted_in_a_form_that_the_changelog_takes() -> None:
     notes = [path.name for path in (ROOT / "changes").iterdir() if path.name != "README.md"]
     drawn = done(BIN / "towncrier", "build", "--draft", "--version", "next", "--dir", ROOT)
     for name in notes:

@@ -26,7 +26,9 @@ def _group() -> None:
 @app.command()
 def add(
     email: Annotated[str, typer.Argument(help="What they sign in with.", show_default=False)],
-    operator: Annotated[bool, typer.Option("--operator", help="May use the console and /admin.")] = False,
+    operator: Annotated[
+        bool, typer.Option("--operator", help="May see every cart and session, and ask for any QR.")
+    ] = False,
     name: Annotated[
         str | None, typer.Option("--name", help="Full name. Without it: the e-mail up to the @.", show_default=False)
     ] = None,
