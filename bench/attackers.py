@@ -25,14 +25,16 @@ from statistics import quantiles
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from bench.crowd import connect
 from bench.process import free_port, memory_kib, running
-from bench.sessions import Http
+from bench.shop import ask as call
 from bench.shop import furnish
 from duckycart.clock import SystemClock
 from duckycart.server import raise_file_limit
 from duckycart.store.keys import read_or_make_signing_keys
 from duckycart.store.sqlite import engine_for, transact
+from duckycart.testing.caller import Caller
+from duckycart.testing.crowd import connect_all
+from duckycart.testing.endpoint import Endpoint
 from duckycart.tokens import AccessToken, Tokens
 
 GOOD = 1  # the cart that has done nothing
@@ -227,15 +229,17 @@ class Screen:
         self._heard.set()
 
     async def open(self) -> None:
-        await connect(self._port, {GOOD: self._key}, 1, self.heard)
-        self._http = await Http.open(self._port)
+        await connect_all(Endpoint(self._port), {GOOD: self._key}, 1, self.heard)
+        self._http = Caller(Endpoint(self._port), {})
 
     async def trigger(self) -> float:
         """Seconds from the request to the frame."""
         self._heard.clear()
         started = time.perf_counter()
         asking = asyncio.ensure_future(
-            self._http.call("GET", f"/customer-session/qr/{GOOD}", f"x-api-key: {self._key}\r\nconnection: keep-alive")
+            call(
+                self._http, "GET", f"/customer-session/qr/{GOOD}", {"X-API-Key": self._key, "Connection": "keep-alive"}
+            )
         )
         async with asyncio.timeout(60):
             await self._heard.wait()
@@ -254,15 +258,19 @@ class Screen:
 
 async def shop(port: int, keys: dict[int, str], tokens: Tokens) -> list[Someone]:
     """A session for each attacker, as a shopper and a cart of its own."""
-    http = await Http.open(port)
-    carts = await connect(port, {cart_id: key for cart_id, key in keys.items() if cart_id != GOOD}, ATTACKERS)
+    http = Caller(Endpoint(port), {})
+    carts = await connect_all(
+        Endpoint(port), {cart_id: key for cart_id, key in keys.items() if cart_id != GOOD}, ATTACKERS
+    )
     who = []
     for cart_id, key in keys.items():
         if cart_id == GOOD:
             continue
         token = tokens.access(AccessToken(cart_id, False))
-        qr = await http.call("GET", f"/customer-session/qr/{cart_id}", f"x-api-key: {key}")
-        session = await http.call("POST", "/customer-session/scan-qr", f"authorization: Bearer {token}", {"token": qr})
+        qr = await call(http, "GET", f"/customer-session/qr/{cart_id}", {"X-API-Key": key})
+        session = await call(
+            http, "POST", "/customer-session/scan-qr", {"Authorization": f"Bearer {token}"}, {"token": qr}
+        )
         who.append((cart_id, key, int(session["session_id"]), token))
     for cart in carts:
         cart.close()

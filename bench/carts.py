@@ -9,9 +9,10 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bench.crowd import connect
 from bench.process import cpu_seconds, free_port, memory_kib, running
 from bench.shop import furnish
+from duckycart.testing.crowd import connect_all
+from duckycart.testing.endpoint import Endpoint
 
 AT_ONCE = 64
 WARM_UP = 100  # carts that connect first, so that what is loaded once is not counted
@@ -23,9 +24,9 @@ async def measure(port: int, pid: int, keys: dict[int, str]) -> tuple[float, flo
     ids = list(keys)
     first = {cart_id: keys[cart_id] for cart_id in ids[:WARM_UP]}
     rest = {cart_id: keys[cart_id] for cart_id in ids[WARM_UP:]}
-    crowd = await connect(port, first, AT_ONCE)
+    crowd = await connect_all(Endpoint(port), first, AT_ONCE)
     memory, cpu, started = memory_kib(pid), cpu_seconds(pid), asyncio.get_running_loop().time()
-    crowd += await connect(port, rest, AT_ONCE)
+    crowd += await connect_all(Endpoint(port), rest, AT_ONCE)
     seconds = asyncio.get_running_loop().time() - started
     await asyncio.sleep(1)  # receipts and logs of the last ones
     result = (

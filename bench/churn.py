@@ -9,9 +9,10 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bench.crowd import connect
 from bench.process import free_port, memory_kib, running
 from bench.shop import furnish
+from duckycart.testing.crowd import connect_all
+from duckycart.testing.endpoint import Endpoint
 
 CARTS = 1000
 WARM_UP = 4  # rounds
@@ -21,7 +22,7 @@ BOUND = 100  # rounds
 async def churn(port: int, pid: int, keys: dict[int, str], rounds: int) -> int:
     """KiB of the server after so many rounds, once it has seen everybody go."""
     for _ in range(rounds):
-        for cart in await connect(port, keys, 64):
+        for cart in await connect_all(Endpoint(port), keys, 64):
             cart.close()
     await asyncio.sleep(2)
     return memory_kib(pid)

@@ -13,10 +13,11 @@ from statistics import quantiles
 from tests.nats import nats_server
 from tests.postgres import own_postgres
 
-from bench.crowd import connect
 from bench.process import free_port, running
-from bench.sessions import Http
-from bench.shop import furnish
+from bench.shop import ask, furnish
+from duckycart.testing.caller import Caller
+from duckycart.testing.crowd import connect_all
+from duckycart.testing.endpoint import Endpoint
 
 CART = 1
 WARM_UP = 50
@@ -27,16 +28,16 @@ class Ways:
     """Asks for the cart's QR at one node or the other, and waits for the frame."""
 
     def __init__(self, key: str) -> None:
-        self._headers = f"x-api-key: {key}"
+        self._headers = {"X-API-Key": key}
         self._heard: asyncio.Queue[float] = asyncio.Queue()
 
     def heard(self, cart_id: int, frame: bytes) -> None:
         self._heard.put_nowait(time.perf_counter())
 
-    async def take(self, http: Http) -> float:
+    async def take(self, http: Caller) -> float:
         """Seconds from the request to the frame."""
         started = time.perf_counter()
-        answer = asyncio.create_task(http.call("GET", f"/customer-session/qr/{CART}", self._headers))
+        answer = asyncio.create_task(ask(http, "GET", f"/customer-session/qr/{CART}", self._headers))
         at = await asyncio.wait_for(self._heard.get(), 30)
         await answer
         return at - started
@@ -44,8 +45,8 @@ class Ways:
 
 async def measure(ports: list[int], key: str, count: int) -> None:
     ways = Ways(key)
-    (cart,) = await connect(ports[0], {CART: key}, 1, ways.heard)
-    doors = [await Http.open(port) for port in ports]
+    (cart,) = await connect_all(Endpoint(ports[0]), {CART: key}, 1, ways.heard)
+    doors = [Caller(Endpoint(port), {}) for port in ports]
     for _ in range(WARM_UP):
         for http in doors:
             await ways.take(http)

@@ -13,65 +13,21 @@ import time
 from pathlib import Path
 from statistics import quantiles
 from tempfile import TemporaryDirectory
-from typing import Any
 
-import httptools
-
-from bench.crowd import connect
 from bench.process import cpu_seconds, free_port, running
-from bench.shop import BARCODE, furnish
+from bench.shop import BARCODE, ask, furnish
 from duckycart.clock import SystemClock
 from duckycart.store.keys import read_or_make_signing_keys
 from duckycart.store.sqlite import engine_for, transact
+from duckycart.testing.caller import Caller
+from duckycart.testing.crowd import connect_all
+from duckycart.testing.endpoint import Endpoint
 from duckycart.tokens import AccessToken, Tokens
 
 SHOPPERS = 8
 IDLE_CARTS = 2000
 BOUND = 20_000
 TRANSITIONS = 5  # of a session that are durable writes asked for over HTTP
-
-
-class Http:
-    """One keep-alive connection; the client must cost less than the server it measures."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self._writer = writer
-
-    @classmethod
-    async def open(cls, port: int) -> "Http":
-        return cls(*await asyncio.open_connection("127.0.0.1", port))
-
-    async def call(self, method: str, path: str, headers: str, body: dict[str, Any] | None = None) -> Any:
-        content = b"" if body is None else json.dumps(body).encode()
-        self._writer.write(
-            f"{method} {path} HTTP/1.1\r\nhost: x\r\n{headers}\r\ncontent-type: application/json\r\n"
-            f"content-length: {len(content)}\r\n\r\n".encode()
-            + content
-        )
-        answer = _Answer()
-        parser = httptools.HttpResponseParser(answer)
-        while not answer.complete:
-            data = await self._reader.read(65536)
-            if not data:
-                raise SystemExit(f"{method} {path}: the server hung up")
-            parser.feed_data(data)
-        status = parser.get_status_code()
-        if status not in (200, 303):
-            raise SystemExit(f"{method} {path}: {status} {answer.body.decode()}")
-        return json.loads(answer.body) if status == 200 else None
-
-
-class _Answer:
-    def __init__(self) -> None:
-        self.body = b""
-        self.complete = False
-
-    def on_body(self, body: bytes) -> None:
-        self.body += body
-
-    def on_message_complete(self) -> None:
-        self.complete = True
 
 
 class Shoppers:
@@ -93,21 +49,21 @@ class Shoppers:
         return at
 
     async def shop(self, cart_id: int, sessions: int) -> None:
-        http = await Http.open(self._port)
-        cart = f"x-api-key: {self._keys[cart_id]}"
-        shopper = f"authorization: Bearer {self._tokens.access(AccessToken(cart_id, False))}"
+        http = Caller(Endpoint(self._port), {})
+        cart = {"X-API-Key": self._keys[cart_id]}
+        shopper = {"Authorization": f"Bearer {self._tokens.access(AccessToken(cart_id, False))}"}
         for _ in range(sessions):
-            token = await http.call("GET", f"/customer-session/qr/{cart_id}", cart)
+            token = await ask(http, "GET", f"/customer-session/qr/{cart_id}", cart)
             await self._expect(cart_id, "generate_qr")
             scanned = time.perf_counter()
-            session = await http.call("POST", "/customer-session/scan-qr", shopper, {"token": token})
+            session = await ask(http, "POST", "/customer-session/scan-qr", shopper, {"token": token})
             self.scan_to_cart.append(await self._expect(cart_id, "session_started") - scanned)
             item = {"sessionID": session["session_id"], "barcode": BARCODE}
-            await http.call("POST", "/cart-items/add", cart, item)
-            payment = await http.call("POST", f"/payment/create-payment/{session['session_id']}", shopper, {})
+            await ask(http, "POST", "/cart-items/add", cart, item)
+            payment = await ask(http, "POST", f"/payment/create-payment/{session['session_id']}", shopper, {})
             await self._expect(cart_id, "payment_created")
             path = payment["payment_url"].partition("/pay/")[2]
-            await http.call("POST", f"/pay/{path}/pay", shopper)
+            await ask(http, "POST", f"/pay/{path}/pay", shopper)
             await self._expect(cart_id, "end_session")
 
 
@@ -134,7 +90,7 @@ def plain_sqlite(path: Path, transactions: int) -> float:
 
 async def measure(port: int, pid: int, keys: dict[int, str], tokens: Tokens, sessions: int) -> None:
     shoppers = Shoppers(port, keys, tokens)
-    crowd = await connect(port, keys, 64, shoppers.heard)
+    crowd = await connect_all(Endpoint(port), keys, 64, shoppers.heard)
     await asyncio.gather(*(shoppers.shop(cart_id, 5) for cart_id in range(1, SHOPPERS + 1)))  # warm up
     shoppers.scan_to_cart.clear()
     each = max(1, sessions // SHOPPERS)

@@ -1,7 +1,8 @@
-"""A database with carts, products and shoppers, made without a server."""
+"""A database with carts, products and shoppers, made without a server; and calls to one."""
 
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import URL, insert
 
@@ -10,6 +11,7 @@ from duckycart.store.database import engine_for, transact
 from duckycart.store.engine import Transaction
 from duckycart.store.migrate import migrate_sqlite, upgrade_postgres
 from duckycart.store.tables import carts, products, users
+from duckycart.testing.caller import Caller
 
 BARCODE = 6221000000012
 
@@ -43,3 +45,13 @@ def furnish(place: Path | URL, count: int) -> dict[int, str]:
     transact(engine, SystemClock(), add)
     engine.dispose()
     return keys
+
+
+async def ask(
+    caller: Caller, method: str, path: str, headers: dict[str, str], body: dict[str, object] | None = None
+) -> Any:
+    """What a call that must succeed was answered: the JSON, None for a redirection."""
+    answer = await caller(method, path, body, headers)
+    if answer.status not in (200, 303):
+        raise SystemExit(f"{method} {path}: {answer.status} {answer.body}")
+    return answer.body if answer.ok else None

@@ -19,16 +19,17 @@ from tempfile import TemporaryDirectory
 
 from sqlalchemy import URL, insert, update
 
-from bench.crowd import CrowdCart, connect
 from bench.process import cpu_seconds, free_port, running
-from bench.sessions import Http
-from bench.shop import furnish
+from bench.shop import ask, furnish
 from duckycart.clock import SystemClock
 from duckycart.server import raise_file_limit
 from duckycart.store.database import engine_for, transact
 from duckycart.store.engine import Transaction
 from duckycart.store.keys import read_or_make_signing_keys
 from duckycart.store.tables import carts, commands
+from duckycart.testing.caller import Caller
+from duckycart.testing.crowd import CrowdCart, connect_all
+from duckycart.testing.endpoint import Endpoint
 from duckycart.tokens import AccessToken, Tokens
 
 SHOPPER = 1  # and the number of the shopper's cart, which stays connected
@@ -71,16 +72,9 @@ class Storm:
         return seconds, self.refusals
 
     async def _come_back(self, cart_id: int) -> None:
-        loop = asyncio.get_running_loop()
         while True:
-            opened: asyncio.Future[None] = loop.create_future()
             try:
-                _, cart = await loop.create_connection(
-                    lambda opened=opened: CrowdCart(cart_id, self._keys[cart_id], opened, self._heard),  # type: ignore[misc]
-                    "127.0.0.1",
-                    self._port,
-                )
-                await opened
+                cart = await CrowdCart.connect(Endpoint(self._port), cart_id, self._keys[cart_id], self._heard)
             except OSError:
                 self.refusals += 1
             else:
@@ -99,26 +93,26 @@ def storm(port: int, keys: dict[int, str]) -> tuple[float, int]:
 
 
 class Shopper:
-    def __init__(self, http: Http, key: str, token: str) -> None:
+    def __init__(self, http: Caller, key: str, token: str) -> None:
         self._http = http
-        self._cart = f"x-api-key: {key}"
-        self._shopper = f"authorization: Bearer {token}"
+        self._cart = {"X-API-Key": key}
+        self._shopper = {"Authorization": f"Bearer {token}"}
 
     async def scan(self) -> float:
         """Seconds from the scan to its answer; the session is ended again."""
-        token = await self._http.call("GET", f"/customer-session/qr/{SHOPPER}", self._cart)
+        token = await ask(self._http, "GET", f"/customer-session/qr/{SHOPPER}", self._cart)
         started = time.perf_counter()
-        session = await self._http.call("POST", "/customer-session/scan-qr", self._shopper, {"token": token})
+        session = await ask(self._http, "POST", "/customer-session/scan-qr", self._shopper, {"token": token})
         seconds = time.perf_counter() - started
-        await self._http.call("POST", f"/customer-session/{session['session_id']}/end", self._shopper, {})
+        await ask(self._http, "POST", f"/customer-session/{session['session_id']}/end", self._shopper, {})
         return seconds
 
 
 async def measure(port: int, pid: int, keys: dict[int, str], tokens: Tokens, pool: ProcessPoolExecutor) -> list[float]:
     """The figures, in the order of `FIGURES`."""
-    own = await connect(port, {SHOPPER: keys[SHOPPER]}, 1)
+    own = await connect_all(Endpoint(port), {SHOPPER: keys[SHOPPER]}, 1)
     others = {cart_id: key for cart_id, key in keys.items() if cart_id != SHOPPER}
-    shopper = Shopper(await Http.open(port), keys[SHOPPER], tokens.access(AccessToken(SHOPPER, False)))
+    shopper = Shopper(Caller(Endpoint(port), {}), keys[SHOPPER], tokens.access(AccessToken(SHOPPER, False)))
     await asyncio.get_running_loop().run_in_executor(pool, raise_file_limit)  # its process is started and has imported
     for _ in range(20):
         await shopper.scan()  # warm up

@@ -10,9 +10,11 @@ import pytest
 from typer.testing import CliRunner
 
 from duckycart import cli
+from duckycart.testing.cart import PoliteCart, running
+from duckycart.testing.endpoint import Endpoint
 from duckycart.testing.waiting import until
 from tests.deploy.conftest import Balance
-from tests.deploy.world import Balancer, Fielded
+from tests.deploy.world import Balancer, Screen
 from tests.nats import NatsServer
 from tests.process.world import Served, serving
 from tests.world import MILK
@@ -89,20 +91,22 @@ async def test_a_restart_of_every_node_in_turn_loses_nothing_and_says_nothing_tw
     http = chain.balancer.https
     with_key = {"X-API-Key": key}
     async with AsyncExitStack() as stack:
-        cart = Fielded(chain.balancer, f"/ws/hardware/1?key={key}")
-        stack.push_async_callback(cart.stop)
+        balancer = Endpoint(chain.balancer.port, tls=chain.balancer.trusting)
+        cart = PoliteCart(balancer, 1)
+        cart.path += f"?key={key}"
+        await stack.enter_async_context(running(cart))
         here, there = await chain.where_the_cart_is()
 
         # Asked and committed at one node, told by the other
         other = chain.nodes[there].http
         qr = await other.get("/customer-session/qr/1", headers={**with_key, "Prefer": "wait=5"})
         assert qr.headers["Hardware-Delivery"] == "received"
-        await cart.hears("generate_qr")
+        await hears(cart, "generate_qr")
         shopper, token = await _sign_in(http)
         scan = await other.post("/customer-session/scan-qr", json={"token": qr.json()}, headers=shopper)
         session = scan.json()["session_id"]
-        await cart.hears("generate_qr", "session_started")
-        screen = Fielded(chain.balancer, f"/ws/{session}?token={token}", screen=True)
+        await hears(cart, "generate_qr", "session_started")
+        screen = Screen(chain.balancer, f"/ws/{session}?token={token}")
         stack.push_async_callback(screen.stop)
         await screen.hears_at_last("cart-updated")
 
@@ -111,16 +115,23 @@ async def test_a_restart_of_every_node_in_turn_loses_nothing_and_says_nothing_tw
         line = {"sessionID": session, "barcode": MILK}
         assert (await http.post("/cart-items/add", json=line, headers=with_key)).status_code == 200
         payment = (await http.post(f"/payment/create-payment/{session}", headers=shopper)).json()
-        await cart.hears("generate_qr", "session_started", "payment_created")
+        await hears(cart, "generate_qr", "session_started", "payment_created")
 
         # It is back, and the other one ends
         await chain.start(here)
         await until(chain.is_used_without_carts)
         assert await chain.nodes[there].stop() == 0
         assert (await http.post(f"{payment['payment_url']}/pay")).status_code in (200, 303)
-        await cart.hears("generate_qr", "session_started", "payment_created", "end_session")
-        assert cart.codes == [1012, 1012]
+        await hears(cart, "generate_qr", "session_started", "payment_created", "end_session")
+        assert cart.closes == [1012, 1012]
+        assert set(cart.refusals) <= {503}
         await screen.hears_at_last("Payment successful")
+
+
+async def hears(cart: PoliteCart, *words: str) -> None:
+    """Until it was told these, in order; fails when it was told anything else."""
+    await until(lambda: len(cart.told) >= len(words))
+    assert [kind for kind, _ in cart.told] == list(words)
 
 
 async def _sign_in(http: httpx2.AsyncClient) -> tuple[dict[str, str], str]:

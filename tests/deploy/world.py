@@ -7,15 +7,15 @@ import signal
 import socket
 import ssl
 import subprocess
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
 import httpx2
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
@@ -115,41 +115,22 @@ def _listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-class Fielded:
-    """A cart or screen as it is in the field: whatever ends its connection, it is back at once.
+class Screen:
+    """A screen as it is in the field: whatever ends its connection, it is back at once; refused once, it gives up."""
 
-    A cart that is refused with 503 comes again. A screen gives up for good when it is refused once.
-    """
-
-    def __init__(self, balancer: Balancer, path: str, *, screen: bool = False) -> None:
+    def __init__(self, balancer: Balancer, path: str) -> None:
         self.told: list[str] = []
-        self.codes: list[int | None] = []  # with which its connections were closed, but for 1000
-        self._screen = screen
         self._running = asyncio.create_task(self._run(balancer, path))
 
     async def _run(self, balancer: Balancer, path: str) -> None:
         while True:
-            try:
+            with suppress(ConnectionClosed):
                 async with balancer.socket(path, tls=True) as connection:
                     async for message in connection:
                         self.told.append(json.loads(message)["type"])
-            except InvalidStatus as refused:
-                answer = refused.response
-                if self._screen or answer.status_code != 503 or "Retry-After" not in answer.headers:
-                    raise
-            except ConnectionClosed as closed:
-                self.codes.append(None if closed.rcvd is None else closed.rcvd.code)
-
-    async def hears(self, *words: str) -> None:
-        """Until it was told these, in order; fails when it was told anything else."""
-        await self._until(lambda: len(self.told) >= len(words))
-        assert self.told == list(words)
 
     async def hears_at_last(self, word: str) -> None:
-        await self._until(lambda: word in self.told)
-
-    async def _until(self, condition: Callable[[], bool]) -> None:
-        await until(lambda: self._running.done() or condition())
+        await until(lambda: self._running.done() or word in self.told)
         assert not self._running.done(), self._running.exception()
 
     async def stop(self) -> None:

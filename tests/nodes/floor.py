@@ -5,7 +5,6 @@ again until they have an answer: every call may be repeated.
 """
 
 import asyncio
-import json
 import random
 from collections.abc import Iterator
 from hashlib import sha256
@@ -17,20 +16,17 @@ from urllib.parse import urlsplit
 import httpx2
 import psycopg
 from sqlalchemy import insert, make_url
-from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from duckycart.clock import SystemClock
 from duckycart.store.engine import Transaction
 from duckycart.store.keys import read_or_make_signing_keys
 from duckycart.store.postgres import engine_for, transact
 from duckycart.store.tables import carts, products, users
+from duckycart.testing.cart import Command, PoliteCart
 from duckycart.testing.waiting import PATIENCE, until
 from duckycart.tokens import AccessToken, Tokens
 from tests.process.world import Served
 from tests.world import MILK
-
-Told = tuple[str, int | None]  # a command: its type, its session
 
 
 def key_of(cart_id: int) -> str:
@@ -63,57 +59,23 @@ def furnish(database: str, size: int) -> dict[int, dict[str, str]]:
         engine.dispose()
 
 
-class Cart:
-    """Connected to some node for as long as the test lasts."""
-
-    def __init__(self, nodes: list[Served], cart_id: int) -> None:
-        self.id = cart_id
-        self.connections: list[list[Told]] = []  # what each of them was told
-        self._nodes = nodes
-        self._running = asyncio.create_task(self._run())
-
-    async def _run(self) -> None:
-        while True:
-            node = random.choice(self._nodes)  # a balancer
-            try:
-                async with connect(
-                    f"ws://127.0.0.1:{node.port}/ws/hardware/{self.id}",
-                    additional_headers={"X-API-Key": key_of(self.id)},
-                    ping_interval=None, compression=None, proxy=None, close_timeout=1, open_timeout=5,
-                ) as connection:  # fmt: skip
-                    told: list[Told] = []
-                    self.connections.append(told)
-                    async for message in connection:
-                        command = json.loads(message)
-                        told.append((command["type"], command["data"]))
-            except (OSError, InvalidHandshake, TimeoutError, ConnectionClosed):
-                await asyncio.sleep(0.02)
-
-    @property
-    def told(self) -> list[Told]:
-        return [command for connection in self.connections for command in connection]
-
-    async def hears(self, command: Told) -> None:
-        await until(lambda: command in self.told)
-
-    async def stop(self) -> None:
-        self._running.cancel()
-        await asyncio.gather(self._running, return_exceptions=True)
-
-
 class Floor:
     """Carts and shoppers of one database."""
 
     def __init__(self, nodes: list[Served], database: str, size: int) -> None:
         self.shoppers = furnish(database, size)
-        self.carts = [Cart(nodes, cart_id) for cart_id in self.shoppers]
+        endpoints = [node.endpoint for node in nodes]
+        self.carts = [PoliteCart(endpoints, cart_id, key_of(cart_id)) for cart_id in self.shoppers]
+        self._running = [asyncio.create_task(cart.run()) for cart in self.carts]
         self.paid = 0
         self._nodes = nodes
         self._database = make_url(database).set(drivername="postgresql").render_as_string(hide_password=False)
         self._http = httpx2.AsyncClient(timeout=PATIENCE, trust_env=False)
 
     async def close(self) -> None:
-        await asyncio.gather(*(cart.stop() for cart in self.carts))
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
         await self._http.aclose()
 
     async def shop(self, sessions: int) -> None:
@@ -121,13 +83,13 @@ class Floor:
         await self._all_connected()
         await asyncio.gather(*(self._shop_with(cart, sessions) for cart in self.carts))
 
-    async def _shop_with(self, cart: Cart, sessions: int) -> None:
+    async def _shop_with(self, cart: PoliteCart, sessions: int) -> None:
         key, shopper = {"X-API-Key": key_of(cart.id)}, self.shoppers[cart.id]
         for _ in range(sessions):
             token = (await self._ask("GET", f"/customer-session/qr/{cart.id}", headers=key)).json()
             scan = await self._ask("POST", "/customer-session/scan-qr", json={"token": token}, headers=shopper)
             session = scan.json()["session_id"]
-            await cart.hears(("session_started", session))  # before that it knows of no session
+            await cart.hears("session_started", session)  # before that it knows of no session
             body = {"sessionID": session, "barcode": MILK}
             once = {**key, "Idempotency-Key": token_hex(8)}
             await self._ask("POST", "/cart-items/add", json=body, headers=once)
@@ -170,7 +132,6 @@ class Floor:
         """Until no command is on its way any more and every cart is connected."""
         await until(lambda: self.rows("SELECT count(*) FROM commands WHERE state IN ('queued', 'sent')") == [(0,)])
         await self._all_connected()
-        # The carts' library answers a ping before it hands over what came before it.
         await until(
             lambda: not self._received() - {(cart.id, *command) for cart in self.carts for command in cart.told}
         )
@@ -208,9 +169,9 @@ class Floor:
                 assert len(of_sessions) == len(set(of_sessions)), "one connection is told nothing twice"
 
 
-def _without_repeats(told: list[Told]) -> Iterator[Told]:
+def _without_repeats(told: list[Command]) -> Iterator[Command]:
     """Catch-up may say again what the present needs, in its order: what a cart compares with its state."""
-    seen: set[Told] = set()
+    seen: set[Command] = set()
     for command, _ in groupby(told):
         if command not in seen:
             seen.add(command)

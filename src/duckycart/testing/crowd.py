@@ -1,14 +1,21 @@
-"""Many carts in one process: just enough WebSocket to connect, read commands and answer pings."""
+"""Thousands of carts in one process: just enough WebSocket to connect, read commands and answer pings.
+
+For measuring: a cart of a crowd costs its machine less than the server that is measured spends on it.
+"""
 
 import asyncio
 import base64
 import os
 from collections.abc import Callable
 
-Heard = Callable[[int, bytes], None]
+from duckycart.testing.endpoint import Endpoint
+
+Heard = Callable[[int, bytes], None]  # called with a cart's id and the command as it was written
 
 
 class CrowdCart(asyncio.Protocol):
+    """One of many polite carts. It looks at no frame but text and pings, and does not come back."""
+
     def __init__(self, cart_id: int, key: str, opened: "asyncio.Future[None]", heard: Heard | None) -> None:
         self._cart_id = cart_id
         self._key = key
@@ -16,6 +23,17 @@ class CrowdCart(asyncio.Protocol):
         self._heard = heard
         self._buffer = b""
         self._transport: asyncio.Transport | None = None
+
+    @classmethod
+    async def connect(cls, endpoint: Endpoint, cart_id: int, key: str, heard: Heard | None = None) -> "CrowdCart":
+        """Connect and be let in. Raises ConnectionRefusedError when the server says no, another OSError when it breaks."""
+        loop = asyncio.get_running_loop()
+        opened: asyncio.Future[None] = loop.create_future()
+        _, cart = await loop.create_connection(
+            lambda: cls(cart_id, key, opened, heard), endpoint.host, endpoint.port, ssl=endpoint.tls
+        )
+        await opened
+        return cart
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -52,20 +70,19 @@ class CrowdCart(asyncio.Protocol):
             self._opened.set_exception(ConnectionResetError())
 
     def close(self) -> None:
+        """Break the connection."""
         if self._transport is not None:
             self._transport.abort()
 
 
-async def connect(port: int, keys: dict[int, str], at_once: int, heard: Heard | None = None) -> list[CrowdCart]:
-    """Connect every cart, `at_once` at a time."""
-    loop = asyncio.get_running_loop()
+async def connect_all(
+    endpoint: Endpoint, keys: dict[int, str], at_once: int, heard: Heard | None = None
+) -> list[CrowdCart]:
+    """Connect every cart, `at_once` at a time; `keys` are by the carts' ids. Raises TimeoutError, OSError."""
     gate = asyncio.Semaphore(at_once)
 
     async def one(cart_id: int, key: str) -> CrowdCart:
         async with gate:
-            opened: asyncio.Future[None] = loop.create_future()
-            _, cart = await loop.create_connection(lambda: CrowdCart(cart_id, key, opened, heard), "127.0.0.1", port)
-            await asyncio.wait_for(opened, 30)
-            return cart
+            return await asyncio.wait_for(CrowdCart.connect(endpoint, cart_id, key, heard), 30)
 
     return await asyncio.gather(*(one(cart_id, key) for cart_id, key in keys.items()))
