@@ -28,14 +28,11 @@ from typing import Final
 from bench.process import free_port, memory_kib, running
 from bench.shop import ask as call
 from bench.shop import furnish
-from duckycart.clock import SystemClock
 from duckycart.server import raise_file_limit
-from duckycart.store.keys import read_or_make_signing_keys
-from duckycart.store.sqlite import engine_for, transact
 from duckycart.testing.caller import Caller
 from duckycart.testing.crowd import connect_all
 from duckycart.testing.endpoint import Endpoint
-from duckycart.tokens import AccessToken, Tokens
+from duckycart.testing.furnish import Furnished
 
 GOOD = 1  # the cart that has done nothing
 ATTACKERS: Final = 10  # of each kind; their carts, shoppers and sessions are the next ten
@@ -256,17 +253,14 @@ class Screen:
         return seconds
 
 
-async def shop(port: int, keys: dict[int, str], tokens: Tokens) -> list[Someone]:
+async def shop(port: int, keys: dict[int, str], tokens: dict[int, str]) -> list[Someone]:
     """A session for each attacker, as a shopper and a cart of its own."""
     http = Caller(Endpoint(port), {})
-    carts = await connect_all(
-        Endpoint(port), {cart_id: key for cart_id, key in keys.items() if cart_id != GOOD}, ATTACKERS
-    )
+    theirs = {cart_id: key for cart_id, key in keys.items() if cart_id != GOOD}
+    carts = await connect_all(Endpoint(port), theirs, ATTACKERS)
     who = []
-    for cart_id, key in keys.items():
-        if cart_id == GOOD:
-            continue
-        token = tokens.access(AccessToken(cart_id, False))
+    for cart_id, key in theirs.items():
+        token = tokens[cart_id]
         qr = await call(http, "GET", f"/customer-session/qr/{cart_id}", {"X-API-Key": key})
         session = await call(
             http, "POST", "/customer-session/scan-qr", {"Authorization": f"Bearer {token}"}, {"token": qr}
@@ -277,8 +271,9 @@ async def shop(port: int, keys: dict[int, str], tokens: Tokens) -> list[Someone]
     return who
 
 
-async def measure(port: int, pid: int, keys: dict[int, str], tokens: Tokens, count: int) -> list[tuple[str, Figures]]:
-    who = await shop(port, keys, tokens)
+async def measure(port: int, pid: int, furnished: Furnished, count: int) -> list[tuple[str, Figures]]:
+    keys = furnished.keys
+    who = await shop(port, keys, furnished.shoppers)
     screen = Screen(port, keys[GOOD])
     await screen.open()
     rows: list[tuple[str, Figures]] = []
@@ -321,14 +316,11 @@ def main() -> None:
     count = min(int(sys.argv[1]) if len(sys.argv) > 1 else 400, BOUND)
     with TemporaryDirectory() as folder:
         path = Path(folder) / "bench.db"
-        keys = furnish(path, ATTACKERS + 1)
-        engine = engine_for(path)
-        tokens = Tokens(transact(engine, SystemClock(), read_or_make_signing_keys), SystemClock(), SystemClock().now)
-        engine.dispose()
+        furnished = furnish(path, ATTACKERS + 1)
         port = free_port()
         environment = {"DUCKYCART_DATABASE": f"sqlite:///{path}"}
         with running(["-m", "duckycart", "serve", "--port", str(port)], port, **environment) as pid:
-            rows = asyncio.run(measure(port, pid, keys, tokens, count))
+            rows = asyncio.run(measure(port, pid, furnished, count))
     print(f"trigger to frame, ms, beside {ATTACKERS} attackers of a kind; {count} triggers each; memory, MiB")
     print(f"{'':32}{'alone':>14}{'attacked':>16}{'ratio':>12}{'memory':>24}")
     print(f"{'':32}{'p50':>7}{'p99':>7}{'p50':>8}{'p99':>8}{'p50':>6}{'p99':>6}{'before':>8}{'during':>8}{'after':>8}")

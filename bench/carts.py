@@ -43,7 +43,7 @@ def main() -> None:
     count = min(int(sys.argv[1]) if len(sys.argv) > 1 else 2000, BOUND)
     with TemporaryDirectory() as folder:
         path = Path(folder) / "bench.db"
-        keys = furnish(path, count + WARM_UP)
+        keys = furnish(path, count + WARM_UP).keys
         port = free_port()
         with running(
             ["-m", "duckycart", "serve", "--port", str(port)], port, DUCKYCART_DATABASE=f"sqlite:///{path}"

@@ -43,7 +43,7 @@ def main() -> None:
     rounds = min(int(sys.argv[1]) if len(sys.argv) > 1 else 20, BOUND)
     with TemporaryDirectory() as folder:
         path = Path(folder) / "bench.db"
-        keys = furnish(path, CARTS)
+        keys = furnish(path, CARTS).keys
         port = free_port()
         environment = {"DUCKYCART_DATABASE": f"sqlite:///{path}", "DUCKYCART_CONNECTS": "1000000"}
         with running(["-m", "duckycart", "serve", "--port", str(port)], port, **environment) as pid:

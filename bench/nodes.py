@@ -72,7 +72,7 @@ def main() -> None:
     with ExitStack() as stack:
         nats = stack.enter_context(nats_server())
         url = stack.enter_context(stack.enter_context(own_postgres()).database())
-        keys = furnish(url, 1)
+        keys = furnish(url, 1).keys
         environment = {
             "DUCKYCART_DATABASE": url.render_as_string(hide_password=False),
             "DUCKYCART_BUS": nats.url,

@@ -15,14 +15,11 @@ from statistics import quantiles
 from tempfile import TemporaryDirectory
 
 from bench.process import cpu_seconds, free_port, running
-from bench.shop import BARCODE, ask, furnish
-from duckycart.clock import SystemClock
-from duckycart.store.keys import read_or_make_signing_keys
-from duckycart.store.sqlite import engine_for, transact
+from bench.shop import ask, furnish
 from duckycart.testing.caller import Caller
 from duckycart.testing.crowd import connect_all
 from duckycart.testing.endpoint import Endpoint
-from duckycart.tokens import AccessToken, Tokens
+from duckycart.testing.furnish import MILK
 
 SHOPPERS = 8
 IDLE_CARTS = 2000
@@ -31,7 +28,7 @@ TRANSITIONS = 5  # of a session that are durable writes asked for over HTTP
 
 
 class Shoppers:
-    def __init__(self, port: int, keys: dict[int, str], tokens: Tokens) -> None:
+    def __init__(self, port: int, keys: dict[int, str], tokens: dict[int, str]) -> None:
         self._port = port
         self._keys = keys
         self._tokens = tokens
@@ -51,14 +48,14 @@ class Shoppers:
     async def shop(self, cart_id: int, sessions: int) -> None:
         http = Caller(Endpoint(self._port), {})
         cart = {"X-API-Key": self._keys[cart_id]}
-        shopper = {"Authorization": f"Bearer {self._tokens.access(AccessToken(cart_id, False))}"}
+        shopper = {"Authorization": f"Bearer {self._tokens[cart_id]}"}
         for _ in range(sessions):
             token = await ask(http, "GET", f"/customer-session/qr/{cart_id}", cart)
             await self._expect(cart_id, "generate_qr")
             scanned = time.perf_counter()
             session = await ask(http, "POST", "/customer-session/scan-qr", shopper, {"token": token})
             self.scan_to_cart.append(await self._expect(cart_id, "session_started") - scanned)
-            item = {"sessionID": session["session_id"], "barcode": BARCODE}
+            item = {"sessionID": session["session_id"], "barcode": MILK}
             await ask(http, "POST", "/cart-items/add", cart, item)
             payment = await ask(http, "POST", f"/payment/create-payment/{session['session_id']}", shopper, {})
             await self._expect(cart_id, "payment_created")
@@ -88,7 +85,7 @@ def plain_sqlite(path: Path, transactions: int) -> float:
     return seconds
 
 
-async def measure(port: int, pid: int, keys: dict[int, str], tokens: Tokens, sessions: int) -> None:
+async def measure(port: int, pid: int, keys: dict[int, str], tokens: dict[int, str], sessions: int) -> None:
     shoppers = Shoppers(port, keys, tokens)
     crowd = await connect_all(Endpoint(port), keys, 64, shoppers.heard)
     await asyncio.gather(*(shoppers.shop(cart_id, 5) for cart_id in range(1, SHOPPERS + 1)))  # warm up
@@ -115,15 +112,12 @@ def main() -> None:
     sessions = min(int(sys.argv[1]) if len(sys.argv) > 1 else 2000, BOUND)
     with TemporaryDirectory() as folder:
         path = Path(folder) / "bench.db"
-        keys = furnish(path, IDLE_CARTS)
-        engine = engine_for(path)
-        tokens = Tokens(transact(engine, SystemClock(), read_or_make_signing_keys), SystemClock(), SystemClock().now)
-        engine.dispose()
+        furnished = furnish(path, IDLE_CARTS)
         port = free_port()
         limits = {"DUCKYCART_SCANS_PER_MINUTE": "1000000", "DUCKYCART_ADDRESS_PER_MINUTE": "1000000"}
         environment = {"DUCKYCART_DATABASE": f"sqlite:///{path}", **limits}
         with running(["-m", "duckycart", "serve", "--port", str(port)], port, **environment) as pid:
-            asyncio.run(measure(port, pid, keys, tokens, sessions))
+            asyncio.run(measure(port, pid, furnished.keys, furnished.shoppers, sessions))
 
 
 if __name__ == "__main__":

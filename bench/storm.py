@@ -20,17 +20,16 @@ from tempfile import TemporaryDirectory
 from sqlalchemy import URL, insert, update
 
 from bench.process import cpu_seconds, free_port, running
-from bench.shop import ask, furnish
+from bench.shop import ask, database_of, furnish
 from duckycart.clock import SystemClock
 from duckycart.server import raise_file_limit
 from duckycart.store.database import engine_for, transact
 from duckycart.store.engine import Transaction
-from duckycart.store.keys import read_or_make_signing_keys
 from duckycart.store.tables import carts, commands
 from duckycart.testing.caller import Caller
 from duckycart.testing.crowd import CrowdCart, connect_all
 from duckycart.testing.endpoint import Endpoint
-from duckycart.tokens import AccessToken, Tokens
+from duckycart.testing.furnish import Furnished
 
 SHOPPER = 1  # and the number of the shopper's cart, which stays connected
 QUIET_SCANS = 300
@@ -108,11 +107,12 @@ class Shopper:
         return seconds
 
 
-async def measure(port: int, pid: int, keys: dict[int, str], tokens: Tokens, pool: ProcessPoolExecutor) -> list[float]:
+async def measure(port: int, pid: int, furnished: Furnished, pool: ProcessPoolExecutor) -> list[float]:
     """The figures, in the order of `FIGURES`."""
+    keys = furnished.keys
     own = await connect_all(Endpoint(port), {SHOPPER: keys[SHOPPER]}, 1)
     others = {cart_id: key for cart_id, key in keys.items() if cart_id != SHOPPER}
-    shopper = Shopper(Caller(Endpoint(port), {}), keys[SHOPPER], tokens.access(AccessToken(SHOPPER, False)))
+    shopper = Shopper(Caller(Endpoint(port), {}), keys[SHOPPER], furnished.shoppers[SHOPPER])
     await asyncio.get_running_loop().run_in_executor(pool, raise_file_limit)  # its process is started and has imported
     for _ in range(20):
         await shopper.scan()  # warm up
@@ -173,19 +173,21 @@ def databases() -> Iterator[dict[str, Path | URL]]:
 
 
 def storm_on(place: Path | URL, count: int) -> list[float]:
-    keys = furnish(place, count + 1)
+    furnished = furnish(place, count + 1)
     engine = engine_for(place)
-    tokens = Tokens(transact(engine, SystemClock(), read_or_make_signing_keys), SystemClock(), SystemClock().now)
-    transact(engine, SystemClock(), lambda tx: give_each_a_command(tx, list(keys)))
+    transact(engine, SystemClock(), lambda tx: give_each_a_command(tx, list(furnished.keys)))
     engine.dispose()
     port = free_port()
-    url = f"sqlite:///{place}" if isinstance(place, Path) else place.render_as_string(hide_password=False)
-    limits = {"DUCKYCART_SCANS_PER_MINUTE": "1000000", "DUCKYCART_ADDRESS_PER_MINUTE": "1000000"}
+    environment = {
+        "DUCKYCART_DATABASE": database_of(place),
+        "DUCKYCART_SCANS_PER_MINUTE": "1000000",
+        "DUCKYCART_ADDRESS_PER_MINUTE": "1000000",
+    }
     with (
-        running(["-m", "duckycart", "serve", "--port", str(port)], port, DUCKYCART_DATABASE=url, **limits) as pid,
+        running(["-m", "duckycart", "serve", "--port", str(port)], port, **environment) as pid,
         ProcessPoolExecutor(1, get_context("spawn")) as pool,
     ):
-        return asyncio.run(measure(port, pid, keys, tokens, pool))
+        return asyncio.run(measure(port, pid, furnished, pool))
 
 
 def main() -> None:

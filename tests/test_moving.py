@@ -14,10 +14,10 @@ from websockets.asyncio.client import connect
 
 from duckycart import cli
 from duckycart.settings import Settings
+from duckycart.testing.furnish import MILK
 from duckycart.testing.waiting import until
 from tests.channels.world import screen, stream
 from tests.conftest import OpenShop
-from tests.world import MILK
 
 PAGE = (Path(__file__).parent.parent / "docs" / "moving-a-shop.md").read_text()
 ENVIRONMENT, START = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)

@@ -2,7 +2,8 @@
 
 import json
 
-from tests.world import BREAD, MILK, Shop
+from duckycart.testing.furnish import BREAD, MILK
+from tests.world import Shop
 
 
 async def test_a_cart_goes_through_a_whole_session(shop: Shop) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from unittest import mock
 
 import httpx2
-from sqlalchemy import insert, select
+from sqlalchemy import select
 from websockets.asyncio.client import ClientConnection, connect
 
 from duckycart import server
@@ -23,19 +23,12 @@ from duckycart.shop import Shop as Inside
 from duckycart.store.currency import fix_currency
 from duckycart.store.database import open_database
 from duckycart.store.engine import Transaction
-from duckycart.store.tables import alarms, carts, commands, payments, products, sessions, users
+from duckycart.store.tables import alarms, carts, commands, payments, sessions
 from duckycart.testing.clock import ManualClock
 from duckycart.testing.endpoint import Endpoint
+from duckycart.testing.furnish import BREAD, MILK, TEA, add_carts, add_product, add_user, key_of
 from duckycart.testing.waiting import PATIENCE, until
 from duckycart.tokens import AccessToken
-
-
-def screen_key(cart_id: int) -> str:
-    """Of every cart that `Shop.add_cart` adds."""
-    return f"key-of-screen-{cart_id}-0123456789abcdef012"
-
-
-MILK, BREAD, TEA = 6221000000012, 6221000000029, 6221000000036
 
 
 class _Hurried(ModuleType):
@@ -91,51 +84,21 @@ class Shop:
         await self.add_product(TEA, "Tea", 9995)
 
     async def add_cart(self, cart_id: int, key: str | None = None) -> str:
-        key = key or f"key-of-cart-{cart_id}-0123456789abcdef0123"
+        key = key or key_of(cart_id)
         self.keys[cart_id] = key
-
-        def add(tx: Transaction) -> None:
-            tx.connection.execute(
-                insert(carts).values(
-                    id=cart_id,
-                    key_hash=sha256(key.encode()).digest(),
-                    screen_key_hash=sha256(screen_key(cart_id).encode()).digest(),
-                    created_at=tx.now,
-                )
-            )
-
-        await self.inside.store.write(add)
+        key_hash = sha256(key.encode()).digest()
+        await self.inside.store.write(lambda tx: add_carts(tx, [cart_id], key_hash=key_hash))
         return key
 
     async def add_product(self, barcode: int, name: str, price: int, weight: int | None = None) -> None:
         def add(tx: Transaction) -> None:
             fix_currency(tx, self.inside.settings.wanted_currency)
-            tx.connection.execute(
-                insert(products).values(
-                    barcode=str(barcode),
-                    barcode_number=str(barcode),
-                    description=name,
-                    description_ar="",
-                    product_size="",
-                    unit_price=price,
-                    weight_grams=weight,
-                )
-            )
+            add_product(tx, barcode, name, price, weight)
 
         await self.inside.store.write(add)
 
     async def add_user(self, email: str, *, operator: bool = False) -> int:
-        def add(tx: Transaction) -> int:
-            values = {
-                "email": email,
-                "full_name": email,
-                "is_active": True,
-                "is_operator": operator,
-                "created_at": tx.now,
-            }
-            return int(tx.connection.execute(insert(users).values(values).returning(users.c.id)).scalar_one())
-
-        return await self.inside.store.write(add)
+        return await self.inside.store.write(lambda tx: add_user(tx, email, is_operator=operator))
 
     async def shopper(self, email: str = "mona@example.com", *, operator: bool = False) -> dict[str, str]:
         """Headers of a new account that is signed in."""

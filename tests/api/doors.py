@@ -8,7 +8,8 @@ import httpx2
 
 from duckycart.providers.sandbox import Sandbox
 from duckycart.store.tables import metadata
-from tests.world import MILK, Shop, screen_key
+from duckycart.testing.furnish import MILK, screen_key_of
+from tests.world import Shop
 
 PASSWORD = "correct horse battery"
 Contents = dict[str, list[Any]]
@@ -73,7 +74,7 @@ def _login(session: Session, qr: str) -> dict[str, Any]:
 
 
 def _screen_key(session: Session, qr: str) -> dict[str, Any]:
-    return {"key": screen_key(1)}
+    return {"key": screen_key_of(1)}
 
 
 def _feedback(session: Session, qr: str) -> dict[str, Any]:

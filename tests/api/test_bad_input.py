@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from duckycart.testing.furnish import MILK
 from duckycart.testing.waiting import PATIENCE
 from tests.api.doors import DOORS, WITH_BODY, WITH_CART_ID, WITH_SESSION_ID, Door, Session, contents, refused
-from tests.world import MILK, Shop
+from tests.world import Shop
 
 pytestmark = pytest.mark.any_store
 

@@ -9,8 +9,9 @@ from sqlalchemy import select
 
 from duckycart.lifecycle.disagreements import MOST
 from duckycart.store.tables import alarms
+from duckycart.testing.furnish import BREAD, MILK
 from tests.api.doors import Session, refused
-from tests.world import BREAD, MILK, Shop
+from tests.world import Shop
 
 
 async def told(shop: Shop) -> list[str]:

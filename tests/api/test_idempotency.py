@@ -9,9 +9,10 @@ from sqlalchemy import Connection, func, select
 
 from duckycart.lifecycle.idempotency import Repeatable
 from duckycart.store.tables import idempotency_keys, users
+from duckycart.testing.furnish import BREAD, MILK
 from tests.api.doors import PASSWORD, Session, contents, refused
 from tests.conftest import OpenShop
-from tests.world import BREAD, MILK, Shop
+from tests.world import Shop
 
 DAY = 24 * 3600
 Repeat = Callable[[], Awaitable[Response]]

@@ -7,8 +7,9 @@ from fastapi.routing import iter_route_contexts
 from httpx2 import Response
 
 from duckycart.api.methods import is_get_only
+from duckycart.testing.furnish import MILK
 from tests.api.doors import Session, refused
-from tests.world import MILK, Shop
+from tests.world import Shop
 
 pytestmark = pytest.mark.any_store
 

@@ -11,13 +11,14 @@ from duckycart.errors import Forbidden, Refusal
 from duckycart.origins import refusal
 from duckycart.refusals import FOREIGN_HOST, FOREIGN_ORIGIN
 from duckycart.settings import Settings
+from duckycart.testing.furnish import screen_key_of
 from tests.api.doors import refused
 from tests.channels.world import refusal as socket_refusal
 from tests.channels.world import screen, stream
 from tests.conftest import OpenShop
 from tests.hardware.helpers import connect, status
 from tests.hardware.helpers import refused as cart_refused
-from tests.world import Shop, screen_key
+from tests.world import Shop
 
 pytestmark = pytest.mark.any_store
 
@@ -207,7 +208,7 @@ async def test_f56_a_foreign_page_cannot_use_a_screens_cookie(opening: OpenShop)
     """Browsers send even a strict cookie for a page of another port of the same machine."""
     async with opening(offline_carts="accept") as shop:
         await shop.furnish()
-        assert (await shop.http.post("/screen/1", json={"key": screen_key(1)})).status_code == 200
+        assert (await shop.http.post("/screen/1", json={"key": screen_key_of(1)})).status_code == 200
         before = await shop.commands()
         for headers in ({"Origin": "http://127.0.0.1:3000"}, {"Sec-Fetch-Site": "same-site"}):
             for path in ("/customer-session/qr/1", "/sse/1"):

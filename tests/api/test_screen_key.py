@@ -7,11 +7,12 @@ import jwt
 import pytest
 
 from duckycart.admin.fleet import disable, enable, hash_of, set_screen_key
+from duckycart.testing.furnish import screen_key_of
 from duckycart.tokens import CART_SCREEN_SECONDS
 from tests.api.doors import KEPT, Session, contents, refused
 from tests.channels.world import listeners, stream
 from tests.conftest import OpenShop
-from tests.world import Shop, screen_key
+from tests.world import Shop
 
 OPENS = {"GET /customer-session/qr/{cart_id}", "GET /sse/{cart_id}"}
 NEW = "n" * 43
@@ -28,7 +29,7 @@ def carrying(token: str) -> dict[str, str]:
 
 async def exchange(shop: Shop, cart_id: int = 1, key: str | None = None) -> httpx2.Response:
     async with httpx2.AsyncClient(base_url=shop.url, trust_env=False) as browser:  # the shop's own keeps cookies
-        return await browser.post(f"/screen/{cart_id}", json={"key": key or screen_key(cart_id)})
+        return await browser.post(f"/screen/{cart_id}", json={"key": key or screen_key_of(cart_id)})
 
 
 async def cookie(shop: Shop, cart_id: int = 1) -> dict[str, str]:
@@ -52,7 +53,7 @@ async def test_the_cookie_is_for_no_script_no_other_site_and_only_for_its_two_do
         ["HttpOnly", f"Max-Age={CART_SCREEN_SECONDS}", f"Path={path}", "SameSite=strict"]
         for path in ("/customer-session/qr/1", "/sse/1")
     ]
-    assert screen_key(1) not in str(answer.headers)
+    assert screen_key_of(1) not in str(answer.headers)
 
 
 async def test_behind_https_the_cookie_never_travels_without(opening: OpenShop) -> None:
@@ -86,7 +87,7 @@ async def test_f20_another_carts_screen_is_403(shop: Shop) -> None:
 
 async def test_a_wrong_key_and_an_unknown_cart_are_told_the_same(shop: Shop) -> None:
     answers = [await exchange(shop, cart_id, NEW) for cart_id in (1, 404)]
-    answers.append(await exchange(shop, 1, screen_key(2)))
+    answers.append(await exchange(shop, 1, screen_key_of(2)))
     answers.append(await exchange(shop, 1, shop.keys[1]))
     await give_key(shop, None)
     answers.append(await exchange(shop))

@@ -7,8 +7,9 @@ from sqlalchemy import text
 from duckycart.passwords import Passwords
 from duckycart.store.engine import Transaction
 from duckycart.store.tables import users
+from duckycart.testing.furnish import MILK
 from tests.api.doors import PASSWORD, Session, refused
-from tests.world import MILK, Shop
+from tests.world import Shop
 
 
 async def test_f22_neither_password_nor_hash_is_in_an_answer(shop: Shop) -> None:

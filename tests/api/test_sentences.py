@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from duckycart.testing.furnish import MILK
 from tests.api.doors import Session, refused
-from tests.world import MILK, Shop
+from tests.world import Shop
 
 pytestmark = pytest.mark.any_store
 

@@ -8,8 +8,9 @@ import pytest
 from sqlalchemy import update
 
 from duckycart.store.tables import carts, products
+from duckycart.testing.furnish import BREAD, MILK, TEA
 from tests.api.doors import PASSWORD, Session
-from tests.world import BREAD, MILK, TEA, Shop
+from tests.world import Shop
 
 pytestmark = pytest.mark.any_store
 

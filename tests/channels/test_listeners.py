@@ -10,10 +10,11 @@ from duckycart.channels.listeners import HEARTBEAT_SECONDS
 from duckycart.effects import News, NewsKind
 from duckycart.store.threads import ThreadedStore
 from duckycart.testing.cart import CartConnection
+from duckycart.testing.furnish import BREAD, MILK
 from duckycart.testing.waiting import until
 from tests.api.doors import Session
 from tests.channels.world import deaf, end, listeners, message, refusal, screen, stream
-from tests.world import BREAD, MILK, Shop
+from tests.world import Shop
 
 UPDATED = message("cart-updated")
 NEWS = News(NewsKind.ITEM_READ, 1, 1, 1, MILK)

@@ -12,9 +12,10 @@ from duckycart.hardware.dispatch import Dispatch
 from duckycart.store.address import locate
 from duckycart.store.database import engine_for
 from duckycart.store.tables import sessions
+from duckycart.testing.furnish import BREAD, MILK
 from tests.api.doors import Session
 from tests.channels.world import end, message, pay, post, screen, stream, warn
-from tests.world import BREAD, MILK, Shop
+from tests.world import Shop
 
 UPDATED, CREATED, PAID = message("cart-updated"), message("Payment created"), message("Payment successful")
 RETRYING = message("payment-retrying")

@@ -7,9 +7,10 @@ from sqlalchemy import select
 
 from duckycart.clock import iso
 from duckycart.store.tables import alarms, fraud_warnings
+from duckycart.testing.furnish import MILK
 from tests.api.doors import Session, refused
 from tests.channels.world import end, post, warn
-from tests.world import MILK, Shop
+from tests.world import Shop
 
 
 async def test_a_warning_is_kept(shop: Shop, session: Session) -> None:

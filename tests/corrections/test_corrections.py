@@ -7,6 +7,7 @@ from duckycart.lifecycle.idempotency import KEEP_SECONDS
 from duckycart.lifecycle.news import GRACE_SECONDS
 from duckycart.lifecycle.who import GUEST_SECONDS, SCREEN_SECONDS
 from duckycart.testing.clock import ManualClock
+from duckycart.testing.furnish import BREAD, MILK, TEA
 from duckycart.tokens import ACCESS_SECONDS
 from tests.api.doors import sandbox
 from tests.api.test_screen_key import cookie
@@ -23,7 +24,6 @@ from tests.corrections.world import (
     settle,
     units,
 )
-from tests.world import BREAD, MILK, TEA
 
 
 async def test_f51_a_guest_with_a_full_basket_goes_on_shopping_and_pays(corrected: Set) -> None:

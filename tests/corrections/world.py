@@ -8,9 +8,10 @@ from typing import Any, Final, Literal, Self
 import httpx2
 
 from duckycart.testing.clock import ManualClock
+from duckycart.testing.furnish import MILK
 from duckycart.tokens import ScreenToken
 from tests.conftest import OpenShop
-from tests.world import MILK, Shop
+from tests.world import Shop
 
 HOURS: Final = 3600
 YEARS: Final = 365 * 24 * 3600

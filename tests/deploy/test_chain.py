@@ -12,12 +12,12 @@ from typer.testing import CliRunner
 from duckycart import cli
 from duckycart.testing.cart import PoliteCart, running
 from duckycart.testing.endpoint import Endpoint
+from duckycart.testing.furnish import MILK
 from duckycart.testing.waiting import until
 from tests.deploy.conftest import Balance
 from tests.deploy.world import Balancer, Screen
 from tests.nats import NatsServer
 from tests.process.world import Served, serving
-from tests.world import MILK
 
 
 class Chain:

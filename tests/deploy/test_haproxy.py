@@ -11,11 +11,11 @@ import pytest
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import InvalidStatus
 
+from duckycart.testing.furnish import MILK
 from duckycart.testing.waiting import PATIENCE, until
 from tests.deploy.conftest import Balance
 from tests.deploy.world import Balancer, ScriptedNode
 from tests.process.world import KEY, Served
-from tests.world import MILK
 
 CART = "/ws/hardware/1"
 WITH_KEY = {"X-API-Key": KEY}

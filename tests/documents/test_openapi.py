@@ -14,11 +14,12 @@ from duckycart.api.openapi import REFUSALS
 from duckycart.api.views import PAYMENT_STATES
 from duckycart.errors import Refusal
 from duckycart.store.tables import payments
+from duckycart.testing.furnish import screen_key_of
 from tests.api.doors import DOORS, KEPT, PASSWORD, Session, sandbox
 from tests.channels.world import end, stream
 from tests.conftest import OpenShop
 from tests.documents.declared import Json, check, follow, watch
-from tests.world import Shop, screen_key
+from tests.world import Shop
 
 
 async def served(shop: Shop) -> Json:
@@ -156,7 +157,7 @@ async def open_every_door(shop: Shop) -> None:
     (payment,) = await shop.payment_rows(session.id)
     headers, content = sandbox(shop).webhook("payment.succeeded", payment.token, payment.amount, payment.currency)
     await shop.http.post("/payment/webhook/sandbox", headers=headers, content=content)
-    await shop.http.post("/screen/1", json={"key": screen_key(1)})
+    await shop.http.post("/screen/1", json={"key": screen_key_of(1)})
     await shop.http.get("/customer-session/qr/1")
     shop.http.cookies.clear()
 

@@ -6,9 +6,10 @@ from typing import Any
 import httpx2
 import pytest
 
+from duckycart.testing.furnish import BREAD, MILK
 from tests.examples.conftest import started_by
 from tests.examples.world import SHOPPING, Network, running
-from tests.world import BREAD, MILK, Shop
+from tests.world import Shop
 
 
 async def quantity(shop: Shop, session_id: int) -> int:

@@ -7,11 +7,12 @@ from random import Random
 from duckycart.providers.sandbox import Sandbox
 from duckycart.testing.caller import Caller, Lost
 from duckycart.testing.fielded import FieldedCart
+from duckycart.testing.furnish import BREAD, MILK, TEA
 from tests.field.pace import Pace
 from tests.field.phone import Phone
 from tests.field.screen import FieldedScreen
 from tests.hardware.helpers import end_by_force
-from tests.world import BREAD, MILK, TEA, Shop
+from tests.world import Shop
 
 PRODUCTS = (MILK, BREAD, TEA)
 ENDS = {"paid": 60, "ended": 16, "forced": 16, "idle": 8}  # how a session is meant to end, of a hundred

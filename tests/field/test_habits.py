@@ -7,12 +7,13 @@ import pytest
 from duckycart.hardware import socket
 from duckycart.hardware.connect import Connector
 from duckycart.testing.fielded import BLOCKED_SECONDS
+from duckycart.testing.furnish import MILK
 from duckycart.testing.relay import HalfOpen, Odds
 from tests.conftest import OpenShop
 from tests.field.floor import Floor, floor
 from tests.field.screen import AGAIN_SECONDS, PAID
 from tests.hardware.helpers import end_by_force
-from tests.world import MILK, Shop
+from tests.world import Shop
 
 
 @pytest.fixture

@@ -12,9 +12,10 @@ from duckycart.errors import Unavailable
 from duckycart.lifecycle.boots import KEPT
 from duckycart.store.tables import boots
 from duckycart.testing.cart import CartConnection
+from duckycart.testing.furnish import BREAD, MILK
 from duckycart.testing.waiting import until
 from tests.hardware.helpers import GENERATE_QR, end_by_force, heard, raw, said
-from tests.world import BREAD, MILK, Shop
+from tests.world import Shop
 
 
 async def away(shop: Shop, *carts: CartConnection) -> None:

@@ -34,8 +34,9 @@ from duckycart.store.sqlite import driver_of, engine_for
 from duckycart.store.steady import SteadyClock
 from duckycart.store.tables import commands, metadata
 from duckycart.testing.clock import ManualClock
+from duckycart.testing.furnish import MILK
 from duckycart.wire import Command, CommandType
-from tests.world import MILK, Shop
+from tests.world import Shop
 
 T = TypeVar("T")
 

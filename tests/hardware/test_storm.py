@@ -2,7 +2,6 @@
 
 import asyncio
 import sqlite3
-from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ from duckycart.hardware import ownership
 from duckycart.store.engine import Transaction
 from duckycart.store.tables import carts, commands, sessions
 from duckycart.testing.cart import CartConnection
+from duckycart.testing.furnish import add_carts
 from duckycart.testing.waiting import PATIENCE, until
 from tests.hardware.helpers import GENERATE_QR, connect, handed_over, heard, raw, refused, status, writer_blocked
 from tests.world import Shop, open_shop
@@ -29,13 +29,9 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def furnish(shop: Shop, ids: range = CARTS) -> None:
     """Carts that each have a QR to show."""
-    for cart_id in ids:
-        shop.keys[cart_id] = f"key-of-cart-{cart_id}-0123456789abcdef0123"
 
     def add(tx: Transaction) -> None:
-        for cart_id in ids:
-            key_hash = sha256(shop.keys[cart_id].encode()).digest()
-            tx.connection.execute(insert(carts).values(id=cart_id, key_hash=key_hash, created_at=tx.now))
+        shop.keys |= add_carts(tx, ids)
         tx.connection.execute(update(carts).where(carts.c.id > 1).values(last_seq=1, qr_expires_at=tx.now + 1000))
         tx.connection.execute(
             insert(commands),

@@ -3,10 +3,9 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from hashlib import sha256
 from typing import Any, TypeVar
 
-from sqlalchemy import insert, select
+from sqlalchemy import select
 
 from duckycart.effects import Effect, Queued
 from duckycart.lifecycle import basket, payments, qr, sessions
@@ -17,9 +16,9 @@ from duckycart.lifecycle.who import ByCart, ByOperator, ByShopper
 from duckycart.providers.protocol import OpenedPayment
 from duckycart.store.database import open_database
 from duckycart.store.engine import Store, Transaction
-from duckycart.store.tables import carts, metadata, products, users
+from duckycart.store.tables import metadata
 from duckycart.testing.clock import ManualClock
-from tests.world import BREAD, MILK
+from duckycart.testing.furnish import BREAD, MILK, add_carts, add_product, add_user
 
 T = TypeVar("T")
 
@@ -98,22 +97,11 @@ async def open_counter(database: str) -> AsyncIterator[Counter]:
     store = opened.open(clock, effects.extend)
 
     def furnish(tx: Transaction) -> None:
-        key_hash = sha256(b"key").digest()
-        tx.connection.execute(insert(carts).values(id=1, key_hash=key_hash, link_node="here", created_at=tx.now))
+        add_carts(tx, [1], link_node="here")
         for user_id, name in ((1, "mona"), (2, "omar")):
-            values = {"id": user_id, "email": f"{name}@example.com", "full_name": name, "created_at": tx.now}
-            tx.connection.execute(insert(users).values(**values, is_active=True, is_operator=False))
+            add_user(tx, f"{name}@example.com", id=user_id, full_name=name)
         for barcode, price in ((MILK, 1250), (BREAD, 500)):
-            tx.connection.execute(
-                insert(products).values(
-                    barcode=str(barcode),
-                    barcode_number=str(barcode),
-                    description="",
-                    description_ar="",
-                    product_size="",
-                    unit_price=price,
-                )
-            )
+            add_product(tx, barcode, "", price)
 
     try:
         await store.write(furnish)

@@ -30,8 +30,9 @@ from duckycart.lifecycle.who import ByOperator
 from duckycart.providers.protocol import OpenedPayment
 from duckycart.store.engine import Transaction
 from duckycart.store.tables import basket_lines, carts, commands, nodes, payments, products
+from duckycart.testing.furnish import MILK
 from tests.conftest import OpenShop
-from tests.world import MILK, Shop
+from tests.world import Shop
 
 T = TypeVar("T")
 OPERATOR = ByOperator(0)

@@ -7,7 +7,6 @@ again until they have an answer: every call may be repeated.
 import asyncio
 import random
 from collections.abc import Iterator
-from hashlib import sha256
 from itertools import groupby
 from secrets import token_hex
 from typing import Any
@@ -15,55 +14,20 @@ from urllib.parse import urlsplit
 
 import httpx2
 import psycopg
-from sqlalchemy import insert, make_url
+from sqlalchemy import make_url
 
-from duckycart.clock import SystemClock
-from duckycart.store.engine import Transaction
-from duckycart.store.keys import read_or_make_signing_keys
-from duckycart.store.postgres import engine_for, transact
-from duckycart.store.tables import carts, products, users
 from duckycart.testing.cart import Command, PoliteCart
+from duckycart.testing.furnish import MILK, furnish, key_of
 from duckycart.testing.waiting import PATIENCE, until
-from duckycart.tokens import AccessToken, Tokens
 from tests.process.world import Served
-from tests.world import MILK
-
-
-def key_of(cart_id: int) -> str:
-    return f"key-of-cart-{cart_id}-0123456789abcdef0123"
-
-
-def furnish(database: str, size: int) -> dict[int, dict[str, str]]:
-    """So many carts, a product, and a shopper for each cart: by cart, the shopper's headers."""
-
-    def add(tx: Transaction) -> dict[int, dict[str, str]]:
-        tokens = Tokens(read_or_make_signing_keys(tx), SystemClock(), lambda: tx.steady)
-        tx.connection.execute(insert(products).values(
-            barcode=str(MILK), barcode_number=str(MILK), description="Milk", description_ar="", product_size="",
-            unit_price=1250,
-        ))  # fmt: skip
-        shoppers = {}
-        for cart_id in range(1, size + 1):
-            key_hash = sha256(key_of(cart_id).encode()).digest()
-            tx.connection.execute(insert(carts).values(id=cart_id, key_hash=key_hash, created_at=tx.now))
-            user_id = tx.connection.execute(insert(users).values(
-                email=f"{cart_id}@example.com", full_name="Mona", is_active=True, is_operator=False, created_at=tx.now,
-            ).returning(users.c.id)).scalar_one()  # fmt: skip
-            shoppers[cart_id] = {"Authorization": f"Bearer {tokens.access(AccessToken(user_id, is_operator=False))}"}
-        return shoppers
-
-    engine = engine_for(make_url(database))
-    try:
-        return transact(engine, SystemClock(), add)
-    finally:
-        engine.dispose()
 
 
 class Floor:
     """Carts and shoppers of one database."""
 
     def __init__(self, nodes: list[Served], database: str, size: int) -> None:
-        self.shoppers = furnish(database, size)
+        furnished = furnish(database, size)
+        self.shoppers = {cart_id: furnished.headers(cart_id) for cart_id in furnished.keys}
         endpoints = [node.endpoint for node in nodes]
         self.carts = [PoliteCart(endpoints, cart_id, key_of(cart_id)) for cart_id in self.shoppers]
         self._running = [asyncio.create_task(cart.run()) for cart in self.carts]

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from duckycart.testing.cart import CartConnection
+from duckycart.testing.furnish import furnish, key_of
 from duckycart.testing.waiting import until
 from tests.nats import NatsServer
-from tests.nodes.floor import furnish, key_of
 from tests.postgres import OwnPostgres, own_postgres
 from tests.process.world import Served, heard, serving, told
 
@@ -62,7 +62,7 @@ async def ready(node: Served) -> bool:
 async def test_f48_a_frozen_database_is_503_on_every_node_and_costs_no_cart_its_connection(
     nodes: list[Served], database: str, freezable: OwnPostgres
 ) -> None:
-    shopper = furnish(database, 1)[1]
+    shopper = furnish(database).headers(1)
     cart = await CartConnection.open(nodes[0].endpoint, "/ws/hardware/1", CART)
     first = await nodes[1].ask("GET", "/customer-session/qr/1", headers=CART)
     assert first is not None

@@ -9,11 +9,11 @@ from duckycart.lifecycle.who import ByOperator
 from duckycart.store.engine import Transaction
 from duckycart.store.tables import carts
 from duckycart.testing.cart import CartConnection
+from duckycart.testing.furnish import MILK
 from duckycart.testing.waiting import until
 from tests.channels.world import message, screen, stream, warn
 from tests.hardware.helpers import GENERATE_QR, raw, said
 from tests.nodes.world import Chain
-from tests.world import MILK
 
 
 async def hears(chain: Chain, cart: CartConnection, *texts: str) -> None:

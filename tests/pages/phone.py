@@ -8,9 +8,10 @@ from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, 
 from sqlalchemy import select
 
 from duckycart.store.tables import carts
+from duckycart.testing.furnish import screen_key_of
 from duckycart.testing.waiting import PATIENCE, until
 from duckycart.tokens import QrToken
-from tests.world import Shop, screen_key
+from tests.world import Shop
 
 expect.set_options(PATIENCE * 1000)
 _PICTURES = os.environ.get("SCREENSHOTS")  # a folder, to look at what the tests see
@@ -92,7 +93,7 @@ class CartScreen(Window):
 
     async def idle(self) -> None:
         """On, with its key, until it shows a QR."""
-        await self.open(screen_key(1))
+        await self.open(screen_key_of(1))
         await self.sees("#qr")
 
     async def scanned(self, email: str = "mona@example.com") -> tuple[int, dict[str, str]]:

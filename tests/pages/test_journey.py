@@ -5,8 +5,9 @@ from playwright.async_api import expect
 from sqlalchemy import update
 
 from duckycart.store.tables import products
+from duckycart.testing.furnish import BREAD, MILK, TEA
 from tests.pages.phone import Phone, Phones
-from tests.world import BREAD, MILK, TEA, Shop
+from tests.world import Shop
 
 THIRTY = "\u0663\u0660\u066b\u0660\u0660"  # 30.00 in Arabic digits
 

@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, expect
 
+from duckycart.testing.furnish import BREAD
 from duckycart.tokens import QrToken
 from tests.api.doors import contents
 from tests.pages.phone import Phones
-from tests.world import BREAD, Shop
+from tests.world import Shop
 
 EVIL = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
 

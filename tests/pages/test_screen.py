@@ -11,11 +11,12 @@ from duckycart.admin.fleet import hash_of, set_screen_key
 from duckycart.lifecycle.sessions import force_end
 from duckycart.lifecycle.who import ByOperator
 from duckycart.store.tables import carts, products
+from duckycart.testing.furnish import BREAD, MILK, TEA, screen_key_of
 from duckycart.testing.waiting import until
 from tests.channels.world import end, warn
 from tests.conftest import OpenShop
 from tests.pages.phone import CartScreen, Phones
-from tests.world import BREAD, MILK, TEA, Shop, screen_key
+from tests.world import Shop
 
 KINDS = [
     ("en-GB", 1024, 600),
@@ -292,7 +293,7 @@ async def test_a_cart_out_of_service_says_so_and_comes_back_by_itself(shop: Shop
     await set_cart(shop, out_of_service=True)
     screen = await phones.screen()
     await screen.page.clock.install()
-    await screen.open(screen_key(1))
+    await screen.open(screen_key_of(1))
     await screen.sees("#what", "cannot be used now")
     await screen.picture("screen-en-out-of-service")
     await set_cart(shop, out_of_service=False)
@@ -305,7 +306,7 @@ async def test_a_cart_that_is_not_connected_says_so(opening: OpenShop, browser: 
         await shop.furnish()
         phones = Phones(shop, browser)
         screen = await phones.screen("ar-EG")
-        await screen.open(screen_key(1))
+        await screen.open(screen_key_of(1))
         await screen.sees("#what", "لا يمكن استخدام")
         async with shop.cart():
             await shop.online()
@@ -323,7 +324,7 @@ async def test_without_a_key_it_says_what_an_operator_must_do(shop: Shop, phones
     await screen.picture(f"screen-{locale[:2]}-no-key")
     await screen.open("w" * 43)  # typed wrong: the address is the same but for its fragment
     await screen.sees("#what")
-    await screen.open(screen_key(1))
+    await screen.open(screen_key_of(1))
     await screen.sees("#qr")
 
 

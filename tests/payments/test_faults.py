@@ -12,10 +12,11 @@ from duckycart.lifecycle.sessions import force_end
 from duckycart.lifecycle.who import ByOperator
 from duckycart.payments import checkout
 from duckycart.store.tables import provider_events
+from duckycart.testing.furnish import BREAD, MILK
 from duckycart.testing.waiting import until
 from tests.conftest import OpenShop
 from tests.payments.acquirer import MILK_PRICE, Acquirer, state, types
-from tests.world import BREAD, MILK, Shop
+from tests.world import Shop
 
 
 async def test_f09_a_repeated_paid_webhook_never_settles_again(

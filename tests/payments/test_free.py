@@ -9,9 +9,10 @@ from sqlalchemy import select
 
 from duckycart.lifecycle.payments import FREE
 from duckycart.store.tables import analytics
+from duckycart.testing.furnish import MILK
 from duckycart.testing.waiting import until
 from tests.payments.acquirer import Acquirer, types
-from tests.world import MILK, Shop
+from tests.world import Shop
 
 GIFT = 6221000000050
 WHOLE = ["generate_qr", "session_started", "payment_created", "end_session"]

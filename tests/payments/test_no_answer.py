@@ -9,9 +9,10 @@ from duckycart.lifecycle.who import ByOperator
 from duckycart.payments.checkout import ASKING_SECONDS
 from duckycart.providers.protocol import NoAnswer
 from duckycart.store.tables import provider_events
+from duckycart.testing.furnish import BREAD
 from duckycart.testing.waiting import until
 from tests.payments.acquirer import MILK_PRICE, Acquirer, state, types
-from tests.world import BREAD, Shop
+from tests.world import Shop
 
 
 async def lose_the_answer(shop: Shop, acquirer: Acquirer, shopper: dict[str, str], session_id: int) -> None:

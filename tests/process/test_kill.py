@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from duckycart.testing.cart import CartConnection
+from duckycart.testing.furnish import MILK
 from duckycart.testing.waiting import until
 from tests.process.world import KEY, Served, heard, told
-from tests.world import MILK
 
 CART = {"X-API-Key": KEY}
 FROM_OUTSIDE = "between send and pong"

@@ -4,8 +4,8 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
+from duckycart.testing.furnish import MILK
 from tests.process.world import KEY, Served, heard
-from tests.world import MILK
 
 PASSWORD = "correct-horse-battery"
 WRONG_KEYS = ["wrong-key-in-a-header-0123", "wrong-key-in-the-url-4567", "wrong-key-as-a-bearer-89ab"]

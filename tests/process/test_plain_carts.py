@@ -16,10 +16,11 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidMessage, InvalidStatus
 
 from duckycart import first_byte
+from duckycart.testing.furnish import MILK
 from duckycart.testing.waiting import PATIENCE, until
 from tests.conftest import OpenShop
 from tests.process.world import KEY, Served
-from tests.world import MILK, open_shop
+from tests.world import open_shop
 
 LOOPBACK = "127.0.0.1/32"
 

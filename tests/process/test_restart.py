@@ -4,24 +4,18 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from hashlib import sha256
 from typing import Any
 
 import pytest
-from sqlalchemy import insert
 
-from duckycart.clock import SystemClock
-from duckycart.store.engine import Transaction
-from duckycart.store.sqlite import engine_for, transact
-from duckycart.store.tables import carts
 from duckycart.testing.caller import Caller, Lost
 from duckycart.testing.fielded import FieldedCart
+from duckycart.testing.furnish import MILK, key_of
 from duckycart.testing.waiting import PATIENCE, until
 from tests.field.pace import Pace, Tasks
 from tests.field.phone import Phone
 from tests.field.screen import PAID, FieldedScreen, SessionSocket
 from tests.process.world import Served
-from tests.world import MILK
 
 CARTS = 6
 LOAD = {
@@ -30,10 +24,6 @@ LOAD = {
     "DUCKYCART_ADDRESS_PER_MINUTE": "100000",
     "DUCKYCART_CONNECTS": "1000",
 }
-
-
-def key_of(cart_id: int) -> str:
-    return f"key-of-cart-{cart_id}-0123456789abcdef0123"
 
 
 class Hurried(Pace):
@@ -176,16 +166,7 @@ async def crowd(served: Served) -> AsyncIterator[Crowd]:
 @pytest.fixture
 def shop(served: Served) -> Served:
     """Carts and a product, and the socket that is kept."""
-    served.furnish()
-    engine = engine_for(served.database)
-
-    def add(tx: Transaction) -> None:
-        for cart_id in range(2, CARTS + 1):
-            key_hash = sha256(key_of(cart_id).encode()).digest()
-            tx.connection.execute(insert(carts).values(id=cart_id, key_hash=key_hash, created_at=tx.now))
-
-    transact(engine, SystemClock(), add)
-    engine.dispose()
+    served.furnish(CARTS)
     served.hold()
     return served
 

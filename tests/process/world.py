@@ -8,29 +8,22 @@ import socket
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import httpx2
-from sqlalchemy import insert
 
 from duckycart.clock import SystemClock
 from duckycart.providers.sandbox import Sandbox
 from duckycart.server import listener
-from duckycart.store.engine import Transaction
-from duckycart.store.keys import read_or_make_signing_keys
-from duckycart.store.sqlite import engine_for, transact
-from duckycart.store.tables import carts, products, users
 from duckycart.testing.cart import CartConnection
 from duckycart.testing.endpoint import Endpoint
+from duckycart.testing.furnish import furnish, key_of
 from duckycart.testing.waiting import PATIENCE, until
-from duckycart.tokens import AccessToken, Tokens
 from tests.ports import free_port
 from tests.process import killable
-from tests.world import MILK
 
-KEY = "key-of-cart-1-0123456789abcdef0123"
+KEY = key_of(1)
 
 # Processes fork from one that has imported everything: a start costs a tenth of a second instead of a whole one.
 _processes = multiprocessing.get_context("forkserver")
@@ -102,26 +95,9 @@ class Served:
 
     # The database, furnished before the start and read at any time
 
-    def furnish(self) -> dict[str, str]:
-        """Cart 1, milk, and a shopper; returns the shopper's headers."""
-        engine = engine_for(self.database)
-
-        def add(tx: Transaction) -> dict[str, str]:
-            key_hash = sha256(KEY.encode()).digest()
-            tx.connection.execute(insert(carts).values(id=1, key_hash=key_hash, created_at=tx.now))
-            tx.connection.execute(insert(products).values(
-                barcode=str(MILK), barcode_number=str(MILK), description="Milk", description_ar="", product_size="",
-                unit_price=1250,
-            ))  # fmt: skip
-            user_id = tx.connection.execute(insert(users).values(
-                email="mona@example.com", full_name="Mona", is_active=True, is_operator=False, created_at=tx.now,
-            ).returning(users.c.id)).scalar_one()  # fmt: skip
-            tokens = Tokens(read_or_make_signing_keys(tx), SystemClock(), lambda: tx.steady)
-            return {"Authorization": f"Bearer {tokens.access(AccessToken(user_id, is_operator=False))}"}
-
-        shopper = transact(engine, SystemClock(), add)
-        engine.dispose()
-        return shopper
+    def furnish(self, carts: int = 1) -> dict[str, str]:
+        """Add so many carts, milk, and a shopper for each; returns the first shopper's headers."""
+        return furnish(f"sqlite:///{self.database}", carts).headers(1)
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         with closing(sqlite3.connect(f"file:{self.database}?mode=ro", uri=True, timeout=PATIENCE)) as connection:

@@ -26,7 +26,7 @@ class CrowdCart(asyncio.Protocol):
 
     @classmethod
     async def connect(cls, endpoint: Endpoint, cart_id: int, key: str, heard: Heard | None = None) -> "CrowdCart":
-        """Connect and be let in. Raises ConnectionRefusedError when the server says no, another OSError when it breaks."""
+        """Connect and be let in. Raises OSError: ConnectionRefusedError when the server says no."""
         loop = asyncio.get_running_loop()
         opened: asyncio.Future[None] = loop.create_future()
         _, cart = await loop.create_connection(
