@@ -11,8 +11,8 @@ from sqlalchemy import CheckConstraint
 import duckycart
 from duckycart import refusals
 from duckycart.api.openapi import REFUSALS
-from duckycart.api.views import PAYMENT_STATES
 from duckycart.errors import Refusal
+from duckycart.store.states import PaymentState
 from duckycart.store.tables import payments
 from duckycart.testing.furnish import screen_key_of
 from tests.api.doors import DOORS, KEPT, PASSWORD, Session, sandbox
@@ -186,7 +186,7 @@ def test_the_states_of_a_payment_are_those_of_the_database() -> None:
     (constraint,) = [
         one for one in payments.constraints if isinstance(one, CheckConstraint) and "state IN" in str(one.sqltext)
     ]
-    assert tuple(re.findall(r"'(\w+)'", str(constraint.sqltext))) == PAYMENT_STATES
+    assert tuple(re.findall(r"'(\w+)'", str(constraint.sqltext))) == tuple(PaymentState)
 
 
 async def test_commands_to_the_cart_are_spoken_of_where_they_are_made(shop: Shop) -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from duckycart.hardware.catchup import Outstanding, catch_up
 from duckycart.lifecycle.carts import Cart
+from duckycart.store.states import CartStatus
 from duckycart.wire import Command, CommandType
 
 NOW: Final = 1_000_000
@@ -18,7 +19,7 @@ AVAILABLE: Final = Cart(
     id=1,
     disabled=False,
     out_of_service=False,
-    status="available",
+    status=CartStatus.AVAILABLE,
     session_id=None,
     qr_round=3,
     qr_expires_at=0,
@@ -30,7 +31,7 @@ AVAILABLE: Final = Cart(
 )
 WITH_QR: Final = replace(AVAILABLE, qr_expires_at=NOW + 1)
 EXPIRED_QR: Final = replace(AVAILABLE, qr_expires_at=NOW)
-IN_SESSION_7: Final = replace(AVAILABLE, status="in_use", session_id=7)
+IN_SESSION_7: Final = replace(AVAILABLE, status=CartStatus.IN_USE, session_id=7)
 
 
 def rows(*commands: tuple[CommandType, int | None], attempted: tuple[int, ...] = ()) -> list[Outstanding]:
@@ -126,7 +127,7 @@ def histories(draw: st.DrawFn) -> tuple[Cart, list[Outstanding]]:
     ]
     cart = replace(
         AVAILABLE,
-        status="in_use" if current else "available",
+        status=CartStatus.IN_USE if current else CartStatus.AVAILABLE,
         session_id=current,
         qr_expires_at=qr_expires_at,
         last_seq=len(commands),

@@ -44,6 +44,7 @@ from duckycart.refusals import (
     STORE_FAILS,
     WRONG_KEY,
 )
+from duckycart.store.states import CommandState
 
 Json = dict[str, Any]
 
@@ -92,8 +93,8 @@ _HEADERS: Final[Json] = {
     "Hardware-Delivery": {
         "description": "What became of the command to the cart. `received` means read by the cart's socket. Missing "
         "when the call made no command.",
-        "schema": {"type": "string", "enum": ["queued", "sent", "received", "superseded"]},
-        "example": "sent",
+        "schema": {"type": "string", "enum": [state.value for state in CommandState]},
+        "example": CommandState.SENT.value,
     },
     "Preference-Applied": {
         "description": "How long this call was willing to wait, if it was asked to.",

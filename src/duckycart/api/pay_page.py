@@ -14,6 +14,7 @@ from duckycart.api.who import TheShop
 from duckycart.lifecycle.payments import FREE, Payment, read_payment_by_token
 from duckycart.providers.sandbox import Sandbox
 from duckycart.refusals import NO_SUCH_PAYMENT
+from duckycart.store.states import PaymentState
 
 router = APIRouter(prefix="/pay", tags=["sandbox"], include_in_schema=False)
 
@@ -40,12 +41,12 @@ _FORMS: Final = """<form method="post" action="{url}/pay"><button class="pay">Pa
 
 def _page(shop: TheShop, payment: Payment, note: str = "") -> HTMLResponse:
     match payment.state:
-        case "open":
+        case PaymentState.OPEN:
             title = "Your shopping"
             body = _FORMS.format(url=f"/pay/{payment.token}", note=f"<p role=alert>{escape(note)}</p>" if note else "")
-        case "paid" if payment.provider == FREE:
+        case PaymentState.PAID if payment.provider == FREE:
             title, body = "Nothing to pay. Thank you!", "<p>You can leave with your shopping.</p>"
-        case "paid":
+        case PaymentState.PAID:
             title, body = "Paid. Thank you!", "<p>You can leave with your shopping.</p>"
         case _:
             title, body = "Nothing to pay here", "<p>This payment is closed. Please look at your cart.</p>"
@@ -92,7 +93,7 @@ async def decline(shop: TheShop, token: str) -> Response:
 
 async def _press(shop: TheShop, token: str, event_type: str, query: str) -> Response:
     payment, sandbox = await _find(shop, token), shop.checkout.provider
-    if payment.state == "open" and isinstance(sandbox, Sandbox):
+    if payment.state is PaymentState.OPEN and isinstance(sandbox, Sandbox):
         headers, body = sandbox.webhook(event_type, payment.token, payment.amount, payment.currency)
         await shop.checkout.record(headers, body)
     return RedirectResponse(f"/pay/{token}{query}", status_code=303)

@@ -9,6 +9,7 @@ from duckycart.lifecycle.basket import Line, Product
 from duckycart.lifecycle.payments import Payment
 from duckycart.lifecycle.who import SessionView
 from duckycart.shop import Shop
+from duckycart.store.states import PaymentState
 
 
 class Answer(BaseModel):
@@ -54,8 +55,9 @@ class StatusView(BaseModel):
 
 
 PAYMENT_URL: Final = "https://shop.example/pay/00112233445566778899aabbccddeeff"
-PAYMENT_STATES: Final = ("creating", "open", "paid", "failed", "cancelled", "paid_extra")
-PaymentStatus = Annotated[str, Field(examples=["open"], json_schema_extra={"enum": list(PAYMENT_STATES)})]
+PaymentStatus = Annotated[
+    str, Field(examples=["open"], json_schema_extra={"enum": [state.value for state in PaymentState]})
+]
 
 
 class PaymentView(BaseModel):

@@ -14,6 +14,7 @@ from duckycart.lifecycle.idempotency import Repeatable
 from duckycart.lifecycle.who import Who
 from duckycart.refusals import BAD_IDEMPOTENCY_KEY
 from duckycart.store.engine import Transaction
+from duckycart.store.states import CommandState
 
 T = TypeVar("T")
 
@@ -85,7 +86,7 @@ async def tell_delivery(request: Request, response: Response, cart_id: int, seq:
     try:
         state = await shop_of(request).dispatch.delivery(cart_id, seq, wait)
     except Unavailable:
-        state = "queued"  # no less than that: it is committed, and no error may say otherwise
+        state = CommandState.QUEUED  # no less than that: it is committed, and no error may say otherwise
     response.headers["Hardware-Delivery"] = state
     if match:
         response.headers["Preference-Applied"] = f"wait={wait}"

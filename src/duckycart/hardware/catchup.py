@@ -14,6 +14,7 @@ from duckycart.effects import Superseded
 from duckycart.hardware.link import Send
 from duckycart.lifecycle.carts import Cart, lock_cart
 from duckycart.store.engine import Transaction
+from duckycart.store.states import CartStatus, CommandState
 from duckycart.store.tables import OUTSTANDING, carts, commands
 from duckycart.wire import Command, CommandType
 
@@ -54,7 +55,7 @@ def catch_up(
     for row in outstanding:
         match row.command.type:
             case CommandType.GENERATE_QR:
-                valid = cart.status == "available" and cart.qr_expires_at > steady
+                valid = cart.status is CartStatus.AVAILABLE and cart.qr_expires_at > steady
                 keep = valid and row.seq == newest[CommandType.GENERATE_QR]
             case CommandType.END_SESSION:
                 keep = row.session_attempted
@@ -108,7 +109,7 @@ _HAND_OUT: Final = (
 _SUPERSEDE: Final = (
     update(commands)
     .where(commands.c.cart_id == bindparam("cart"), commands.c.seq == bindparam("of_seq"))
-    .values(state="superseded")
+    .values(state=CommandState.SUPERSEDED)
 )
 
 

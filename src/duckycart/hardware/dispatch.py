@@ -17,6 +17,7 @@ from duckycart.hardware.link import Link, Send
 from duckycart.hardware.links import Connection, Links
 from duckycart.hardware.receipts import Receipts, log_command
 from duckycart.store.engine import Store
+from duckycart.store.states import OUTSTANDING_COMMANDS, CommandState
 from duckycart.store.tables import commands
 
 log = structlog.get_logger()
@@ -52,7 +53,7 @@ class Dispatch:
 
     def queued(self, effect: Queued) -> None:
         """A command was committed by this process: offer it to whoever holds the cart, on whichever node."""
-        log_command("queued", effect.cart_id, effect.seq, effect.command, online=effect.node is not None)
+        log_command(CommandState.QUEUED, effect.cart_id, effect.seq, effect.command, online=effect.node is not None)
         if effect.node == self.node:
             self.offered(effect)
         elif effect.node is not None:
@@ -103,7 +104,7 @@ class Dispatch:
 
     def received(self, effect: Received) -> None:
         """A call of the cart was the receipt."""
-        log_command("received", effect.cart_id, effect.seq, effect.command, by="call")
+        log_command(CommandState.RECEIVED, effect.cart_id, effect.seq, effect.command, by="call")
         self._wake_all(effect)
 
     def _wake_all(self, message: Received) -> None:
@@ -132,12 +133,12 @@ class Dispatch:
             while True:
                 state = await self._state(cart_id, seq)
                 remaining = until - loop.time()
-                if state not in ("queued", "sent") or remaining <= 0:
+                if state not in OUTSTANDING_COMMANDS or remaining <= 0:
                     return state
                 # The receipt may be another node's, and its word of it lost.
                 done, _ = await asyncio.wait([waiter], timeout=min(remaining, LOOK_SECONDS))
                 if done:
-                    return "received"
+                    return CommandState.RECEIVED
         finally:
             waiters.discard(waiter)
             if not waiters:
@@ -151,7 +152,7 @@ class Dispatch:
         row = await self._store.read(
             lambda connection: connection.execute(_STATE, {"cart": cart_id, "of_seq": seq}).one_or_none()
         )
-        return "queued" if row is None else str(row.state)
+        return CommandState.QUEUED if row is None else CommandState(row.state)
 
     # The end of the server
 

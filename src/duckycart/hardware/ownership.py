@@ -19,6 +19,7 @@ from duckycart.hardware.ending import Gone, Refused
 from duckycart.lifecycle.boots import UNNAMED, Change, change_boots
 from duckycart.lifecycle.carts import CART_COLUMNS, Cart, cart_of
 from duckycart.store.engine import Transaction
+from duckycart.store.states import CartStatus, CommandState
 from duckycart.store.tables import OUTSTANDING, carts, commands, nodes
 
 SLICE: Final = 1000  # carts that one statement releases
@@ -221,7 +222,7 @@ def behind(connection: Connection, node: str) -> dict[int, int]:
     rows = connection.execute(
         select(commands.c.cart_id, func.max(commands.c.seq).label("newest"))
         .join(carts, carts.c.id == commands.c.cart_id)
-        .where(OUTSTANDING, commands.c.state == "queued", carts.c.link_node == node)
+        .where(OUTSTANDING, commands.c.state == CommandState.QUEUED, carts.c.link_node == node)
         .group_by(commands.c.cart_id)
     )
     return {row.cart_id: row.newest for row in rows}
@@ -229,7 +230,9 @@ def behind(connection: Connection, node: str) -> dict[int, int]:
 
 def busy_carts(connection: Connection, node: str) -> set[int]:
     """The node's carts that are in use."""
-    return set(connection.scalars(select(carts.c.id).where(carts.c.link_node == node, carts.c.status == "in_use")))
+    return set(
+        connection.scalars(select(carts.c.id).where(carts.c.link_node == node, carts.c.status == CartStatus.IN_USE))
+    )
 
 
 def changed_hands(connection: Connection, since: int) -> list[Owner]:

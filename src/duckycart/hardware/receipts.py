@@ -20,6 +20,7 @@ from duckycart.hardware.link import Link, Send
 from duckycart.lifecycle.boots import note_heard
 from duckycart.refusals import STOPPING
 from duckycart.store.engine import Store, Transaction
+from duckycart.store.states import CommandState
 from duckycart.store.tables import OUTSTANDING, commands
 from duckycart.wire import Command, CommandType
 
@@ -92,7 +93,7 @@ class Receipts:
 
     def sent(self, link: Link, send: Send) -> None:
         self._add(self._pending, {OfBoot(link.cart_id, send.seq, link.generation): Times(self._clock.now(), None)})
-        log_command("sent", link.cart_id, send.seq, send.command)
+        log_command(CommandState.SENT, link.cart_id, send.seq, send.command)
         self._later()
 
     def received(self, link: Link, read: tuple[Send, ...]) -> None:
@@ -101,7 +102,7 @@ class Receipts:
         for send in read:
             self._add(self._pending, {OfBoot(link.cart_id, send.seq, link.generation): Times(now, now)})
             at_once |= send.command.type is CommandType.SESSION_STARTED
-            log_command("received", link.cart_id, send.seq, send.command)
+            log_command(CommandState.RECEIVED, link.cart_id, send.seq, send.command)
         if at_once:
             self.flush()
         else:
@@ -148,7 +149,7 @@ class Receipts:
         known = [pending[key] for pending in (self._pending, *self._writes.values()) if key in pending]
         if not known:
             return None
-        return "sent" if all(times.received_at is None for times in known) else "received"
+        return CommandState.SENT if all(times.received_at is None for times in known) else CommandState.RECEIVED
 
     def has_all(self, link: Link) -> bool:
         """Whether everything sent on this link is received, and in its rows."""
@@ -206,7 +207,7 @@ def _write_rows(tx: Transaction, pending: Pending) -> None:
             "cart": key.cart_id,
             "of_seq": key.seq,
             "generation": key.generation,
-            "became": "sent" if times.received_at is None else "received",
+            "became": CommandState.SENT if times.received_at is None else CommandState.RECEIVED,
             "sent": times.sent_at,
             "received": times.received_at,
         }

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Executable, and_, bindparam, delete, func, in
 from duckycart.lifecycle.carts import Cart
 from duckycart.refusals import BAD_BOOT_ID
 from duckycart.store.engine import Transaction
+from duckycart.store.states import CommandState
 from duckycart.store.tables import OUTSTANDING, boots, commands
 from duckycart.wire import CommandType
 
@@ -64,7 +65,7 @@ _NEWEST_HEARD: Final = (
         commands.c.cart_id == boots.c.cart_id,
         commands.c.seq > boots.c.heard_seq,
         commands.c.boot_generation == boots.c.generation,
-        commands.c.state == "received",
+        commands.c.state == CommandState.RECEIVED,
     )
     .order_by(commands.c.seq.desc())
     .limit(1)
@@ -100,19 +101,19 @@ _NOW_OF: Final = {
 _HAS: Final = (
     update(commands)
     .where(_OF_CART, commands.c.seq <= bindparam("heard"), OUTSTANDING)
-    .values(state="received", received_at=bindparam("at"), **_NOW_OF)
+    .values(state=CommandState.RECEIVED, received_at=bindparam("at"), **_NOW_OF)
 )
 _LACKS: Final = (
     update(commands)
     .where(
         _OF_CART,
         commands.c.seq > bindparam("heard"),
-        commands.c.state != "superseded",
+        commands.c.state != CommandState.SUPERSEDED,
         # This boot's own receipt, of which `heard` knows only once it has left the cart.
-        or_(commands.c.state != "received", commands.c.boot_generation != bindparam("number")),
+        or_(commands.c.state != CommandState.RECEIVED, commands.c.boot_generation != bindparam("number")),
     )
     # Also what is still outstanding: a late receipt of the boot before must not settle it.
-    .values(state="queued", sent_at=None, received_at=None, **_NOW_OF)
+    .values(state=CommandState.QUEUED, sent_at=None, received_at=None, **_NOW_OF)
 )
 _start: Final = commands.alias("start")
 _LACKS_OF_SESSION: Final = _LACKS.where(commands.c.session_id == bindparam("session"))

@@ -15,6 +15,7 @@ from duckycart.lifecycle.boots import find_boot, note_heard
 from duckycart.lifecycle.carts import lock_cart
 from duckycart.lifecycle.who import ByCart
 from duckycart.store.engine import Transaction
+from duckycart.store.states import OUTSTANDING_COMMANDS, CommandState
 from duckycart.store.tables import OUTSTANDING, carts, commands
 from duckycart.wire import Command, CommandType
 
@@ -43,7 +44,7 @@ _ACKNOWLEDGE: Final = (
         commands.c.boot_generation == bindparam("number"),
         OUTSTANDING,
     )
-    .values(state="received", received_at=bindparam("at"))
+    .values(state=CommandState.RECEIVED, received_at=bindparam("at"))
 )
 
 
@@ -80,7 +81,7 @@ def proof(connection: Connection, cart: ByCart, session_id: int) -> Proof | None
             return None
         return Proof(start.seq, boot.generation)
     says_which = cart.boot_id is not None or not start.several_boots
-    return Proof(start.seq, start.boot_generation) if says_which and start.state in ("queued", "sent") else None
+    return Proof(start.seq, start.boot_generation) if says_which and start.state in OUTSTANDING_COMMANDS else None
 
 
 def acknowledge(tx: Transaction, cart: ByCart, session_id: int) -> None:

@@ -9,11 +9,11 @@ from duckycart.effects import Alarm, Queued
 from duckycart.lifecycle.transitions import Phase
 from duckycart.refusals import UNKNOWN_CART
 from duckycart.store.engine import Transaction
+from duckycart.store.states import OPEN_PAYMENTS, CartStatus, PaymentState, is_in
 from duckycart.store.tables import alarms, carts, commands, payments, sessions
 from duckycart.wire import Command, CommandType
 
-OPEN_STATES: Final = ("creating", "open")
-OPEN: Final = text("payments.state IN ('creating', 'open')")  # as the partial index has it
+OPEN: Final = text(is_in("payments.state", OPEN_PAYMENTS))  # as the partial index has it
 
 CART_COLUMNS: Final = (
     carts.c.id,
@@ -60,7 +60,7 @@ class Cart:
     id: int
     disabled: bool
     out_of_service: bool
-    status: str
+    status: CartStatus
     session_id: int | None
     qr_round: int
     qr_expires_at: int  # steady
@@ -89,7 +89,7 @@ def cart_of(row: Row[*tuple[Any, ...]]) -> Cart:
         id=row.id,
         disabled=row.disabled,
         out_of_service=row.out_of_service,
-        status=row.status,
+        status=CartStatus(row.status),
         session_id=row.session_id,
         qr_round=row.qr_round,
         qr_expires_at=row.qr_expires_at,
@@ -115,9 +115,9 @@ def stand(tx: Transaction, cart_id: int) -> Standing:
     if cart.session_id is None:
         return Standing(cart, Phase.AVAILABLE, held=False)
     held_at, payment = tx.connection.execute(_PHASE, {"session": cart.session_id}).one()
-    if payment == "open":
+    if payment == PaymentState.OPEN:
         phase = Phase.HELD
-    elif payment == "creating":
+    elif payment == PaymentState.CREATING:
         phase = Phase.ASKING
     else:
         phase = Phase.SHOPPING if held_at is None else Phase.UNPAID

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, bindparam, select
 from duckycart.effects import News, NewsKind
 from duckycart.lifecycle.who import Who, find_session
 from duckycart.refusals import SESSION_GONE, UNKNOWN_CART
+from duckycart.store.states import EndReason, PaymentState
 from duckycart.store.tables import ENDED_STEADY, carts, fraud_warnings, payments, sessions
 
 GRACE_SECONDS: Final = 60  # after a session's end, for screens that were away when it was said (F39)
@@ -42,7 +43,7 @@ _PAYMENTS: Final = select(payments.c.news, payments.c.news_version, payments.c.s
 
 def final_news(cart_id: int, session_id: int, version: int, end_reason: str) -> News:
     """The last word of a session. Only a paid one has a name of its own; after another end, clients look again."""
-    kind = NewsKind.PAYMENT_SUCCESSFUL if end_reason == "paid" else NewsKind.CART_UPDATED
+    kind = NewsKind.PAYMENT_SUCCESSFUL if end_reason == EndReason.PAID else NewsKind.CART_UPDATED
     return News(kind, cart_id, session_id, version, final=True)
 
 
@@ -85,7 +86,7 @@ def missed_news(connection: Connection, heard: Mapping[int, int]) -> list[News]:
         ]
         for kind, number, state in connection.execute(_PAYMENTS, keys):
             failed = kind == NewsKind.PAYMENT_FAILED
-            data = {"message": CANCELLED if state == "cancelled" else DECLINED} if failed else 0
+            data = {"message": CANCELLED if state == PaymentState.CANCELLED else DECLINED} if failed else 0
             said.append(News(NewsKind(kind), cart_id, session_id, number, data))
         if end_reason is not None:
             said.append(final_news(cart_id, session_id, version, end_reason))

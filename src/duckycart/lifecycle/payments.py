@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, Select, and_, bindparam, func, insert, o
 
 from duckycart.effects import Happened, News, NewsKind
 from duckycart.lifecycle.basket import require_items
-from duckycart.lifecycle.carts import OPEN, OPEN_STATES, Standing, queue_command, raise_alarm, stand
+from duckycart.lifecycle.carts import OPEN, Standing, queue_command, raise_alarm, stand
 from duckycart.lifecycle.news import CANCELLED, DECLINED
 from duckycart.lifecycle.rules import Rules
 from duckycart.lifecycle.sessions import basket_total, change_session, finish_session, touch_session
@@ -22,8 +22,10 @@ from duckycart.providers.protocol import OpenedPayment
 from duckycart.refusals import NO_PAYMENT, NO_SUCH_PAYMENT
 from duckycart.store.currency import fix_currency
 from duckycart.store.engine import Transaction
+from duckycart.store.states import OPEN_PAYMENTS, EndReason, PaymentState
 from duckycart.store.tables import PAYMENT_STEADY, payments, sessions
 
+_SETTLED: Final = (PaymentState.PAID, PaymentState.PAID_EXTRA)
 FREE: Final = "free"  # stands for the provider of a payment of 0: nobody is asked, and nobody's webhook finds it
 
 
@@ -35,7 +37,7 @@ class Payment:
     token: str
     provider_ref: str | None
     url: str | None
-    state: str  # creating, open, paid, failed, cancelled, paid_extra
+    state: PaymentState
     amount: int  # minor units
     currency: str
     created_at: int  # steady
@@ -63,7 +65,18 @@ _COLUMNS: Final = (
 
 
 def _payment_of(row: Row[*tuple[Any, ...]]) -> Payment:
-    return Payment(*row)
+    return Payment(
+        id=row.id,
+        session_id=row.session_id,
+        provider=row.provider,
+        token=row.token,
+        provider_ref=row.provider_ref,
+        url=row.url,
+        state=PaymentState(row.state),
+        amount=row.amount,
+        currency=row.currency,
+        created_at=row.created_at,
+    )
 
 
 _INSERT: Final = insert(payments).returning(*_COLUMNS)
@@ -88,7 +101,7 @@ _CART_OF: Final = (
 )
 _ONE: Final = update(payments).where(payments.c.id == bindparam("payment"))
 _OPEN: Final = _ONE.values(
-    state="open",
+    state=PaymentState.OPEN,
     provider_ref=bindparam("ref"),
     url=bindparam("pay_at"),
     opened_at=bindparam("at"),
@@ -97,7 +110,9 @@ _OPEN: Final = _ONE.values(
 ).returning(*_COLUMNS)
 _CLOSE: Final = _ONE.values(state=bindparam("new_state"), closed_at=bindparam("at")).returning(payments.c.news)
 _FAILED: Final = _ONE.values(news=NewsKind.PAYMENT_FAILED.value, news_version=bindparam("version"))
-_KEEP_REF: Final = _ONE.where(payments.c.state.in_(("creating", "failed"))).values(provider_ref=bindparam("ref"))
+_KEEP_REF: Final = _ONE.where(payments.c.state.in_((PaymentState.CREATING, PaymentState.FAILED))).values(
+    provider_ref=bindparam("ref")
+)
 _HOLD: Final = (
     update(sessions)
     .where(sessions.c.id == bindparam("session"))
@@ -158,7 +173,7 @@ def create_payment(
         "session_id": session_id,
         "provider": provider if total else FREE,
         "token": token_hex(16),
-        "state": "creating",
+        "state": PaymentState.CREATING,
         "method": method,
         "amount": total,
         "currency": fix_currency(tx, rules.currency).code,
@@ -190,9 +205,9 @@ def open_payment(tx: Transaction, payment_id: int, opened: OpenedPayment) -> Ope
     """
     payment, standing = _stand_with(tx, payment_id)
     session_id = payment.session_id
-    if payment.state in ("open", "paid", "paid_extra"):
+    if payment.state in (PaymentState.OPEN, *_SETTLED):
         return Opened(payment, standing.cart.id, None)
-    phase = Phase.SHOPPING if payment.state != "creating" else standing.phase
+    phase = Phase.SHOPPING if payment.state is not PaymentState.CREATING else standing.phase
     outcome = decide(Event.OPEN_PAYMENT, _phase_in(standing, session_id, phase), session_id=session_id)
     assert outcome.command is not None
     version = tx.connection.execute(_HOLD, {"session": session_id, "at": tx.now}).scalar_one()
@@ -225,7 +240,7 @@ def fail_payment(tx: Transaction, payment_id: int) -> None:
 
     Changes nothing when somebody else's attempt at the same payment succeeded.
     """
-    _close(tx, payment_id, Event.FAIL_PAYMENT, "failed", ("creating",))
+    _close(tx, payment_id, Event.FAIL_PAYMENT, PaymentState.FAILED, (PaymentState.CREATING,))
 
 
 def keep_ref(tx: Transaction, payment_id: int, ref: str) -> None:
@@ -240,20 +255,22 @@ def keep_ref(tx: Transaction, payment_id: int, ref: str) -> None:
 
 def close_payment(tx: Transaction, payment_id: int) -> None:
     """It was cancelled at the provider. The hold stays; another payment may be created."""
-    _close(tx, payment_id, Event.CLOSE_PAYMENT, "cancelled", (*OPEN_STATES, "failed"))
+    _close(tx, payment_id, Event.CLOSE_PAYMENT, PaymentState.CANCELLED, (*OPEN_PAYMENTS, PaymentState.FAILED))
 
 
-def _close(tx: Transaction, payment_id: int, event: Event, state: str, only_from: tuple[str, ...]) -> None:
+def _close(
+    tx: Transaction, payment_id: int, event: Event, state: PaymentState, only_from: tuple[PaymentState, ...]
+) -> None:
     payment, standing = _stand_with(tx, payment_id)
     if payment.state not in only_from:
         return
     decide(event, _phase_in(standing, payment.session_id, standing.phase))
     told = tx.connection.execute(_CLOSE, {"payment": payment_id, "new_state": state, "at": tx.now}).scalar_one()
     tx.effects.append(Happened(event, standing.cart.id, payment.session_id, {"payment": payment_id}))
-    if payment.state == "failed":
+    if payment.state is PaymentState.FAILED:
         return  # its failure was told when it failed
-    if payment.state == "open" or told is not None:
-        _tell_failure(tx, standing, payment, DECLINED if state == "failed" else CANCELLED)
+    if payment.state is PaymentState.OPEN or told is not None:
+        _tell_failure(tx, standing, payment, DECLINED if state is PaymentState.FAILED else CANCELLED)
     else:
         _tell_change(tx, standing, payment)
 
@@ -262,7 +279,7 @@ def decline_payment(tx: Transaction, payment_id: int) -> str:
     """The shopper's bank refused; the payment stays open for another try. Returns `declined`, or `ignored` when it is
     over."""
     payment, standing = _stand_with(tx, payment_id)
-    if payment.state not in OPEN_STATES:
+    if payment.state not in OPEN_PAYMENTS:
         return "ignored"
     tx.effects.append(Happened("payment_declined", standing.cart.id, payment.session_id, {"payment": payment_id}))
     _tell_failure(tx, standing, payment, DECLINED)
@@ -293,7 +310,7 @@ def settle_payment(tx: Transaction, payment_id: int, amount: int | None, currenc
     """
     payment, standing = _stand_with(tx, payment_id)
     session_id = payment.session_id
-    if payment.state in ("paid", "paid_extra"):
+    if payment.state in _SETTLED:
         return "repeated"
     if (amount, currency) != (payment.amount, payment.currency):
         raise_alarm(
@@ -305,8 +322,8 @@ def settle_payment(tx: Transaction, payment_id: int, amount: int | None, currenc
         )
         return "mismatch"
     active = standing.cart.session_id == session_id
-    fits = active and (payment.state in OPEN_STATES or basket_total(tx.connection, session_id)[1] == payment.amount)
-    state = "paid" if fits else "paid_extra"
+    fits = active and (payment.state in OPEN_PAYMENTS or basket_total(tx.connection, session_id)[1] == payment.amount)
+    state = PaymentState.PAID if fits else PaymentState.PAID_EXTRA
     tx.connection.execute(_CLOSE, {"payment": payment_id, "new_state": state, "at": tx.now})
     if not fits:
         raise_alarm(
@@ -325,7 +342,7 @@ def settle_payment(tx: Transaction, payment_id: int, amount: int | None, currenc
             {"payment": payment_id, "amount": payment.amount},
         )
     )
-    finish_session(tx, standing, Event.SETTLE_PAYMENT, "paid", rules)
+    finish_session(tx, standing, Event.SETTLE_PAYMENT, EndReason.PAID, rules)
     return "settled"
 
 
@@ -340,11 +357,11 @@ def unsettled_payments(
         select(*_COLUMNS)
         .join(sessions, sessions.c.id == payments.c.session_id)
         .where(
-            payments.c.state.in_((*OPEN_STATES, "failed")),
+            payments.c.state.in_((*OPEN_PAYMENTS, PaymentState.FAILED)),
             payments.c.id > after,
             or_(
-                and_(payments.c.state == "failed", payments.c.provider_ref.is_not(None)),
-                and_(payments.c.state == "creating", steady - asking_seconds * 1000 > PAYMENT_STEADY),
+                and_(payments.c.state == PaymentState.FAILED, payments.c.provider_ref.is_not(None)),
+                and_(payments.c.state == PaymentState.CREATING, steady - asking_seconds * 1000 > PAYMENT_STEADY),
                 and_(
                     OPEN,
                     or_(steady - rules.payment_seconds * 1000 > PAYMENT_STEADY, ~sessions.c.is_active),

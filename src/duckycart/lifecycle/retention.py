@@ -11,6 +11,7 @@ from typing import Final
 from sqlalchemy import and_, delete, exists, insert, select, update
 
 from duckycart.store.engine import Transaction
+from duckycart.store.states import CommandState
 from duckycart.store.tables import (
     ENDED_STEADY,
     OUTSTANDING,
@@ -32,7 +33,7 @@ from duckycart.store.tables import (
 
 IN_USE_SECONDS: Final = 24 * 3600
 BATCH: Final = 200  # sessions in one transaction, so that a running server waits for milliseconds
-_SETTLED: Final = ("received", "superseded")
+_SETTLED: Final = (CommandState.RECEIVED, CommandState.SUPERSEDED)
 FORGOTTEN: Final = "Forgotten shopper"
 
 

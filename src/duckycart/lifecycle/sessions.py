@@ -24,6 +24,7 @@ from duckycart.refusals import (
 )
 from duckycart.store.currency import fix_currency
 from duckycart.store.engine import Transaction
+from duckycart.store.states import CartStatus, EndReason, PaymentState
 from duckycart.store.tables import analytics, basket_lines, carts, commands, payments, sessions, users
 from duckycart.wire import CommandType
 
@@ -38,7 +39,7 @@ class Started:
 class Ended:
     session_id: int
     cart_id: int
-    reason: str  # paid, ended, idle or forced
+    reason: EndReason
     seq: int  # of its end_session
 
 
@@ -76,7 +77,7 @@ _TOTALS: Final = select(
     func.coalesce(func.sum(basket_lines.c.quantity * basket_lines.c.unit_price), 0),
 ).where(basket_lines.c.session_id == bindparam("session"))
 _PAID: Final = select(func.coalesce(func.sum(payments.c.amount), 0)).where(
-    payments.c.session_id == bindparam("session"), payments.c.state == "paid"
+    payments.c.session_id == bindparam("session"), payments.c.state == PaymentState.PAID
 )
 
 
@@ -130,7 +131,7 @@ def create_session(
     times = {"created_at": tx.now, "touched_at": tx.steady, "touched_wall": tx.now}
     session_id: int = tx.connection.execute(_INSERT, {**new, **times}).scalar_one()
     tx.effects.append(Happened(Event.CREATE_SESSION, cart_id, session_id, {"user": user_id}))
-    busy = replace(cart, status="in_use", session_id=session_id, qr_round=cart.qr_round + 1, qr_expires_at=0)
+    busy = replace(cart, status=CartStatus.IN_USE, session_id=session_id, qr_round=cart.qr_round + 1, qr_expires_at=0)
     seq = queue_command(tx, busy, outcome.command, session_id)
     tx.effects.append(News(NewsKind.SESSION_STARTED, cart_id, session_id, 1))
     return Started(SessionView(session_id, cart_id, user_id, True, tx.now, None), seq)
@@ -153,7 +154,7 @@ def _refuse_user(connection: Connection, user_id: int, cart_id: int, qr_round: i
         raise GUEST_ELSEWHERE()
 
 
-def finish_session(tx: Transaction, standing: Standing, event: Event, reason: str, rules: Rules) -> Ended:
+def finish_session(tx: Transaction, standing: Standing, event: Event, reason: EndReason, rules: Rules) -> Ended:
     """End the cart's session: inactive, cart available, analytics row, then `end_session`, all in this transaction.
 
     Every end goes through here. Raises Conflict where the table refuses `event`.
@@ -183,7 +184,7 @@ def finish_session(tx: Transaction, standing: Standing, event: Event, reason: st
         },
     )
     tx.effects.append(Happened("finish_session", cart.id, session_id, {"reason": reason}))
-    seq = queue_command(tx, replace(cart, status="available", session_id=None), outcome.command, session_id)
+    seq = queue_command(tx, replace(cart, status=CartStatus.AVAILABLE, session_id=None), outcome.command, session_id)
     tx.effects.append(final_news(cart.id, session_id, version, reason))
     return Ended(session_id, cart.id, reason, seq)
 
@@ -203,12 +204,12 @@ def end_session(tx: Transaction, who: Who, session_id: int, rules: Rules) -> End
     decide(Event.END_BY_SHOPPER, standing.phase, session_id=session_id)
     if basket_total(tx.connection, session_id)[0]:
         raise BASKET_NOT_EMPTY(session_id=session_id)
-    return finish_session(tx, standing, Event.END_BY_SHOPPER, "ended", rules)
+    return finish_session(tx, standing, Event.END_BY_SHOPPER, EndReason.ENDED, rules)
 
 
 def force_end(tx: Transaction, who: Who, session_id: int, rules: Rules) -> Ended:
     """An operator ends a session whatever its state. A payment still open is cancelled at its provider by a sweep."""
-    return finish_session(tx, stand_in(tx, who, session_id), Event.END_BY_FORCE, "forced", rules)
+    return finish_session(tx, stand_in(tx, who, session_id), Event.END_BY_FORCE, EndReason.FORCED, rules)
 
 
 def idle_sessions(connection: Connection, steady: int, rules: Rules) -> list[tuple[int, int]]:
@@ -234,7 +235,7 @@ def end_if_idle(tx: Transaction, session_id: int, cart_id: int, rules: Rules) ->
     if standing.cart.session_id != session_id or not _still_idle(tx, session_id, rules):
         return None
     if standing.phase is Phase.SHOPPING and not basket_total(tx.connection, session_id)[0]:
-        return finish_session(tx, standing, Event.END_IDLE, "idle", rules)
+        return finish_session(tx, standing, Event.END_IDLE, EndReason.IDLE, rules)
     tx.connection.execute(update(sessions).where(sessions.c.id == session_id).values(idle_reported_at=tx.now))
     raise_alarm(
         tx,

@@ -11,12 +11,13 @@ from duckycart.lifecycle.rules import Rules
 from duckycart.providers.protocol import Outcome, ProviderEvent
 from duckycart.refusals import PAYMENT_NOT_KNOWN_YET
 from duckycart.store.engine import Transaction
+from duckycart.store.states import PaymentState
 from duckycart.store.tables import payments, provider_events
 
 _BEING_CREATED: Final = (
     select(payments.c.id)
     .where(
-        payments.c.state == "creating",
+        payments.c.state == PaymentState.CREATING,
         payments.c.provider_ref.is_(None),
         payments.c.provider == bindparam("by"),
         payments.c.amount == bindparam("paid"),

@@ -6,6 +6,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, bindparam, or_, select
 
 from duckycart.refusals import ENDED_UNPAID, EXPIRED_SCREEN, UNKNOWN_SESSION
+from duckycart.store.states import EndReason
 from duckycart.store.tables import ENDED_STEADY, sessions
 
 
@@ -81,11 +82,18 @@ class SessionView:
     user_id: int
     is_active: bool
     created_at: int
-    end_reason: str | None
+    end_reason: EndReason | None
 
 
 def session_of(row: Row[*tuple[Any, ...]]) -> SessionView:
-    return SessionView(*row)
+    return SessionView(
+        id=row.id,
+        cart_id=row.cart_id,
+        user_id=row.user_id,
+        is_active=row.is_active,
+        created_at=row.created_at,
+        end_reason=None if row.end_reason is None else EndReason(row.end_reason),
+    )
 
 
 def find_session(connection: Connection, who: Who, session_id: int) -> SessionView:
@@ -122,7 +130,7 @@ def admit_screen(connection: Connection, session_id: int, steady: int) -> None:
     their QR on a 401 and on nothing else (F68); SCREEN_SECONDS later where it was.
     """
     row = connection.execute(_ENDING, {"session": session_id}).one_or_none()
-    if row is not None and row.end_reason not in (None, "paid"):
+    if row is not None and row.end_reason not in (None, EndReason.PAID):
         raise ENDED_UNPAID()
     if row is None or (row.ended_at is not None and steady - row.ended_at > SCREEN_SECONDS * 1000):
         raise EXPIRED_SCREEN()

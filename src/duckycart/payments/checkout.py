@@ -34,6 +34,7 @@ from duckycart.providers.protocol import (
 )
 from duckycart.refusals import ABSURD_WEBHOOK, PROVIDER_FAILED
 from duckycart.store.engine import Store, Transaction
+from duckycart.store.states import PaymentState
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -67,12 +68,12 @@ class Checkout:
 
         def begin(tx: Transaction) -> Opened | Payment:
             payment = create_payment(tx, who, session_id, self.provider.name, method, self._rules)
-            if (payment.provider, payment.state) == (FREE, "creating"):
+            if (payment.provider, payment.state) == (FREE, PaymentState.CREATING):
                 return settle_free(tx, payment, f"{self._url}/pay/{payment.token}", self._rules)
             return payment
 
         begun = await self._store.write(begin)
-        return await self._open(begun) if isinstance(begun, Payment) and begun.state == "creating" else begun
+        return await self._open(begun) if isinstance(begun, Payment) and begun.state is PaymentState.CREATING else begun
 
     async def _open(self, payment: Payment) -> Opened:
         opened = await self._ask(payment)

@@ -31,6 +31,17 @@ from sqlalchemy import (
     text,
 )
 
+from duckycart.store.states import (
+    OPEN_PAYMENTS,
+    OUTSTANDING_COMMANDS,
+    CartStatus,
+    CommandState,
+    EndReason,
+    PaymentState,
+    is_in,
+)
+from duckycart.wire import CommandType
+
 metadata = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -96,7 +107,7 @@ carts = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("screen_key_hash", LargeBinary),  # None: no key opens the cart's screen
     Column("screen_changed_at", BigInteger, nullable=False, server_default="0"),  # steady; of key or `disabled`
-    CheckConstraint("status IN ('available', 'in_use')", name="status"),
+    CheckConstraint(is_in("status", CartStatus), name="status"),
     CheckConstraint("(status = 'in_use') = (session_id IS NOT NULL)", name="in_use_has_session"),
     UniqueConstraint("key_hash", name="uq_carts_key_hash"),
     # What changed hands lately: the sweep closes links that were taken over or whose credential was withdrawn.
@@ -172,7 +183,7 @@ commands = Table(
     Column("seq", Integer, nullable=False),
     Column("type", String(20), nullable=False),
     Column("session_id", Integer, ForeignKey("sessions.id")),
-    Column("state", String(12), nullable=False, server_default="queued"),
+    Column("state", String(12), nullable=False, server_default=CommandState.QUEUED.value),
     Column("attempted", Boolean, nullable=False),  # a link may have written it; set before any write
     Column("boot_generation", Integer, nullable=False),  # the boot of the cart that `state` speaks of
     Column("queued_at", BigInteger, nullable=False),
@@ -181,17 +192,17 @@ commands = Table(
     # Links of more than one boot may have written it: a call that names no boot does not say which of them heard it.
     Column("several_boots", Boolean, nullable=False, server_default=false()),
     PrimaryKeyConstraint("cart_id", "seq"),
-    CheckConstraint("type IN ('generate_qr', 'session_started', 'payment_created', 'end_session')", name="type"),
-    CheckConstraint("state IN ('queued', 'sent', 'received', 'superseded')", name="state"),
+    CheckConstraint(is_in("type", CommandType), name="type"),
+    CheckConstraint(is_in("state", CommandState), name="state"),
     CheckConstraint("(type = 'generate_qr') = (session_id IS NULL)", name="session"),
     Index("ix_commands_session_id", "session_id"),
     # What may still have to be delivered: a few rows however long the history.
-    Index("ix_commands_outstanding", "cart_id", "seq", sqlite_where=text("state IN ('queued', 'sent')"),
-          postgresql_where=text("state IN ('queued', 'sent')")),
+    Index("ix_commands_outstanding", "cart_id", "seq", sqlite_where=text(is_in("state", OUTSTANDING_COMMANDS)),
+          postgresql_where=text(is_in("state", OUTSTANDING_COMMANDS))),
 )  # fmt: skip
 
 # As literal text, since only so the partial index serves: a bound parameter could be anything.
-OUTSTANDING: Final = text("commands.state IN ('queued', 'sent')")
+OUTSTANDING: Final = text(is_in("commands.state", OUTSTANDING_COMMANDS))
 
 users = Table(
     # Shoppers, guests (no e-mail) and operators.
@@ -232,7 +243,7 @@ sessions = Table(
     Column("idle_reported_at", BigInteger),  # when an operator was told that it is idle with a full basket
     Column("version", Integer, nullable=False),  # grows with each change a screen may want to hear of
     CheckConstraint("is_active = (ended_at IS NULL)", name="active_until_ended"),
-    CheckConstraint("end_reason IN ('paid', 'ended', 'idle', 'forced')", name="end_reason"),
+    CheckConstraint(is_in("end_reason", EndReason), name="end_reason"),
     # One active session per cart and one per shopper: two phones on one QR are decided here.
     Index("uq_sessions_active_cart", "cart_id", unique=True, sqlite_where=text("is_active = 1"),
           postgresql_where=text("is_active")),
@@ -290,15 +301,15 @@ payments = Table(
     Column("closed_at", BigInteger),
     Column("news", String(20)),  # what screens were last told of it, None when nothing yet
     Column("news_version", Integer, nullable=False, server_default="0"),  # of the session, with that
-    CheckConstraint("state IN ('creating', 'open', 'paid', 'failed', 'cancelled', 'paid_extra')", name="state"),
+    CheckConstraint(is_in("state", PaymentState), name="state"),
     CheckConstraint("amount >= 0", name="amount"),
     UniqueConstraint("provider", "provider_ref", name="uq_payments_provider_ref"),
     UniqueConstraint("token", name="uq_payments_token"),
     Index("ix_payments_session_id", "session_id"),
     Index("ix_payments_state", "state"),  # the reconciler asks for the open ones
     # One open payment per session. `creating` counts: the provider may already know of it.
-    Index("uq_payments_open_session", "session_id", unique=True, sqlite_where=text("state IN ('creating', 'open')"),
-          postgresql_where=text("state IN ('creating', 'open')")),
+    Index("uq_payments_open_session", "session_id", unique=True, sqlite_where=text(is_in("state", OPEN_PAYMENTS)),
+          postgresql_where=text(is_in("state", OPEN_PAYMENTS))),
     sqlite_autoincrement=True,
 )  # fmt: skip
 
