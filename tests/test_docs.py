@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from duckycart.errors import Refusal
+from duckycart.lifecycle.rules import Rules
 from duckycart.lifecycle.transitions import TABLE, Phase
 from duckycart.settings import Settings
 
@@ -31,6 +32,10 @@ def transition_table() -> str:
 
 def test_the_transition_table_in_the_docs_is_the_one_the_code_asks() -> None:
     assert transition_table() in (DOCS / "transitions.md").read_text()
+
+
+def test_the_defaults_of_the_settings_are_those_of_the_rules() -> None:
+    assert Settings().rules == Rules()
 
 
 def test_every_setting_is_documented_with_its_default() -> None:

@@ -7,6 +7,10 @@ OpaqueString. What surrounds a name is dropped; nothing of a password is but the
 import unicodedata
 from typing import Any, Final
 
+MIN_PASSWORD: Final = 8  # characters: fielded phones sign up with no more
+MAX_PASSWORD: Final = 200
+MAX_EMAIL: Final = 254  # characters, as no mail server takes longer ones
+MAX_FULL_NAME: Final = 120
 EMAIL: Final = r"^[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+\.[^@\s\x00-\x1f\x7f]+$"
 
 

@@ -13,6 +13,7 @@ from duckycart.currency import Currency, currency_of
 from duckycart.errors import BadRequest
 from duckycart.lifecycle.rules import Rules
 
+_RULES = Rules()  # and their defaults
 Network = IPv4Network | IPv6Network
 
 
@@ -73,9 +74,10 @@ class Settings(BaseSettings):
     currency_digits: int | None = None  # follow from the currency; who gives them is told when they are others
     feedback_items: Words = ()  # CATEGORY:LABEL, what fielded screens let a shopper tick after a payment
     offline_carts: OfflineCarts = OfflineCarts.REFUSE  # whether a cart away for over 60 s may start a session
-    qr_seconds: int = Field(300, ge=10, le=86_400)  # long enough to find the app, short enough to be on the screen
-    idle_seconds: int = Field(900, ge=60)  # a shopper who walked off
-    payment_seconds: int = Field(1800, ge=60)  # a pay page left open
+    # How long a QR can be scanned: long enough to find the app, short enough to be the one on the screen.
+    qr_seconds: int = Field(_RULES.qr_seconds, ge=10, le=86_400)
+    idle_seconds: int = Field(_RULES.idle_seconds, ge=60)  # a shopper who walked off
+    payment_seconds: int = Field(_RULES.payment_seconds, ge=60)  # a pay page left open
 
     # Money
     payment_provider: Literal["sandbox"] = "sandbox"

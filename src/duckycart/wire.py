@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
+MAX_ID: Final = 999_999_999  # of carts and sessions
+ID: Final = r"[1-9][0-9]{0,8}"  # as every address writes it
+
 
 class CommandType(StrEnum):
     """What the server may tell a cart. The protocol document knows no fifth word."""

@@ -3,11 +3,11 @@
 import pytest
 
 from duckycart.admin import carts
-from duckycart.admin.fleet import hash_of
 from duckycart.clock import SystemClock
 from duckycart.hardware.catchup import Filled
 from duckycart.hardware.ending import Refused
 from duckycart.hardware.ownership import Claim, changed_hands, claim_many
+from duckycart.keys import hash_of
 from duckycart.store.sqlite import engine_for, transact
 from tests.admin.conftest import Shell
 

@@ -2,12 +2,12 @@
 
 import pytest
 
-from duckycart.admin.fleet import hash_of
 from duckycart.clock import SystemClock
 from duckycart.hardware import connections
 from duckycart.hardware.catchup import Filled
 from duckycart.hardware.ending import Ended, Ending, Gone
 from duckycart.hardware.ownership import Claim, claim_many, release_many
+from duckycart.keys import hash_of
 from duckycart.lifecycle.qr import get_qr
 from duckycart.lifecycle.rules import Rules
 from duckycart.store.address import locate

@@ -51,7 +51,11 @@ def test_what_is_no_name(shell: Shell, name: str) -> None:
     assert shell.json_error("users", "add", "a@b.cd", "--name", name, typed=PASSWORD)["error"] == "bad_name"
 
 
-@pytest.mark.parametrize("typed", ["", "\n", "123456789\n", "1" * 201, "1" * 100_000, b"caf\xe9 au lait, cold"])
+def test_a_password_that_phones_may_sign_up_with_is_one_here_too(shell: Shell) -> None:
+    assert shell.json("users", "add", "a@b.cd", typed="12345678\n")["email"] == "a@b.cd"
+
+
+@pytest.mark.parametrize("typed", ["", "\n", "1234567\n", "1" * 201, "1" * 100_000, b"caf\xe9 au lait, cold"])
 def test_what_is_no_password(shell: Shell, typed: str | bytes) -> None:
     error = shell.json_error("users", "add", "a@b.cd", typed=typed)
     assert error["error"] == "bad_password"

@@ -6,7 +6,8 @@ import httpx2
 import jwt
 import pytest
 
-from duckycart.admin.fleet import disable, enable, hash_of, set_screen_key
+from duckycart.admin.fleet import disable, enable, set_screen_key
+from duckycart.keys import hash_of
 from duckycart.testing.furnish import screen_key_of
 from duckycart.tokens import CART_SCREEN_SECONDS
 from tests.api.doors import KEPT, Session, contents, refused

@@ -7,7 +7,8 @@ import pytest
 from playwright.async_api import Browser, expect
 from sqlalchemy import update
 
-from duckycart.admin.fleet import hash_of, set_screen_key
+from duckycart.admin.fleet import set_screen_key
+from duckycart.keys import hash_of
 from duckycart.lifecycle.sessions import force_end
 from duckycart.lifecycle.who import ByOperator
 from duckycart.store.tables import carts, products

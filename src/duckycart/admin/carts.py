@@ -1,7 +1,6 @@
 """`duckycart carts`: which carts there are, and which key opens each."""
 
 import re
-import secrets
 from typing import Annotated, Final
 
 import typer
@@ -9,13 +8,12 @@ import typer
 from duckycart.admin.shell import DEFAULT_DATABASE, DatabaseOption, JsonOption, Shell, quoted, table
 from duckycart.clock import SystemClock
 from duckycart.errors import BadRequest
+from duckycart.keys import MAX_KEY, MIN_KEY, hash_of, is_key, new_key
+from duckycart.wire import ID, MAX_ID
 
-KEY_BYTES: Final = 32  # 256 random bits
-KEY_CHARACTERS: Final = 32  # of a given key, at least; what it should be is random
 FLEET: Final = 50_000  # carts added at once: all in one transaction, for which a running server has to wait
 
-_RANGE: Final = re.compile(r"([1-9][0-9]{0,8})(?:-([1-9][0-9]{0,8}))?")
-_KEY: Final = re.compile(rf"[A-Za-z0-9_-]{{{KEY_CHARACTERS},200}}")  # it travels in headers and URLs
+_RANGE: Final = re.compile(rf"({ID})(?:-({ID}))?")
 
 app = typer.Typer(no_args_is_help=True, help="Add carts, give them keys, switch them off.")
 
@@ -24,7 +22,7 @@ KeyOption = Annotated[
     str | None,
     typer.Option(
         "--key",
-        help=f"A key of your own, at least {KEY_CHARACTERS} random characters. Better left out: a key is then made, "
+        help=f"A key of your own, at least {MIN_KEY} random characters. Better left out: a key is then made, "
         "and no other user of this machine can read it in the list of processes.",
         show_default=False,
     ),
@@ -46,7 +44,7 @@ def add(
 
     A fleet: duckycart carts add 1-50 --json > keys.json
     """
-    from duckycart.admin.fleet import add_carts, hash_of
+    from duckycart.admin.fleet import add_carts
 
     with Shell(database, as_json) as shell:
         ids = _ids(carts)
@@ -119,7 +117,7 @@ def rotate_key(
 
     with Shell(database, as_json) as shell:
         cart_id, new_key = _id(cart), _checked(key)
-        shell.write(lambda tx: fleet.rotate_key(tx, cart_id, fleet.hash_of(new_key)))
+        shell.write(lambda tx: fleet.rotate_key(tx, cart_id, hash_of(new_key)))
         shell.answer({"id": cart_id, "key": new_key}, table(("CART", "KEY"), (cart_id, new_key)))
         shell.hint("The key is shown this once. The old one is void; a connection made with it closes within seconds.")
 
@@ -186,7 +184,7 @@ def screen_key(
             return
         url = _public_url(public_url)
         key = _checked(None)
-        shell.write(lambda tx: fleet.set_screen_key(tx, cart_id, fleet.hash_of(key)))
+        shell.write(lambda tx: fleet.set_screen_key(tx, cart_id, hash_of(key)))
         url = f"{url}/screen/{cart_id}#{key}"
         shell.answer(
             {"id": cart_id, "key": key, "url": url}, table(("CART", "SCREEN KEY", "OPEN ONCE"), (cart_id, key, url))
@@ -210,7 +208,7 @@ def _ids(given: str) -> range:
     match = _RANGE.fullmatch(given)
     if match is None:
         raise BadRequest(
-            "bad_cart_id", f"{quoted(given)} is no cart: give a number from 1 to 999999999, or a range like 1-50."
+            "bad_cart_id", f"{quoted(given)} is no cart: give a number from 1 to {MAX_ID}, or a range like 1-50."
         )
     first, last = int(match[1]), int(match[2] or match[1])
     if last < first:
@@ -230,9 +228,9 @@ def _id(given: str) -> int:
 def _checked(key: str | None) -> str:
     """The key that was given, or a new one."""
     if key is None:
-        return secrets.token_urlsafe(KEY_BYTES)
-    if _KEY.fullmatch(key) is None:
+        return new_key()
+    if not is_key(key):
         raise BadRequest(
-            "bad_key", f"A key has {KEY_CHARACTERS} to 200 visible ASCII characters without spaces; leave --key out."
+            "bad_key", f"A key has {MIN_KEY} to {MAX_KEY} visible ASCII characters without spaces; leave --key out."
         )
     return key

@@ -1,7 +1,6 @@
 """Carts as rows that people administer: added, given another key, withdrawn, listed."""
 
 from collections.abc import Mapping
-from hashlib import sha256
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, func, insert, select, update
@@ -26,11 +25,6 @@ _LISTED: Final = select(
     func.coalesce(carts.c.link_changed_wall, carts.c.link_changed_at).label("link_changed_at"),
     carts.c.created_at,
 ).order_by(carts.c.id)
-
-
-def hash_of(key: str) -> bytes:
-    """What is stored of a cart's key. A key is random enough that a plain SHA-256 cannot be searched."""
-    return sha256(key.encode()).digest()
 
 
 def add_carts(tx: Transaction, key_hashes: Mapping[int, bytes]) -> None:

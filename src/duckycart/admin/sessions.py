@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from duckycart.admin.shell import DEFAULT_DATABASE, DatabaseOption, JsonOption, Shell, table
+from duckycart.wire import MAX_ID
 
 app = typer.Typer(no_args_is_help=True, help="See who is shopping, and end a session that nobody else can end.")
 alarms_app = typer.Typer(no_args_is_help=True, help="What an operator has to look at.")
@@ -32,7 +33,7 @@ def list_(database: DatabaseOption = DEFAULT_DATABASE, as_json: JsonOption = Fal
 
 @app.command()
 def end(
-    session: Annotated[int, typer.Argument(metavar="ID", min=1, max=999_999_999, show_default=False)],
+    session: Annotated[int, typer.Argument(metavar="ID", min=1, max=MAX_ID, show_default=False)],
     database: DatabaseOption = DEFAULT_DATABASE,
     as_json: JsonOption = False,
 ) -> None:

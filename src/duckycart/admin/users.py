@@ -2,17 +2,13 @@
 
 import re
 import sys
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
 from duckycart.admin.shell import DEFAULT_DATABASE, DatabaseOption, JsonOption, Shell, quoted
 from duckycart.errors import BadRequest
-from duckycart.names import account_name
-
-PASSWORD: Final = range(10, 201)  # characters; signing in takes no longer ones
-
-_EMAIL: Final = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
+from duckycart.names import EMAIL, MAX_EMAIL, MAX_FULL_NAME, MAX_PASSWORD, MIN_PASSWORD, account_name
 
 app = typer.Typer(no_args_is_help=True, help="Make accounts for operators and shoppers.")
 
@@ -71,7 +67,7 @@ def add(
 
 def _email(given: str) -> str:
     email = account_name(given)
-    if len(email) > 254 or not email.isprintable() or _EMAIL.fullmatch(email) is None:
+    if len(email) > MAX_EMAIL or not email.isprintable() or re.fullmatch(EMAIL, email) is None:
         raise BadRequest("bad_email", f"{quoted(given)} is no e-mail address; give one like ann@example.com.")
     return email
 
@@ -80,9 +76,9 @@ def _name(given: str | None, email: str) -> str:
     name = email.partition("@")[0] if given is None else given.strip()
     if not name or not name.isprintable():
         raise BadRequest("bad_name", f"{quoted(name)} is no name; give at least one character, on one line.")
-    if given is not None and len(name) > 120:
-        raise BadRequest("bad_name", "A name has at most 120 characters.")
-    return name[:120]
+    if given is not None and len(name) > MAX_FULL_NAME:
+        raise BadRequest("bad_name", f"A name has at most {MAX_FULL_NAME} characters.")
+    return name[:MAX_FULL_NAME]
 
 
 def _password() -> str:
@@ -90,12 +86,12 @@ def _password() -> str:
         password: str = typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
     else:
         try:
-            password = sys.stdin.readline(PASSWORD.stop + 2).rstrip("\r\n")
+            password = sys.stdin.readline(MAX_PASSWORD + 3).rstrip("\r\n")
             password.encode()
         except UnicodeError:
             raise BadRequest("bad_password", "The password on standard input is not UTF-8.") from None
-    if len(password) not in PASSWORD:
-        raise BadRequest("bad_password", f"A password has {PASSWORD.start} to {PASSWORD.stop - 1} characters.")
+    if not MIN_PASSWORD <= len(password) <= MAX_PASSWORD:
+        raise BadRequest("bad_password", f"A password has {MIN_PASSWORD} to {MAX_PASSWORD} characters.")
     return password
 
 

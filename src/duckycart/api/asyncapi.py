@@ -16,11 +16,11 @@ from duckycart.api.who import TheShop
 from duckycart.channels.listeners import HEARTBEAT_SECONDS
 from duckycart.channels.messages import MESSAGES, SessionStarted, example
 from duckycart.effects import NewsKind
-from duckycart.hardware.ending import DEAD, RESTART, TAKEN_OVER, WITHDRAWN_OR_FLOOD
+from duckycart.hardware.ending import DEAD, RESTART, TAKEN_OVER, WITHDRAWN_OR_FLOOD, Ended
 from duckycart.hardware.link import PONG_SECONDS, SILENCE_SECONDS
 from duckycart.hardware.socket import MAX_FRAME
 from duckycart.lifecycle.news import GRACE_SECONDS
-from duckycart.wire import Command, CommandType
+from duckycart.wire import MAX_ID, Command, CommandType
 
 router = APIRouter(include_in_schema=False)
 
@@ -46,7 +46,7 @@ CART_CLOSES: Final = {
     1009: f"a frame was over {MAX_FRAME} bytes",
     RESTART: "the server restarts; come back",
     DEAD: f"no pong came for {PONG_SECONDS:.0f} s",
-    TAKEN_OVER: "a newer connection of this cart took over",
+    TAKEN_OVER: Ended.TAKEN_OVER.words,
 }
 SESSION_REFUSALS: Final = {
     401: "no credential, or a malformed or expired one",
@@ -84,7 +84,7 @@ _SCHEMES: Final[Json] = {
         "description": "A shopper's, screen's or operator's token, for browsers, which set no header here.",
     },
 }
-_NUMBER: Final = "An integer from 1 to 999999999, without leading zeros."
+_NUMBER: Final = f"An integer from 1 to {MAX_ID}, without leading zeros."
 _CART_ID: Final = {"cart_id": {"description": _NUMBER, "examples": ["1"]}}
 _SESSION_ID: Final = {"session_id": {"description": _NUMBER, "examples": ["7"]}}
 _BOOT: Final = {

@@ -12,7 +12,7 @@ from duckycart.api.views import Answer
 from duckycart.api.who import TheShop, address
 from duckycart.api.writes import write
 from duckycart.lifecycle.accounts import User, begin_guest, find_account, sign_up
-from duckycart.names import EMAIL
+from duckycart.names import EMAIL, MAX_EMAIL, MAX_FULL_NAME, MAX_PASSWORD, MIN_PASSWORD
 from duckycart.refusals import (
     ACCOUNT_TAKEN,
     NOT_A_QR,
@@ -30,9 +30,11 @@ router = resource_router(prefix="/auth", tags=["shoppers"])
 
 
 class SignUp(BaseModel):
-    email: Annotated[str, Field(max_length=254, pattern=EMAIL, examples=["mona@example.com"]), NAME]
-    password: Annotated[str, Field(min_length=8, max_length=200, examples=["correct horse battery"]), PASSWORD]
-    full_name: str = Field(min_length=1, max_length=120, pattern=ONE_LINE, examples=["Mona Adel"])
+    email: Annotated[str, Field(max_length=MAX_EMAIL, pattern=EMAIL, examples=["mona@example.com"]), NAME]
+    password: Annotated[
+        str, Field(min_length=MIN_PASSWORD, max_length=MAX_PASSWORD, examples=["correct horse battery"]), PASSWORD
+    ]
+    full_name: str = Field(min_length=1, max_length=MAX_FULL_NAME, pattern=ONE_LINE, examples=["Mona Adel"])
     username: Annotated[str, Field(min_length=3, max_length=80, pattern=USER_NAME), NAME] | None = Field(
         None, examples=["mona"]
     )
@@ -112,8 +114,8 @@ async def signup(request: Request, shop: TheShop, form: SignUp) -> UserView:
 async def login(
     request: Request,
     shop: TheShop,
-    username: Annotated[str, Form(max_length=254, pattern=ONE_LINE, examples=["mona"]), NAME],
-    # of 200 characters, in whatever form they are typed
+    username: Annotated[str, Form(max_length=MAX_EMAIL, pattern=ONE_LINE, examples=["mona"]), NAME],
+    # of MAX_PASSWORD characters, in whatever form they are typed
     password: Annotated[str, Form(max_length=1000, examples=["correct horse battery"])],
 ) -> SignedIn:
     """Sign in with e-mail or user name. An unknown one takes as long as a wrong password, and is told the same."""

@@ -8,9 +8,9 @@ from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from duckycart.names import account_name_of, password_of
+from duckycart.wire import MAX_ID
 
 # Each has its sentence in `sentences.py`.
-KEY_TEXT: Final = r"^[A-Za-z0-9_-]+$"
 PLAIN_TEXT: Final = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$"  # of several lines
 USER_NAME: Final = r"^[\w.-]+$"
 ONE_LINE: Final = r"^[^\x00-\x1f\x7f]*$"  # no control characters: databases refuse NUL, logs take the rest for lines
@@ -37,7 +37,7 @@ def _id(value: Any) -> Any:
 
 
 def _number_or_word(value: Any) -> Any:
-    whole = type(value) is int and abs(value) <= 999_999_999
+    whole = type(value) is int and abs(value) <= MAX_ID
     if not whole and not (isinstance(value, str) and _WORD.fullmatch(value)):
         raise PydanticCustomError("number_or_word", "must be a whole number or a short text of one line")
     return value
@@ -51,7 +51,6 @@ ID: Final = BeforeValidator(_id)
 NAME: Final = BeforeValidator(account_name_of)
 PASSWORD: Final = BeforeValidator(password_of)
 
-MAX_ID: Final = 999_999_999
 MAX_BARCODE: Final = 10**40 - 1
 
 CartId = Annotated[int, Field(ge=1, le=MAX_ID, examples=[1]), ID, Path()]

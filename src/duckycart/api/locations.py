@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import Request
 from pydantic import BaseModel, Field
 
-from duckycart.api.inputs import MAX_ID, WHOLE, SessionId
+from duckycart.api.inputs import WHOLE, SessionId
 from duckycart.api.openapi import ONCE, refuses
 from duckycart.api.resource import resource_router
 from duckycart.api.who import TheCart
@@ -13,6 +13,7 @@ from duckycart.api.writes import write
 from duckycart.clock import iso
 from duckycart.lifecycle.reports import Location, locate
 from duckycart.refusals import SESSION_OVER, UNKNOWN_SESSION, WRITE_FAILS
+from duckycart.wire import MAX_ID
 
 router = resource_router(prefix="/session-location", tags=["carts"])
 

@@ -1,7 +1,6 @@
 """A cart's screen comes with its key, once, and goes on with a cookie."""
 
 import hmac
-from hashlib import sha256
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -9,10 +8,11 @@ from fastapi import Request, Response
 from pydantic import BaseModel, Field
 
 from duckycart.api.credentials import SCREEN_COOKIE
-from duckycart.api.inputs import KEY_TEXT, CartId
+from duckycart.api.inputs import CartId
 from duckycart.api.openapi import refuses
 from duckycart.api.resource import resource_router
 from duckycart.api.who import TheShop, address
+from duckycart.keys import KEY_TEXT, MAX_KEY, hash_of
 from duckycart.lifecycle.screens import name_of, screen_key
 from duckycart.lifecycle.who import ByCartScreen
 from duckycart.refusals import TOO_MANY_REQUESTS, WRONG_KEY
@@ -26,7 +26,7 @@ DOORS: Final = ("/customer-session/qr", "/sse")  # what the cookie opens, and so
 
 class ScreenKey(BaseModel):
     key: str = Field(
-        max_length=200,
+        max_length=MAX_KEY,
         pattern=KEY_TEXT,
         examples=["pLq3YzR1cVx8mTn0sWk5bHd7fGj2aUe9iOt4vXy6hZc"],
         description="as `carts screen-key` printed it",
@@ -48,7 +48,7 @@ async def exchange(
     """
     shop.addresses.take(address(request))
     key_hash = await shop.store.read(lambda connection: screen_key(connection, cart_id))
-    if key_hash is None or not hmac.compare_digest(key_hash, sha256(given.key.encode()).digest()):
+    if key_hash is None or not hmac.compare_digest(key_hash, hash_of(given.key)):
         raise WRONG_KEY()
     give_cookie(shop, response, ByCartScreen(cart_id, name_of(key_hash)))
     response.headers["Cache-Control"] = "no-store"

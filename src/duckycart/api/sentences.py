@@ -2,8 +2,9 @@
 
 from typing import Any, Final
 
-from duckycart.api.inputs import KEY_TEXT, ONE_LINE, PLAIN_TEXT, USER_NAME
+from duckycart.api.inputs import ONE_LINE, PLAIN_TEXT, USER_NAME
 from duckycart.json_text import kind_of
+from duckycart.keys import KEY_TEXT
 from duckycart.names import EMAIL
 
 _CALLED: Final = {  # others are called by their own names

@@ -41,11 +41,12 @@ from duckycart.refusals import (
     UNKNOWN_SESSION,
 )
 from duckycart.tokens import ScreenToken
+from duckycart.wire import ID
 
 log = structlog.get_logger()
 router = resource_router(tags=["screens"])
 
-_SESSION_ID: Final = re.compile(r"[1-9][0-9]{0,8}")
+_SESSION_ID: Final = re.compile(ID)
 
 
 def _stream_of(*events: str) -> dict[int | str, dict[str, Any]]:

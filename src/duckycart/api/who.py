@@ -1,8 +1,6 @@
 """Reads the credential of a request: 401 for a missing, malformed or expired one, 403 for one without the right."""
 
-import re
-from hashlib import sha256
-from typing import Annotated, Final, cast
+from typing import Annotated, cast
 
 import structlog
 from fastapi import Depends
@@ -21,6 +19,7 @@ from duckycart.api.credentials import (
 )
 from duckycart.api.named import named_session
 from duckycart.errors import DuckyCartError, Forbidden
+from duckycart.keys import bearer, hash_of, is_key
 from duckycart.lifecycle.boots import checked_boot_id
 from duckycart.lifecycle.calls import Proof, acknowledge, calling_cart, receipt
 from duckycart.lifecycle.screens import name_of, screen_key
@@ -49,8 +48,6 @@ from duckycart.shop import LifespanState, Shop
 from duckycart.tokens import ScreenToken
 
 log = structlog.get_logger()
-
-_KEY: Final = re.compile(r"[A-Za-z0-9_-]{32,200}")  # 256 random bits as text
 
 
 def shop_of(request: HTTPConnection) -> Shop:
@@ -85,7 +82,7 @@ async def who(request: HTTPConnection) -> Who:
     Raises Unauthenticated without a credential or with a bad one; Forbidden for a key that opens no cart.
     """
     key = request.headers.get("x-api-key") or None
-    return await _whoever(request, key, _bearer(request))
+    return await _whoever(request, key, bearer(request.headers.get("authorization")))
 
 
 @opened_by(CART, CART_SCREEN, OPERATOR)
@@ -117,7 +114,7 @@ async def listener(request: HTTPConnection) -> Who:
     A screen's token opens these also when it opens nothing else any more: they say themselves how its session ended,
     and when they are over.
     """
-    token = request.query_params.get("token") or _bearer(request)
+    token = request.query_params.get("token") or bearer(request.headers.get("authorization"))
     return await _whoever(request, request.headers.get("x-api-key") or None, token, listens=True)
 
 
@@ -160,8 +157,8 @@ def limit_legacy(shop: Shop, caller: Who, topic: str) -> None:
 
 
 async def _whoever(request: HTTPConnection, key: str | None, bearer: str | None, *, listens: bool = False) -> Who:
-    if key is None and bearer is not None and _KEY.fullmatch(bearer):
-        key = bearer  # the form of a cart's key; a token has dots
+    if key is None and bearer is not None and is_key(bearer):
+        key = bearer
     if key is not None:
         return await _by_key(request, key)
     if bearer is None:
@@ -174,11 +171,6 @@ async def _whoever(request: HTTPConnection, key: str | None, bearer: str | None,
     if token.outlived:
         await _require_guest(shop_of(request), token.user_id)
     return ByOperator(token.user_id) if token.is_operator else ByShopper(token.user_id)
-
-
-def _bearer(request: HTTPConnection) -> str | None:
-    scheme, _, credential = request.headers.get("authorization", "").partition(" ")
-    return credential.strip() or None if scheme.lower() == "bearer" else None
 
 
 async def _require_guest(shop: Shop, user_id: int) -> None:
@@ -204,7 +196,7 @@ async def _by_cart_screen(shop: Shop, cookie: str) -> ByCartScreen:
 async def _by_key(request: HTTPConnection, key: str) -> ByCart:
     """The cart with this key. If it names its session, that is a receipt, written before anything else is done:
     whatever becomes of the call, at whichever door (F43)."""
-    key_hash = sha256(key.encode()).digest()
+    key_hash = hash_of(key)
     boot_id = checked_boot_id(request.headers.get("cart-boot-id"))
     session_id = await named_session(request)
     found = await shop_of(request).store.read(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from duckycart.outlet import stand_in, terminate
+from duckycart.wire import MAX_ID
 
 if TYPE_CHECKING:
     from duckycart.cart.program import CartProgram
@@ -31,7 +32,7 @@ _QR = "Ask the server for a QR while nobody shops; --no-qr where a screen shows 
 
 
 def cart(
-    cart_id: Annotated[int, typer.Argument(min=1, max=999_999_999, help="The cart's number on the server.")],
+    cart_id: Annotated[int, typer.Argument(min=1, max=MAX_ID, help="The cart's number on the server.")],
     url: Annotated[str, typer.Option("--url", envvar="DUCKYCART_URL", help=_URL)] = "http://127.0.0.1:8000",
     key: Annotated[str | None, typer.Option("--key", envvar="DUCKYCART_KEY", help=_KEY)] = None,
     driver: Annotated[DriverKind, typer.Option("--driver", help=_DRIVER)] = DriverKind.TERMINAL,

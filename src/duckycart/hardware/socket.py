@@ -8,7 +8,6 @@ status; bytes that arrive meanwhile wait in a small buffer.
 import asyncio
 import logging
 import re
-from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import parse_qs, urlsplit
 
@@ -28,10 +27,11 @@ from duckycart.handshake import FIRST_FRAME_SECONDS, origin_form
 from duckycart.hardware.admission import Refusal
 from duckycart.hardware.ending import Ended, Ending, Refused
 from duckycart.hardware.link import Close, Link, NeedRows, Outputs, Ping, Read, Send
+from duckycart.keys import bearer, hash_of
 from duckycart.lifecycle.boots import checked_boot_id
 from duckycart.origins import refusal
 from duckycart.settings import Settings
-from duckycart.wire import Command, encode
+from duckycart.wire import ID, MAX_ID, Command, encode
 
 if TYPE_CHECKING:
     from uvicorn.config import Config
@@ -54,7 +54,7 @@ _TROUBLE: Final = frozenset(
     {Ended.PROTOCOL_ERROR, Ended.FRAME_TOO_BIG, Ended.FLOOD, Ended.DID_NOT_READ, Ended.NO_PONG, Ended.WITHDRAWN,
      Ended.ERROR}
 )  # fmt: skip
-_CART_ID: Final = re.compile(r"/ws/hardware/([1-9][0-9]{0,8})")
+_CART_ID: Final = re.compile(rf"/ws/hardware/({ID})")
 _quiet: Final = logging.getLogger("duckycart.websockets")  # the library's own lines: URLs with keys, once per frame
 
 
@@ -243,10 +243,10 @@ class HardwareSocket(InTurns, asyncio.Protocol):
             boot_id = checked_boot_id(_header(request, "Cart-Boot-Id") or query.get("boot", [None])[0])
         except BadRequest as error:
             raise Refusal(Refused.BAD_REQUEST, error.detail) from None
-        key = _header(request, "X-API-Key") or _bearer(_header(request, "Authorization"))
+        key = _header(request, "X-API-Key") or bearer(_header(request, "Authorization"))
         key = key or query.get("key", [None])[0]
         if key is not None:
-            return sha256(key.encode()).digest(), boot_id
+            return hash_of(key), boot_id
         if within(client.address, self._settings.keyless_carts):
             self._require_no_foreign_page(request)
             return None, boot_id
@@ -477,7 +477,7 @@ def _cart_id(request: Request) -> int:
     """Raises Refusal."""
     match = _CART_ID.fullmatch(urlsplit(request.path).path)
     if match is None:
-        sentence = "The cart id must be an integer from 1 to 999999999: /ws/hardware/<cart id>"
+        sentence = f"The cart id must be an integer from 1 to {MAX_ID}: /ws/hardware/<cart id>"
         raise Refusal(Refused.BAD_REQUEST, sentence)
     return int(match[1])
 
@@ -487,8 +487,3 @@ def _header(request: Request, name: str) -> str | None:
     if len(values) > 1:
         raise Refusal(Refused.BAD_REQUEST, f"{name} may be given only once.")
     return values[0] if values else None
-
-
-def _bearer(authorization: str | None) -> str | None:
-    scheme, _, credential = (authorization or "").partition(" ")
-    return credential.strip() or None if scheme.lower() == "bearer" else None

@@ -1,0 +1,33 @@
+"""The keys of carts and screens: what form one has, how a request carries it, and what is kept of it."""
+
+import re
+import secrets
+from hashlib import sha256
+from typing import Final
+
+MIN_KEY: Final = 32  # characters of a key that somebody gives; what it should be is random
+MAX_KEY: Final = 200
+KEY_TEXT: Final = r"^[A-Za-z0-9_-]+$"  # a key travels in headers and URLs
+
+_KEY: Final = re.compile(rf"[A-Za-z0-9_-]{{{MIN_KEY},{MAX_KEY}}}")
+_RANDOM_BYTES: Final = 32  # 256 bits
+
+
+def new_key() -> str:
+    return secrets.token_urlsafe(_RANDOM_BYTES)
+
+
+def is_key(text: str) -> bool:
+    """Whether the text has a key's form; a token has not, because of its dots."""
+    return _KEY.fullmatch(text) is not None
+
+
+def hash_of(key: str) -> bytes:
+    """What is stored of a key. A key is random enough that a plain SHA-256 cannot be searched."""
+    return sha256(key.encode()).digest()
+
+
+def bearer(authorization: str | None) -> str | None:
+    """The credential of an `Authorization: Bearer` header; None where there is none."""
+    scheme, _, credential = (authorization or "").partition(" ")
+    return credential.strip() or None if scheme.lower() == "bearer" else None
