@@ -2,9 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from hashlib import sha256
 from secrets import token_hex
 from socket import gethostname
 
@@ -41,7 +40,6 @@ from duckycart.channels.listeners import Channels
 from duckycart.channels.openings import Openings
 from duckycart.channels.room import Room
 from duckycart.clock import Clock, SystemClock
-from duckycart.errors import DuckyCartError
 from duckycart.guards.places import Places, descriptors
 from duckycart.guards.rate import RateLimit
 from duckycart.hardware.background import Background
@@ -50,7 +48,7 @@ from duckycart.hardware.dispatch import Dispatch
 from duckycart.hardware.ownership import release_all
 from duckycart.hardware.receipts import Receipts
 from duckycart.hardware.sweep import SWEEP_SECONDS, Sweep
-from duckycart.housekeeping import HOUSEKEEPING_SECONDS, Housekeeping, every
+from duckycart.housekeeping import HOUSEKEEPING_SECONDS, Housekeeping, keep_time
 from duckycart.nodes.heartbeat import BEAT_SECONDS, Heartbeat
 from duckycart.pages import assets, screen, shopper
 from duckycart.passwords import Passwords
@@ -61,10 +59,10 @@ from duckycart.settings import Settings
 from duckycart.shop import LifespanState, Shop
 from duckycart.store.currency import KnownCurrency, settle_currency
 from duckycart.store.database import Database
-from duckycart.store.engine import Store
 from duckycart.store.keys import read_or_make_signing_keys
 from duckycart.store.readiness import Readiness
 from duckycart.store.steady import SteadyClock
+from duckycart.timers import every, running
 from duckycart.tokens import Tokens
 
 log = structlog.get_logger()
@@ -77,22 +75,13 @@ def sandbox(settings: Settings, signing_key: bytes, clock: SteadyClock) -> Provi
     return Sandbox(settings.url, signing_key, clock.steady)
 
 
-def open_bus(
+def nats(
     settings: Settings, oldest_key: bytes, node: str, heard: Callable[[Message], None], knows: Callable[[str], bool]
 ) -> Bus:
-    """What all servers of one database know, and nobody else, seals what they say: the same NATS may serve others."""
-    if not settings.bus:
-        return ALONE
-    from duckycart.bus.nats import NatsBus  # its library is for servers that are not alone
+    from duckycart.bus.nats import NatsBus, sealing_key  # its library is for servers that are not alone
 
-    key = sha256(b"the bus of " + oldest_key).digest()
+    key = sealing_key(oldest_key)
     return NatsBus(settings.bus, key, node, heard, knows, credentials=settings.bus_credentials, ca=settings.bus_ca)
-
-
-async def _keep_time(store: Store) -> None:
-    """At the end. A database that is away now has what the last round of the housekeeping wrote."""
-    with suppress(DuckyCartError):
-        await store.write(store.clock.keep)
 
 
 @asynccontextmanager
@@ -100,23 +89,19 @@ async def open_shop(
     settings: Settings, database: Database, machine: Clock, provider: ProviderFactory
 ) -> AsyncIterator[Shop]:
     """Everything of a running server but its sockets and timers; closed in the reverse order."""
-    heartbeat: Heartbeat | None
     after_commit = AfterCommit()
-
-    def knows(other: str) -> bool:
-        return heartbeat is not None and heartbeat.knows(other)
-
     async with AsyncExitStack() as stack:
         stack.callback(database.release)
         store = database.open(machine, after_commit.committed)
         clock = store.clock
         stack.push_async_callback(store.close)
         await store.write(clock.keep)
-        stack.push_async_callback(_keep_time, store)
+        stack.push_async_callback(keep_time, store)
         node = f"{settings.node or gethostname()[:64]}/{token_hex(4)}"
         keys = await store.write(read_or_make_signing_keys)
         heartbeat = Heartbeat(store, clock, node, lambda: len(dispatch.links)) if settings.bus else None
-        bus = open_bus(settings, next(iter(keys.values())), node, after_commit.heard, knows)
+        secrets = list(keys.values())  # the oldest first
+        bus = ALONE if heartbeat is None else nats(settings, secrets[0], node, after_commit.heard, heartbeat.knows)
         stack.push_async_callback(bus.close)
         places = Places(descriptors(), settings.connections_per_address, clock.monotonic)
         room = Room(
@@ -128,16 +113,8 @@ async def open_shop(
         )
         channels = Channels(store, clock, bus, room)
         receipts, background = Receipts(store, clock), Background()
-        connector = Connector(
-            store,
-            clock,
-            node,
-            bus,
-            receipts,
-            background,
-            handshakes=settings.handshakes,
-            connects=settings.connects,
-        )
+        bounds = {"handshakes": settings.handshakes, "connects": settings.connects}
+        connector = Connector(store, clock, node, bus, receipts, background, **bounds)
         dispatch = Dispatch(store, node, bus, connector.links, receipts, background)
         after_commit.reach(dispatch, connector, channels)
         if heartbeat is None:
@@ -150,14 +127,8 @@ async def open_shop(
         prices = KnownCurrency(store, await store.write(lambda tx: settle_currency(tx, settings.wanted_currency)))
         passwords = Passwords()
         stack.callback(passwords.close)
-        newest_key = list(keys.values())[-1]
-        checkout = Checkout(
-            store,
-            settings.rules,
-            provider(settings, newest_key, clock),
-            settings.provider_seconds,
-            settings.url,
-        )
+        taking_money = provider(settings, secrets[-1], clock)
+        checkout = Checkout(store, settings.rules, taking_money, settings.provider_seconds, settings.url)
         yield Shop(
             settings=settings,
             rules=settings.rules,
@@ -195,24 +166,19 @@ def build_app(
             if settings.legacy_screens:
                 networks = ", ".join(map(str, settings.legacy_screens))
                 log.warning("screens need no credential from some networks", networks=networks)
-            timers = [
-                asyncio.create_task(every(1.0, "tick", shop.connector.tick)),
-                asyncio.create_task(every(1.0, "channels", shop.channels.tick)),
-                asyncio.create_task(every(SWEEP_SECONDS, "sweep", shop.sweep)),
-                asyncio.create_task(every(SWEEP_SECONDS, "channels' sweep", shop.channels.sweep)),
-                asyncio.create_task(every(HOUSEKEEPING_SECONDS, "housekeeping", shop.housekeeping)),
+            rounds = [
+                every(1.0, "tick", shop.connector.tick),
+                every(1.0, "channels", shop.channels.tick),
+                every(SWEEP_SECONDS, "sweep", shop.sweep),
+                every(SWEEP_SECONDS, "channels' sweep", shop.channels.sweep),
+                every(HOUSEKEEPING_SECONDS, "housekeeping", shop.housekeeping),
             ]
             if database.hold is not None:
-                hold = partial(asyncio.to_thread, database.hold)
-                timers.append(asyncio.create_task(every(SWEEP_SECONDS, "hold on the database", hold)))
+                rounds.append(every(SWEEP_SECONDS, "hold on the database", partial(asyncio.to_thread, database.hold)))
             if shop.heartbeat is not None:
-                timers.append(asyncio.create_task(every(BEAT_SECONDS, "heartbeat", shop.heartbeat)))
-            try:
+                rounds.append(every(BEAT_SECONDS, "heartbeat", shop.heartbeat))
+            async with running(*rounds):
                 yield {"shop": shop}
-            finally:
-                for timer in timers:
-                    timer.cancel()
-                await asyncio.gather(*timers, return_exceptions=True)
 
     app = FastAPI(
         title="DuckyCart",

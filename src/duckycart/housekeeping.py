@@ -1,11 +1,7 @@
 """What time alone brings about: idle sessions, payments left open, results kept long enough."""
 
-import asyncio
-import inspect
-from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Final
-
-import structlog
 
 from duckycart.errors import DuckyCartError
 from duckycart.lifecycle.idempotency import forget_old_keys
@@ -13,8 +9,6 @@ from duckycart.lifecycle.rules import Rules
 from duckycart.lifecycle.sessions import end_if_idle, idle_sessions
 from duckycart.payments.checkout import Checkout
 from duckycart.store.engine import Store
-
-log = structlog.get_logger()
 
 HOUSEKEEPING_SECONDS: Final = 10.0
 
@@ -42,15 +36,7 @@ class Housekeeping:
             )
 
 
-async def every(seconds: float, name: str, work: Callable[[], Awaitable[None] | None]) -> None:
-    """Do `work` again and again, for ever. An error of one round is logged and does not end the rounds."""
-    while True:
-        await asyncio.sleep(seconds)
-        try:
-            result = work()
-            if inspect.isawaitable(result):
-                await result
-        except DuckyCartError as error:
-            log.warning("round failed", what=name, reason=error.code)
-        except Exception:
-            log.exception("round failed", what=name)
+async def keep_time(store: Store) -> None:
+    """Write down the steady clock at the server's end. A database that is away now keeps what the last round wrote."""
+    with suppress(DuckyCartError):
+        await store.write(store.clock.keep)

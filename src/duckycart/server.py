@@ -29,10 +29,10 @@ from duckycart.guards.turns import InTurns
 from duckycart.guards.unread import MustRead
 from duckycart.hardware.drain import drain
 from duckycart.hardware.socket import HardwareSocket, asks_for_cart, begins_for_cart
-from duckycart.housekeeping import every
 from duckycart.notify import notify, watchdog_seconds
 from duckycart.settings import Settings
 from duckycart.shop import LifespanState, Shop
+from duckycart.timers import every
 from duckycart.upgrades import UpgradingHttp
 
 log = structlog.get_logger()

@@ -33,6 +33,14 @@ MAX_REASON: Final = 200
 _ALL: Final = "all"
 
 
+def sealing_key(oldest_key: bytes) -> bytes:
+    """A key that all servers of one database know, and nobody else: the same NATS may serve others.
+
+    It comes from the oldest of the database's signing keys, so it stays when another is added.
+    """
+    return sha256(b"the bus of " + oldest_key).digest()
+
+
 class NatsBus:
     """See `Bus`. Connects in the background, again and again, for as long as it takes; says so in the log.
 
@@ -50,7 +58,7 @@ class NatsBus:
         credentials: Path | None = None,
         ca: Path | None = None,
     ) -> None:
-        """`key` (16 to 64 bytes) is what the nodes of one database know and nobody else. `heard` is called in the event
+        """`key` (16 to 64 bytes) is what the nodes of one database share. `heard` is called in the event
         loop with each message of a node that `knows` knows. Raises OSError for a `ca` that cannot be used."""
         self._key = key
         self._prefix = f"duckycart.{sha256(key).hexdigest()[:16]}"
