@@ -81,6 +81,7 @@ def _feedback(session: Session, qr: str) -> dict[str, Any]:
     return {"session_id": session.id, "satisfaction": "great"}
 
 
+# In an order in which each succeeds, in a session whose basket holds something.
 DOORS = [
     Door("GET", "/customer-session/qr/{cart_id}", "cart"),
     Door("GET", "/customer-session/cart/{cart_id}", "cart"),
