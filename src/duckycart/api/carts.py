@@ -72,7 +72,7 @@ async def qr(request: Request, shop: TheShop, caller: TheScreen, cart_id: CartId
 
 @router.get("/cart/{cart_id}")
 @refuses(NO_ACTIVE_SESSION)
-async def session_of_cart(shop: TheShop, caller: WithCredential, cart_id: CartId) -> SessionJson:
+async def read_session(shop: TheShop, caller: WithCredential, cart_id: CartId) -> SessionJson:
     """Read the cart's active session. 404 when there is none."""
     require_cart(caller, cart_id)
     session = await shop.store.read(lambda connection: active_session(connection, cart_id))
@@ -81,7 +81,7 @@ async def session_of_cart(shop: TheShop, caller: WithCredential, cart_id: CartId
 
 @router.get("/cart-status/{cart_id}")
 @refuses(UNKNOWN_CART)
-async def status_of_cart(shop: TheShop, caller: WithCredential, cart_id: CartId) -> StatusView:
+async def read_status(shop: TheShop, caller: WithCredential, cart_id: CartId) -> StatusView:
     """Read the cart's status. It is available, in_use or out_of_service, with the active session if there is one."""
     require_cart(caller, cart_id)
     status = await shop.store.read(lambda connection: cart_status(connection, cart_id))

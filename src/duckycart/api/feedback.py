@@ -84,7 +84,7 @@ async def give(request: Request, shop: TheShop, caller: OfSession, given: NewFee
 
 @router.get("/feedback/session/{session_id}")
 @refuses(UNKNOWN_SESSION, NO_FEEDBACK, FOREIGN_ORIGIN, TOO_MANY_REQUESTS)
-async def of_session(shop: TheShop, caller: OfSession, session_id: SessionId) -> FeedbackView:
+async def read(shop: TheShop, caller: OfSession, session_id: SessionId) -> FeedbackView:
     """Read what was said of a session. 404 while nothing was."""
     limit_legacy(shop, caller, f"session {session_id}")
     return _view(await shop.store.read(lambda connection: read_feedback(connection, caller, session_id)))

@@ -101,7 +101,7 @@ async def create(
 
 @router.get("/get-payment/{session_id}", responses={200: {"content": PICTURES}}, response_model=PaymentState)
 @refuses(UNKNOWN_SESSION, NO_PAYMENT)
-async def get(
+async def read(
     request: Request, shop: TheShop, caller: WithCredential, session_id: SessionId
 ) -> PaymentState | Response:
     """Read the session's newest payment. 404 when it has none yet.

@@ -85,7 +85,7 @@ async def end(
 
 @router.get("/{session_id}")
 @refuses(UNKNOWN_SESSION)
-async def session(shop: TheShop, caller: WithCredential, session_id: SessionId) -> SessionJson:
+async def read(shop: TheShop, caller: WithCredential, session_id: SessionId) -> SessionJson:
     """Read a session. 404 for one that is not the caller's to know of."""
     found = await shop.store.read(lambda connection: find_session(connection, caller, session_id))
     return SessionJson.model_construct(**session_json(found))

@@ -63,7 +63,7 @@ def _stream_of(*events: str) -> dict[int | str, dict[str, Any]]:
     dependencies=[Depends(get_only)],
 )
 @refuses(UNKNOWN_CART, TOO_MANY_REQUESTS, TOO_MANY_LISTENERS, TOO_MANY_OPENINGS)
-async def cart_stream(request: Request, shop: TheShop, caller: TheScreen, cart_id: CartId) -> EventStream:
+async def of_cart(request: Request, shop: TheShop, caller: TheScreen, cart_id: CartId) -> EventStream:
     """Hear each session of the cart as it starts. The present one is said at once; each comes with a screen's token."""
     require_cart(caller, cart_id)
     limit_legacy(shop, caller, f"cart {cart_id}")
@@ -91,7 +91,7 @@ async def cart_stream(request: Request, shop: TheShop, caller: TheScreen, cart_i
     dependencies=[Depends(get_only)],
 )
 @refuses(UNKNOWN_SESSION, SESSION_GONE, TOO_MANY_LISTENERS, TOO_MANY_OPENINGS)
-async def session_stream(
+async def of_session(
     request: Request,
     shop: TheShop,
     caller: Listening,

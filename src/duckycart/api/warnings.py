@@ -45,7 +45,7 @@ class Notified(Answer):
 
 @router.post("/", openapi_extra=ONCE)
 @refuses(UNKNOWN_SESSION, SESSION_OVER, *WRITE_FAILS)
-async def warning(request: Request, shop: TheShop, caller: TheCart, said: NewWarning) -> WarningView:
+async def add(request: Request, shop: TheShop, caller: TheCart, said: NewWarning) -> WarningView:
     """Warn of something, or leave a notice.
 
     The screen hears of a weight change; once a payment exists, so does an operator.
