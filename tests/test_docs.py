@@ -1,6 +1,7 @@
 """The documents say what the code does."""
 
 import re
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,34 @@ def test_every_fault_has_a_test_named_after_it(fault: str) -> None:
 def test_every_fault_is_there() -> None:
     """Those of other systems, and those found here: once each, in order, without a gap."""
     assert [f"F{number:02}" for number in range(1, 73)] == FAULTS
+
+
+WAY = re.findall(r"^\| [^|]+ \| `([\w/]+\.py)`: `([\w.]+)` \|", (DOCS / "how-it-holds.md").read_text(), re.MULTILINE)
+
+
+def test_the_way_of_a_command_is_told_whole() -> None:
+    """From the request to the receipt; the step between commit and link is one of them."""
+    assert [file.removesuffix(".py") for file, _ in WAY] == [
+        "api/sessions",
+        "lifecycle/sessions",
+        "lifecycle/carts",
+        "store/threads",
+        "after_commit",
+        "hardware/dispatch",
+        "bus/protocol",
+        "hardware/link",
+        "hardware/socket",
+        "hardware/link",
+        "hardware/receipts",
+    ]
+
+
+@pytest.mark.parametrize(("file", "name"), WAY)
+def test_each_step_of_the_way_of_a_command_is_where_the_docs_say(file: str, name: str) -> None:
+    found: object = import_module("duckycart." + file.removesuffix(".py").replace("/", "."))
+    for part in name.split("."):
+        found = getattr(found, part)
+    assert callable(found)
 
 
 def test_the_readme_names_every_folder_of_the_server() -> None:

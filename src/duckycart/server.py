@@ -24,7 +24,7 @@ from duckycart.api.limits import declared_length
 from duckycart.channels.screen_socket import ScreenSocket
 from duckycart.guards.door import Door
 from duckycart.guards.heads import EmptyLines
-from duckycart.guards.places import SPARE_FILES, Places
+from duckycart.guards.places import SPARE_FILES
 from duckycart.guards.turns import InTurns
 from duckycart.guards.unread import MustRead
 from duckycart.hardware.drain import drain
@@ -100,9 +100,10 @@ class BoundedHttp(InTurns, MustRead, UpgradingHttp):
         UpgradingHttp.connection_made(self, cast(asyncio.Transport, transport))
         self.flow = HeldBack(self.transport, self._go_on)
         self._watch(self.transport)
-        self._places: Places = self.app_state["shop"].places
+        self._shop: Shop = self.app_state["shop"]
+        self._places = self._shop.places
         peer = parse(self.client[0] if self.client else None)
-        proxied = within(peer, self.app_state["shop"].settings.trusted_proxies)
+        proxied = within(peer, self._shop.settings.trusted_proxies)
         address = "" if peer is None else bucket(peer)
         self._places.enter(self.transport, address, self._idle, bounded=not proxied)
         self._empty_lines = EmptyLines()
@@ -129,7 +130,7 @@ class BoundedHttp(InTurns, MustRead, UpgradingHttp):
                 self._refuse(TOO_MANY)
         elif first:
             self._places.knock(self.transport)
-            if not self.app_state["shop"].connector.turnstile.enter(self._read_all):
+            if not self._shop.connector.turnstile.enter(self._read_all):
                 self._refuse(TOO_MANY)
 
     def _read_all(self) -> None:
@@ -203,7 +204,7 @@ class BoundedHttp(InTurns, MustRead, UpgradingHttp):
         self._head = -1
         self._timer.cancel()
         super().on_headers_complete()
-        if self.cycle is not None and self.app_state["shop"].connector.draining:
+        if self.cycle is not None and self._shop.connector.draining:
             self.cycle.keep_alive = False  # the next request is for another connection, of the next process or node
         if self.cycle is not None and self.cycle.keep_alive:
             # A client that heeds this sends nothing in the very moment in which we close.

@@ -59,7 +59,7 @@ _quiet: Final = logging.getLogger("duckycart.websockets")  # the library's own l
 
 
 class HardwareSocket(InTurns, asyncio.Protocol):
-    """One connection, from the handshake to its end. uvicorn's ASGI state holds what it needs, under `hardware`."""
+    """One connection, from the handshake to its end. What it needs is in the lifespan state, under `shop`."""
 
     __slots__ = (
         "_abort_timer",
