@@ -23,6 +23,7 @@ FORBIDDEN = [  # the contract, the module, and what an author in a hurry might a
     ("layers", "clock.py", "import duckycart.errors"),
     ("layers", "hardware/dispatch.py", "if TYPE_CHECKING:\n    import duckycart.api.who"),
     ("layers", "settings.py", "def late() -> None:\n    import duckycart.app"),
+    ("circles", "lifecycle/who.py", "import duckycart.lifecycle.sessions"),
     ("cart", "cart/qr.py", "import duckycart.settings"),
     ("cart", "outlet.py", "import sqlalchemy"),
     ("transport", "lifecycle/qr.py", "import starlette"),
@@ -82,6 +83,8 @@ def test_an_import_that_a_contract_forbids_breaks_it(
 ) -> None:
     importer = "duckycart." + module.removesuffix(".py").replace("/", ".")
     imported = line.partition("import ")[2]
+    if contract == "circles":  # it names modules within their folder
+        importer, imported = (f".{name.rpartition('.')[2]}" for name in (importer, imported))
     assert f"{importer} -> {imported} " in spoiled[contract]
 
 

@@ -95,7 +95,7 @@ async def open_shop(
         store = database.open(machine, after_commit.committed)
         clock = store.clock
         stack.push_async_callback(store.close)
-        await store.write(clock.keep)
+        await store.write(lambda tx: clock.keep(tx.connection))
         stack.push_async_callback(keep_time, store)
         node = f"{settings.node or gethostname()[:64]}/{token_hex(4)}"
         keys = await store.write(read_or_make_signing_keys)

@@ -22,7 +22,7 @@ class Housekeeping:
         self._checkout = checkout
 
     async def __call__(self) -> None:
-        await self._store.write(self._store.clock.keep, hurry=False)
+        await self._store.write(lambda tx: self._store.clock.keep(tx.connection), hurry=False)
         await self.end_idle_sessions()
         await self._store.write(forget_old_keys, hurry=False)
         await self._checkout.reconcile()  # the last: it waits for somebody else
@@ -39,4 +39,4 @@ class Housekeeping:
 async def keep_time(store: Store) -> None:
     """Write down the steady clock at the server's end. A database that is away now keeps what the last round wrote."""
     with suppress(DuckyCartError):
-        await store.write(store.clock.keep)
+        await store.write(lambda tx: store.clock.keep(tx.connection))

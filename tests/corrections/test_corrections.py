@@ -234,7 +234,7 @@ async def test_f50_a_power_cut_costs_nothing_but_the_seconds_since_the_last_roun
         clock.move(9)
         headers, session_id = await guest(shop)
         keys = shop.keys
-        shop.inside.clock.keep = lambda tx: 0  # type: ignore[method-assign]  # the power is cut
+        shop.inside.clock.keep = lambda connection: 0  # type: ignore[method-assign]  # the power is cut
     clock.boot()
     clock.correct(-13 * HOURS)
     async with opening(clock=clock, offline_carts="accept") as shop:

@@ -24,7 +24,7 @@ def engine(database: str) -> Iterator[Engine]:
 
 
 def keep(engine: Engine, machine: ManualClock, steady: SteadyClock) -> int:
-    return transact(engine, machine, steady.keep)
+    return transact(engine, machine, lambda tx: steady.keep(tx.connection))
 
 
 def begin(engine: Engine, machine: ManualClock) -> SteadyClock:
@@ -86,7 +86,7 @@ class Plain:
 def test_f50_a_clock_that_knows_no_machine_is_good_for_its_process(engine: Engine) -> None:
     clock = Plain()
     steady = SteadyClock(clock)
-    began = transact(engine, clock, steady.keep)
+    began = transact(engine, clock, lambda tx: steady.keep(tx.connection))
     clock.move(HOUR)
     assert steady.steady() == began + HOUR * 1000
     assert transact(engine, clock, lambda tx: tx.steady) == began

@@ -122,7 +122,8 @@ class Heartbeat:
             self._seen.pop(node, None)  # its beats begin anew, should it live
             if carts_gone is not None:
                 log.warning("node given up, it gave no sign of life", silent=node, carts=carts_gone)
-        await self._store.write(self._store.clock.keep, hurry=False)  # so all agree on what is over
+        # So that all agree on what is over.
+        await self._store.write(lambda tx: self._store.clock.keep(tx.connection), hurry=False)
 
     async def others(self) -> bool:
         """Whether another node lives, as far as is known; False when the database cannot say."""

@@ -8,7 +8,7 @@ handed out, in the order of the commits, in the event loop, before the caller it
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DataError, IntegrityError
@@ -16,9 +16,7 @@ from sqlalchemy.exc import DataError, IntegrityError
 from duckycart.effects import Effect
 from duckycart.errors import Conflict, DuckyCartError
 from duckycart.refusals import AGAINST_THE_RULES, CONFLICT, DATABASE_UNAVAILABLE, NOT_STORABLE, OUTCOME_UNKNOWN
-
-if TYPE_CHECKING:
-    from duckycart.store.steady import SteadyClock
+from duckycart.store.steady import SteadyClock
 
 A = TypeVar("A")
 T = TypeVar("T")
@@ -38,7 +36,7 @@ class Store(Protocol):
     """Both stores keep these promises."""
 
     failures: int  # how often somebody was told Unavailable, ever
-    clock: "SteadyClock"  # the steady hand of it may be read once a first transaction was run
+    clock: SteadyClock  # the steady hand of it may be read once a first transaction was run
 
     def write(
         self, work: Callable[[Transaction], T], *, hurry: bool = True, within: float | None = None
@@ -87,7 +85,7 @@ class Job:
         self.error: BaseException | None = None
         self.effects: list[Effect] = []
 
-    def run(self, connection: Connection, clock: "SteadyClock") -> None:
+    def run(self, connection: Connection, clock: SteadyClock) -> None:
         """Do the work, and remember its result; raises what the work raised, having kept nothing."""
         tx = Transaction(connection, clock.now(), clock.read(connection))
         self.result = storable(self.work, tx)

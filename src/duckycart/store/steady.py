@@ -15,7 +15,6 @@ from typing import Final
 from sqlalchemy import Connection, insert, select, update
 
 from duckycart.clock import Clock, MachineClock
-from duckycart.store.engine import Transaction
 from duckycart.store.tables import steady_clock
 
 _ROW: Final = select(steady_clock.c.ms, steady_clock.c.boot_id, steady_clock.c.boot_ms)
@@ -62,21 +61,22 @@ class SteadyClock:
             self._resume(connection)
         return self.steady()
 
-    def keep(self, tx: Transaction) -> int:
-        """Write where it stands, and go on from the row where that is ahead: so do all servers of a database, and
-        agree. Returns where it then stands. To be called now and then, and at the end."""
-        own, uptime = self.read(tx.connection), self._machine.uptime()
-        row = tx.connection.execute(_LOCKED).one_or_none()
+    def keep(self, connection: Connection) -> int:
+        """Write where the clock stands, in the transaction of this connection, and go on from the row where that is
+        ahead: so do all servers of a database, and agree. Returns where it then stands. To be called now and then, and
+        at the end."""
+        own, uptime = self.read(connection), self._machine.uptime()
+        row = connection.execute(_LOCKED).one_or_none()
         writes = row is not None
         if row is None:
-            row = tx.connection.execute(_ROW).one_or_none()  # another server writes it just now, or there is none
+            row = connection.execute(_ROW).one_or_none()  # another server writes it just now, or there is none
         ms = own if row is None else max(own, row.ms)
         if writes or row is None:
             stands = {"ms": ms, "boot_id": self._machine.boot_id, "boot_ms": uptime}
             statement = (
                 update(steady_clock).values(stands) if writes else insert(steady_clock).values(stands | {"id": 1})
             )
-            tx.connection.execute(statement)
+            connection.execute(statement)
         with self._lock:
             if ms > self.steady():
                 self._stood = ms, uptime
