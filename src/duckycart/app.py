@@ -113,8 +113,9 @@ async def open_shop(
         )
         channels = Channels(store, clock, bus, room)
         receipts, background = Receipts(store, clock), Background()
-        bounds = {"handshakes": settings.handshakes, "connects": settings.connects}
-        connector = Connector(store, clock, node, bus, receipts, background, **bounds)
+        connector = Connector(
+            store, clock, node, bus, receipts, background, handshakes=settings.handshakes, connects=settings.connects
+        )
         dispatch = Dispatch(store, node, bus, connector.links, receipts, background)
         after_commit.reach(dispatch, connector, channels)
         if heartbeat is None:

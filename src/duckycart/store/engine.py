@@ -3,7 +3,7 @@
 A caller hands over a function of a `Transaction`. The function is the transaction: it returns and everything it did is
 committed, or it raises and nothing happened. It may be run again (a group that failed, a violated index), so it must
 touch nothing but the database and `tx.effects`. Whatever has to be known after the commit goes into `effects`: they are
-handed out, in the order of the commits, in the event loop, before the caller itself is answered.
+handed out (`after_commit.py`), in the order of the commits, in the event loop, before the caller itself is answered.
 """
 
 from collections.abc import Awaitable, Callable
