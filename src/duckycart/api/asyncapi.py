@@ -1,4 +1,4 @@
-"""AsyncAPI 3: what is sent to carts, screens and phones, from the models that encode it, with real messages."""
+"""This module describes, in AsyncAPI 3, what is sent to carts, screens and phones, from the models that encode it."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -97,7 +97,7 @@ _BOOT: Final = {
 
 @router.get("/asyncapi.json")
 async def document(shop: TheShop) -> Response:
-    """The document, for this server's public URL."""
+    """Serve the AsyncAPI document of this server's public URL."""
     return Response(_written(shop.settings.url), media_type="application/json")
 
 
@@ -108,7 +108,7 @@ def _written(url: str) -> bytes:
 
 @lru_cache(1)
 def describe(url: str) -> Json:
-    """The AsyncAPI document of a server that is reached at `url`."""
+    """Return the AsyncAPI document of a server that is reached at `url`."""
     commands = [_command(command_type) for command_type in CommandType]
     models: dict[NewsKind, type[BaseModel]] = {NewsKind.SESSION_STARTED: SessionStarted, **MESSAGES}
     news = {kind: _news(kind, model) for kind, model in models.items()}
@@ -217,7 +217,7 @@ def _channel(
 
 
 def _socket(query: Json, boot: Json | None = None) -> Json:
-    """The WebSocket handshake: what it may carry besides its credential."""
+    """Return what a WebSocket handshake may carry besides its credential, as an AsyncAPI binding."""
     binding: Json = {"method": "GET", "bindingVersion": "0.1.0"}
     if query:
         binding["query"] = {"type": "object", "properties": query}

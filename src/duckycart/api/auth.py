@@ -1,4 +1,4 @@
-"""Accounts: sign up, sign in, go on as a guest."""
+"""Shoppers sign up, sign in, or go on as guests."""
 
 from typing import Annotated, Any, Final, Literal
 

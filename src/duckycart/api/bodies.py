@@ -1,4 +1,4 @@
-"""A body is read as what it is, whatever it is called (F62).
+"""A request's body is read as what it is, whatever its Content-Type calls it (F62).
 
 Carts and small devices send JSON without a Content-Type, as text/plain or as a form, and FastAPI would read none of it.
 At a door that takes JSON everything is JSON; at the one that takes a form, what begins with a brace is JSON too. Which
@@ -24,8 +24,8 @@ _NOT_ASCII: Final = re.compile(rb"[\x80-\xff]")  # in a form: UTF-8 that was not
 
 
 def _body_first(request: Request, body: bytes) -> Receive:
-    """What is received of a request whose body was read: that body, then what comes after it. It holds no request that
-    holds it, or each request would be garbage that only a collection finds."""
+    """Return a `receive` that gives a body that was read already, then what comes after it. The closure holds no
+    request that holds the closure, or each request would be garbage that only a collection finds."""
     unread: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
     later = request.receive
 
@@ -36,7 +36,7 @@ def _body_first(request: Request, body: bytes) -> Receive:
 
 
 class _Read(Request):
-    """The request with its body read, and called what it is."""
+    """A request whose body was read, with the Content-Type that fits the body."""
 
     def __init__(self, request: Request, kind: bytes, body: bytes, content: Any) -> None:
         headers = [(name, value) for name, value in request.scope["headers"] if name != b"content-type"]
@@ -48,7 +48,7 @@ class _Read(Request):
 
 
 class BodyRoute(APIRoute):
-    """A route that reads its body so. Raises Invalid for one that cannot be read."""
+    """A route reads its body by `_as_json` or `_as_form`. Raises Invalid for a body that cannot be read."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()

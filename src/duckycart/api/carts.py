@@ -1,4 +1,4 @@
-"""What a cart asks of itself: its QR, its session, its status."""
+"""A cart, or its screen, asks for its QR, its session and its status."""
 
 from typing import Any
 

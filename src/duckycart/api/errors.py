@@ -1,4 +1,4 @@
-"""The one place where errors become HTTP answers (RFC 9457, and `message` for older clients)."""
+"""Errors become HTTP answers here and nowhere else: problem documents (RFC 9457), with `message` for older clients."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -49,7 +49,7 @@ _HTTP: Final = {
 
 
 def problem_content(status: int, code: str, detail: str, **fields: Any) -> dict[str, Any]:
-    """A problem document whose `detail` is a plain sentence."""
+    """Return a problem document whose `detail` is a plain sentence."""
     return {
         "type": "about:blank",
         "title": TITLES.get(status, "Error"),
@@ -62,14 +62,14 @@ def problem_content(status: int, code: str, detail: str, **fields: Any) -> dict[
 
 
 def content_of(error: DuckyCartError) -> dict[str, Any]:
-    """The problem document of an error of ours."""
+    """Return the problem document of an error of ours."""
     return problem_content(error.status, error.code, error.detail, **error.fields)
 
 
 def problem(
     status: int, code: str, detail: str, *, headers: dict[str, str] | None = None, **fields: Any
 ) -> JSONResponse:
-    """An error answer: a problem document with these headers."""
+    """Return an error answer: a problem document with these headers."""
     content = problem_content(status, code, detail, **fields)
     return JSONResponse(content, status, headers, media_type=PROBLEM)
 
@@ -81,8 +81,8 @@ def answer_to(error: DuckyCartError, *, headers: Mapping[str, str] | None = None
 
 
 def _let_go(error: Exception) -> None:
-    """FastAPI makes an error of another in a frame that it holds and that holds it, once for each body that broke off:
-    garbage that only a collection would find."""
+    """Cut an error off its traceback. FastAPI makes one error of another in a frame that the error holds and that holds
+    the error, once for each body that broke off: garbage that only a collection would find."""
     error.__traceback__ = error.__cause__ = error.__context__ = None
 
 
@@ -97,8 +97,8 @@ async def _ours(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _ask_who(request: Request) -> None:
-    """FastAPI refuses a body that it cannot read before it asks whose it is. A cart that names its session in the path
-    has heard of it all the same (F43)."""
+    """Look whose request it is, though it is refused. FastAPI refuses a body that it cannot read before it asks who
+    sent it, and a cart that names its session in the path has heard of that session all the same (F43)."""
     if "session_id" in request.path_params:
         with suppress(DuckyCartError):
             await who(request)

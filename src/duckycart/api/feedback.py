@@ -1,4 +1,4 @@
-"""What fielded screens ask besides: feedback after each payment, and a map, offers and lists that this shop has not.
+"""Fielded screens also send feedback after each payment, and ask for a map, offers and lists that this shop has not.
 
 They show a red error for anything but 200, and throw their session away on any 401. So what is the same for everybody
 needs no credential, and a stale one is not looked at.

@@ -1,4 +1,4 @@
-"""Whether the process lives, and whether it should get traffic."""
+"""Balancers and supervisors ask here whether the process lives, and whether it should get traffic."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""What clients write, read strictly: whole numbers, and texts that people typed."""
+"""Whole numbers, ids and texts that clients send are read strictly, by these types."""
 
 import re
 from typing import Annotated, Any, Final
@@ -23,14 +23,14 @@ _NO_LEADING_ZERO: Final = re.compile(r"[1-9][0-9]*")
 
 
 def _whole(value: Any) -> Any:
-    """Numbers and ASCII digits; not what Python's own conversion takes besides: true, " 1", "1_0", "+1"."""
+    """Let numbers and ASCII digits pass, but not what Python's own conversion takes besides: true, " 1", "1_0"."""
     if isinstance(value, bool) or (isinstance(value, str) and not _DIGITS.fullmatch(value)):
         raise PydanticCustomError("whole_number", "must be a whole number")
     return value
 
 
 def _id(value: Any) -> Any:
-    """As in a path: there is one way to write it."""
+    """Let an id in a path pass only in the one way to write it: digits, without sign or leading zeros."""
     if not isinstance(value, str) or not _NO_LEADING_ZERO.fullmatch(value):
         raise PydanticCustomError("id", "must be a whole number, without sign or leading zeros")
     return value

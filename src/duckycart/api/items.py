@@ -1,4 +1,4 @@
-"""Products and the basket. Fielded carts send `sessionID`, integer barcodes, and a body with DELETE."""
+"""Carts read products and fill baskets. Fielded carts send `sessionID`, integer barcodes, and a body with DELETE."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -120,7 +120,7 @@ async def basket(shop: TheShop, caller: WithCredential, session_id: SessionId) -
 
 @asynccontextmanager
 async def _disagreements_told(shop: Shop, cart: ByCart, item: ItemOfSession, did: str) -> AsyncIterator[None]:
-    """The cart did it already. What is refused here is told to an operator, in a transaction of its own."""
+    """Tell an operator what is refused, in a transaction of its own: the cart did it already."""
     try:
         yield
     except DuckyCartError as refusal:

@@ -1,4 +1,4 @@
-"""Bounds on the size of a request, judged before it is read."""
+"""A request that is too large is refused before it is read."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -15,15 +15,15 @@ _CLOSE: Final = {"Connection": "close"}  # or the rest of the body would still b
 
 
 def declared_length(headers: Iterable[tuple[bytes, bytes]]) -> int:
-    """Content-Length of a head that was parsed; 0 where none is declared.
+    """Return the Content-Length of a head that was parsed; 0 where none is declared.
 
-    It may begin with thousands of zeros (RFC 9110, 8.6), and Python reads no number of so many digits.
+    The number may begin with thousands of zeros (RFC 9110, 8.6), and Python reads no number of so many digits.
     """
     return int(dict(headers).get(b"content-length", b"").lstrip(b"0") or b"0")
 
 
 class BodyLimit:
-    """ASGI middleware: 413 for a body over MAX_BODY, declared or not, and 414 for an endless query string."""
+    """ASGI middleware that refuses with 413 a body over MAX_BODY, declared or not, with 414 an endless query string."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

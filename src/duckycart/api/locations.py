@@ -1,4 +1,4 @@
-"""Where a session's cart is."""
+"""A cart says in which aisle it is."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""HEAD wherever GET is, OPTIONS wherever anything is (RFC 9110, 9.3.2 and 9.3.7)."""
+"""HEAD is answered wherever GET is, OPTIONS wherever anything is (RFC 9110, 9.3.2 and 9.3.7)."""
 
 from typing import Final
 
@@ -11,7 +11,7 @@ _ASKED: Final = "duckycart.method"  # in the scope: what the client asked for, w
 
 
 class Head:
-    """ASGI middleware: answers HEAD as GET. The server leaves the body out."""
+    """ASGI middleware that answers HEAD as GET. The server leaves the body out."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -23,13 +23,13 @@ class Head:
 
 
 async def get_only(request: Request) -> None:
-    """A dependency of what must not be looked at without effect, or never ends: HEAD is refused there."""
+    """Refuse HEAD: a dependency of calls whose GET has an effect or never ends."""
     if request.scope.get(_ASKED) == "HEAD":
         raise HTTPException(405, headers={"Allow": "GET"})
 
 
 def allowed(request: Request) -> set[str]:
-    """The methods that this address takes, OPTIONS aside."""
+    """Return the methods that the request's address takes, OPTIONS aside."""
     methods: set[str] = set()
     for route in iter_route_contexts(request.app.routes):
         if route.methods and route.path_regex.match(request.scope["path"]):
@@ -40,5 +40,5 @@ def allowed(request: Request) -> set[str]:
 
 
 def is_get_only(route: RouteContext) -> bool:
-    """Whether `get_only` guards it."""
+    """Return whether `get_only` guards the route."""
     return any(it.dependency is get_only for it in getattr(route, "dependencies", ()))

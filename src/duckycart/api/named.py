@@ -1,4 +1,4 @@
-"""What a cart's call says of itself besides its key: which boot it comes from, and which session it names."""
+"""A cart's call says besides its key from which boot of the cart it comes, and which session it is about."""
 
 import json
 import re
@@ -12,8 +12,7 @@ _WITH_BODY: Final = ("POST", "PUT", "DELETE")
 
 
 async def named_session(request: HTTPConnection) -> int | None:
-    """The session that the request is about, in its path or its body, however wrong the rest is; None if there is none
-    that can be read."""
+    """Return the session that the request's path or body names, however wrong the rest is; None if none can be read."""
     named = request.path_params.get("session_id")
     if named is None and isinstance(request, Request) and request.method in _WITH_BODY:
         body = _object(await request.body())

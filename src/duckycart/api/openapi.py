@@ -1,6 +1,6 @@
-"""OpenAPI, complete: what FastAPI reads off the code, with credentials, refusals, headers and examples of every call.
+"""This module adds to FastAPI's own OpenAPI document the credentials, refusals, headers and examples of every call.
 
-Made once, when it is first asked for. Nothing here is done for a request.
+The document is made once, when it is first asked for. Nothing here is done for a request.
 """
 
 import re
@@ -174,7 +174,7 @@ def refuses(*refusals: Refusal[Any]) -> Callable[[Endpoint], Endpoint]:
 
 
 def install(app: FastAPI) -> None:
-    """The application's `/openapi.json` and `/docs` are complete."""
+    """Make the application's `/openapi.json` and `/docs` complete."""
     plain = app.openapi
 
     def openapi() -> Json:
@@ -241,7 +241,7 @@ def _complete_operation(operation: Json, route: APIRoute, schemas: Json, example
 
 
 def _callers(route: APIRoute) -> tuple[SecurityBase, ...]:
-    """The credentials that open it; none for everybody."""
+    """Return the credentials that open a route; none where everybody may."""
     for dependency in route.dependant.dependencies:
         if dependency.call in OPENED_BY:
             of_a_cart = dependency.call is who and "{cart_id}" in route.path
@@ -250,7 +250,7 @@ def _callers(route: APIRoute) -> tuple[SecurityBase, ...]:
 
 
 def _problems(operation: Json, route: APIRoute) -> list[Json]:
-    """All that the operation may answer instead of 200."""
+    """Return an example of each problem document that the operation may answer with instead of 200."""
     refusals = list(REFUSALS.get(route.endpoint, ()))
     callers = _callers(route)
     if callers:
@@ -288,7 +288,7 @@ def _bounded(operation: Json) -> bool:
 
 
 def _refusals(problems: Iterable[Json], examples: Json) -> Json:
-    """By status: the codes, and an example of each."""
+    """Return the operation's responses by status, each with its codes and an example of each code."""
     by_status: dict[int, dict[str, Json]] = {}
     for problem in problems:
         by_status.setdefault(problem["status"], {})[problem["code"]] = problem

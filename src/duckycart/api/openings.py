@@ -1,4 +1,4 @@
-"""The door of all streams and sockets of screens and phones: they are opened in turns."""
+"""Streams and sockets of screens and phones are opened in turns, and this is their door."""
 
 import re
 from typing import Final
@@ -13,7 +13,7 @@ LISTENS: Final = re.compile(r"/sse/[^/]+|/customer-session/[^/]+/events|/ws/[^/]
 
 
 class InTurn:
-    """ASGI middleware: what opens a stream or socket waits here until it is its turn (channels/openings.py)."""
+    """ASGI middleware in which whatever opens a stream or socket waits for its turn (channels/openings.py)."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

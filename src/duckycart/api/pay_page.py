@@ -1,4 +1,4 @@
-"""The sandbox's hosted page: Pay, Decline. Its buttons send the signed webhook that a real provider would send.
+"""The sandbox's hosted page has two buttons, Pay and Decline: they send the signed webhook that a provider would.
 
 Whoever the provider is, the page of a payment of nothing is here too: it says that all is done.
 """
@@ -67,7 +67,7 @@ def _page(shop: TheShop, payment: Payment, note: str = "") -> HTMLResponse:
 
 
 async def _find(shop: TheShop, token: str) -> Payment:
-    """Raises NotFound, also for a payment of another provider, whose page is not here."""
+    """Return the payment with this token. Raises NotFound, also for one of another provider: its page is not here."""
     if _TOKEN.fullmatch(token):
         payment = await shop.store.read(lambda connection: read_payment_by_token(connection, token))
         if payment.provider in (Sandbox.name, FREE):

@@ -1,4 +1,4 @@
-"""Payments: created by the shopper, settled by the provider's webhook."""
+"""A shopper creates a payment, and the provider's webhook settles it."""
 
 from typing import Annotated, Any, Final
 

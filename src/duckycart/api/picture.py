@@ -1,4 +1,4 @@
-"""A URL as a QR code, for whoever asks for a picture."""
+"""Whoever asks for a picture gets a URL as a QR code."""
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +20,7 @@ _DRAWING: Final = ThreadPoolExecutor(1, thread_name_prefix="qr")
 
 
 async def picture(request: Request, url: str) -> Response | None:
-    """The answer, if Accept names a kind of picture that we draw; else None."""
+    """Return the QR as the answer if Accept names a kind of picture that we draw; else None."""
     accept = request.headers.get("accept", "")
     for media_type in PICTURES:
         if media_type in accept:
@@ -33,7 +33,7 @@ async def picture(request: Request, url: str) -> Response | None:
 
 @lru_cache(256)
 def _draw(url: str, kind: str) -> bytes:
-    """A screen asks for the picture of its payment again with each look at the basket."""
+    """Draw a QR, once: a screen asks for the picture of its payment again with each look at the basket."""
     out = BytesIO()
     segno.make(url, error="m").save(out, kind=kind, scale=8, border=4)
     return out.getvalue()

@@ -1,4 +1,4 @@
-"""What may be asked without TLS on the port of TLS: a cart's own calls, nothing of screens, shoppers or operators."""
+"""Without TLS the port of TLS answers a cart's own calls, and nothing of screens, shoppers or operators."""
 
 import re
 from typing import Final
@@ -17,7 +17,7 @@ CARTS: Final = re.compile(
 
 
 class PlainForCarts:
-    """ASGI middleware for a server whose port takes both: refuses what came without TLS and is not a cart's call."""
+    """ASGI middleware for a port that takes both: it refuses what came without TLS and is not a cart's call."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -1,4 +1,4 @@
-"""The router of a resource: what the calls of carts, screens and phones have in common."""
+"""All resources make their router here: it gives calls what they have in common."""
 
 from enum import Enum
 
@@ -9,11 +9,11 @@ from duckycart.api.bodies import BodyRoute
 
 
 def operation_id(route: APIRoute) -> str:
-    """An operation is called in OpenAPI what it is called here, file and function: `payments_create`."""
+    """Return the name of an operation in OpenAPI, made of its file and its function: `payments_create`."""
     return f"{route.endpoint.__module__.rpartition('.')[2]}_{route.name}"
 
 
 def resource_router(*, tags: list[str | Enum], prefix: str = "") -> APIRouter:
-    """A router whose routes read their bodies as what they are (bodies.py). `app.py` takes routes, not routers, out of
-    it, so the application's own defaults reach none of them."""
+    """Return a router whose routes read their bodies as what they are (bodies.py). The application's own defaults reach
+    no route: `app.py` takes routes, not routers, into its one table."""
     return APIRouter(prefix=prefix, tags=tags, route_class=BodyRoute, generate_unique_id_function=operation_id)

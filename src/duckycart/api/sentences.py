@@ -1,4 +1,4 @@
-"""What is wrong with a field, in words for the person who filled it in. The one place for all kinds of it."""
+"""Here alone what is wrong with a field is put into words for the person who filled it in."""
 
 from typing import Any, Final
 
@@ -43,12 +43,12 @@ _OBJECTS: Final = ("model_type", "model_attributes_type", "dict_type")
 
 
 def field_of(error: dict[str, Any]) -> str:
-    """The field that a validation error is about, `body` for the whole."""
+    """Return the name of the field that a validation error is about, `body` for the whole body."""
     return ".".join(str(part) for part in error["loc"] if part not in ("body", "query", "path", "header")) or "body"
 
 
 def problem_of(error: dict[str, Any]) -> str:
-    """What is wrong, as the rest of a sentence that begins with the field."""
+    """Return what is wrong, as the rest of a sentence that begins with the field."""
     said = error.get("ctx", {})
     match error["type"]:
         case "string_too_short" | "too_short" if said["min_length"] == 1:

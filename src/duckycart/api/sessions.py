@@ -1,4 +1,4 @@
-"""A session, from the shopper's side."""
+"""A shopper joins a cart by its QR, reads the session and ends it."""
 
 from typing import Literal
 

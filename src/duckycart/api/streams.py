@@ -1,4 +1,4 @@
-"""What screens and phones listen to. Who may is decided here; the rest is `channels/`."""
+"""Screens and phones open their streams and sockets here. Who may is decided here; the rest is `channels/`."""
 
 import re
 from contextlib import suppress
@@ -50,7 +50,7 @@ _SESSION_ID: Final = re.compile(ID)
 
 
 def _stream_of(*events: str) -> dict[int | str, dict[str, Any]]:
-    """For OpenAPI, with one event of each kind."""
+    """Return what OpenAPI says of a stream that sends such events."""
     description = "Server-sent events, without end; `/asyncapi.json` describes each. A comment every 15 s of silence."
     content = {"schema": {"type": "string"}, "example": "".join(events)}
     return {200: {"description": description, "content": {"text/event-stream": content}}}
@@ -111,7 +111,8 @@ async def of_session(
 
 @router.websocket("/ws/{session_id}")
 async def session_socket(websocket: WebSocket, session_id: str) -> None:
-    """What the session's screen hears. Refused before the upgrade; fielded screens take that for the last word."""
+    """Send the session's screen what it is to hear. A refusal comes before the upgrade: fielded screens take that for
+    the last word."""
     with suppress(WebSocketDisconnect):  # it went away while it was spoken to
         try:
             await _serve(websocket, session_id)

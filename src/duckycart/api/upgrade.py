@@ -1,4 +1,4 @@
-"""The addresses of sockets, for requests that do not open one."""
+"""The addresses of sockets answer requests that do not open one."""
 
 from typing import Final
 
@@ -19,7 +19,7 @@ _NO_SOCKET: Final = Flaw(NOT_FOUND.kind.status, NOT_FOUND.code, NOT_FOUND.senten
 
 @router.get("/{path:path}")
 async def no_handshake(request: Request, path: str) -> Response:
-    """Whoever asks without a handshake, or with one that is not right, hears what is wrong with it."""
+    """Tell whoever asks without a handshake, or with a wrong one, what is wrong with the request."""
     scope = request.scope
     wrong = flaw(scope["method"], scope["http_version"], request.headers.getlist) if path else None
     wrong = wrong or _NO_SOCKET

@@ -1,4 +1,4 @@
-"""How products, lines and sessions look in JSON. Names and quirks are those that fielded clients read."""
+"""Products, lines and sessions become JSON here. Names and quirks are those that fielded clients read."""
 
 from typing import Annotated, Any, Final
 
@@ -13,7 +13,7 @@ from duckycart.store.states import PaymentState
 
 
 class Answer(BaseModel):
-    """Has all its fields, those with one possible value too."""
+    """An answer has all its fields, those with one possible value too."""
 
     model_config = ConfigDict(json_schema_serialization_defaults_required=True)
 

@@ -1,4 +1,4 @@
-"""What a cart warns of, and its call to its screen to look again."""
+"""A cart warns of something, or asks its screen to look again."""
 
 from fastapi import Request
 from pydantic import BaseModel, Field

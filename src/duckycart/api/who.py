@@ -1,4 +1,4 @@
-"""Reads the credential of a request: 401 for a missing, malformed or expired one, 403 for one without the right."""
+"""A request's credential is read here: 401 for a missing, malformed or expired one, 403 for one without the right."""
 
 from typing import Annotated, cast
 
@@ -66,7 +66,7 @@ TheShop = Annotated[Shop, Depends(_shop)]
 
 
 def address(request: HTTPConnection) -> str:
-    """The client's address as limits count it; behind trusted proxies that of the one they name."""
+    """Return the client's address as limits count it; behind trusted proxies that of the client they name."""
     return _client(request).bucket
 
 
@@ -77,7 +77,7 @@ def _client(request: HTTPConnection) -> Client:
 
 @opened_by(CART, SHOPPER, SCREEN, OPERATOR)
 async def who(request: HTTPConnection) -> Who:
-    """Whoever this is: a cart by its key, a shopper or operator by an access token.
+    """Return who asks: a cart by its key, a shopper, operator or screen by a token.
 
     Raises Unauthenticated without a credential or with a bad one; Forbidden for a key that opens no cart.
     """
@@ -87,12 +87,12 @@ async def who(request: HTTPConnection) -> Who:
 
 @opened_by(CART, CART_SCREEN, OPERATOR)
 async def screen(request: HTTPConnection) -> Who:
-    """Who may ask for a QR or a cart's stream: as `who`, a cart's screen by its cookie, and a screen in a network where
-    screens need no credential.
+    """Return who asks for a QR or a cart's stream: as `who`, a cart's screen by its cookie, or a screen in a network
+    where screens need no credential.
 
-    That last one may send the token of some session that was, so an Authorization header counts for nothing there.
-    Elsewhere a header counts, and the cookie only where there is none. Neither the network nor the cookie counts for a
-    web page of another origin: its browser has them, not the page.
+    A screen of such a network may send the token of some session that was, so an Authorization header counts for
+    nothing there. Elsewhere a header counts, and the cookie only where there is none. Neither the network nor the
+    cookie counts for a web page of another origin: its browser has them, not the page.
     """
     cookie = request.cookies.get(SCREEN_COOKIE)
     legacy = legacy_screen(request)
@@ -109,7 +109,7 @@ async def screen(request: HTTPConnection) -> Who:
 
 @opened_by(CART, SHOPPER, SCREEN, OPERATOR, TOKEN_IN_URL)
 async def listener(request: HTTPConnection) -> Who:
-    """As `who`, with a token that may be in the URL: browsers set no header on sockets and streams.
+    """Return who listens: as `who`, by a token that may be in the URL, since browsers set no header on streams.
 
     A screen's token opens these also when it opens nothing else any more: they say themselves how its session ended,
     and when they are over.
@@ -119,14 +119,14 @@ async def listener(request: HTTPConnection) -> Who:
 
 
 def legacy_screen(request: HTTPConnection) -> ByLegacyScreen | None:
-    """Somebody in a network where screens need no credential; else None."""
+    """Return who asks from a network where screens need no credential; None from any other."""
     client = _client(request)
     return ByLegacyScreen(client.bucket) if within(client.address, shop_of(request).settings.legacy_screens) else None
 
 
 async def legacy_listener(websocket: HTTPConnection) -> Who:
-    """As `listener`, and a screen in a network where screens need no credential, of whatever session. Raises Forbidden
-    for a web page of another origin that shows none."""
+    """Return who listens: as `listener`, or a screen in a network where screens need no credential, of whatever
+    session. Raises Forbidden for a web page of another origin that shows no credential."""
     legacy = legacy_screen(websocket)
     if legacy is None:
         return await listener(websocket)
@@ -138,7 +138,7 @@ async def legacy_listener(websocket: HTTPConnection) -> Who:
 
 
 def _foreign(request: HTTPConnection) -> Forbidden | None:
-    """What is said to a web page that may not use what its browser has; None where the page is ours, or none."""
+    """Return what a web page is told that may not use what its browser has; None where the page is ours, or none."""
     socket = request.scope["type"] == "websocket"
     foreign = refusal(
         shop_of(request).settings,
@@ -151,7 +151,7 @@ def _foreign(request: HTTPConnection) -> Forbidden | None:
 
 
 def limit_legacy(shop: Shop, caller: Who, topic: str) -> None:
-    """Who shows no credential is counted, by address and `topic`. Raises TooManyRequests."""
+    """Count a caller who shows no credential, by address and `topic`. Raises TooManyRequests."""
     if isinstance(caller, ByLegacyScreen):
         shop.legacy_screens.take(f"{topic} {caller.address}")
 
@@ -174,7 +174,7 @@ async def _whoever(request: HTTPConnection, key: str | None, bearer: str | None,
 
 
 async def _require_guest(shop: Shop, user_id: int) -> None:
-    """Raises Unauthenticated for a guest whose session is over, or never was."""
+    """Let a guest pass while its session lasts. Raises Unauthenticated when that is over, or never was."""
     steady = shop.clock.steady()
     if not await shop.store.read(lambda connection: guest_may(connection, user_id, steady)):
         raise EXPIRED_GUEST()
@@ -194,8 +194,8 @@ async def _by_cart_screen(shop: Shop, cookie: str) -> ByCartScreen:
 
 
 async def _by_key(request: HTTPConnection, key: str) -> ByCart:
-    """The cart with this key. If it names its session, that is a receipt, written before anything else is done:
-    whatever becomes of the call, at whichever door (F43)."""
+    """Return the cart with this key. If the cart names its session, that is a receipt, written before anything else is
+    done: whatever becomes of the call, at whichever door (F43)."""
     key_hash = hash_of(key)
     boot_id = checked_boot_id(request.headers.get("cart-boot-id"))
     session_id = await named_session(request)
@@ -220,8 +220,8 @@ async def _acknowledge(shop: Shop, cart: ByCart, session_id: int, proved: Proof)
 
 @opened_by(CART, SHOPPER, SCREEN, OPERATOR)
 async def of_session(request: HTTPConnection) -> Who:
-    """Who may speak of a session: as `who`, and a screen in a network where screens need no credential, whose header
-    counts for nothing. Raises Forbidden for a web page of another origin that shows none."""
+    """Return who speaks of a session: as `who`, or a screen in a network where screens need no credential, whose header
+    counts for nothing. Raises Forbidden for a web page of another origin that shows no credential."""
     legacy = legacy_screen(request)
     if legacy is None:
         return await who(request)
@@ -259,7 +259,7 @@ TheShopper = Annotated[ByShopper, Depends(shopper)]
 
 
 def require_cart(caller: Who, cart_id: int) -> None:
-    """The cart itself, its screen, an operator, or a screen that needs no credential. Raises Forbidden."""
+    """Let the cart itself pass, its screen, an operator, and a screen that needs no credential. Raises Forbidden."""
     match caller:
         case ByOperator() | ByLegacyScreen():
             return

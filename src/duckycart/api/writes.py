@@ -1,4 +1,4 @@
-"""Runs a transition for a request: once per Idempotency-Key, and says what became of its command."""
+"""A request runs its transition, once per Idempotency-Key, and is told what became of the command to the cart."""
 
 import re
 from collections.abc import Callable
@@ -59,7 +59,7 @@ async def write(
 
 
 async def recall(request: Request, caller: Who, result_type: Any) -> Any:
-    """The result kept for this request, else None; for work that is more than one transaction.
+    """Return the result kept for this request, else None; for work that is more than one transaction.
 
     Such work must repeat safely by itself: of two requests at once both do it. Raises what `write` raises.
     """

@@ -1,4 +1,4 @@
-"""The files of the built-in pages, and how they are sent: small, static, and closed to whatever is not their own."""
+"""The built-in pages are small static files, sent with headers that close them to whatever is not their own."""
 
 from hashlib import sha256
 from importlib.resources import files
@@ -39,14 +39,14 @@ def read_page(name: str) -> bytes:
 
 
 def send_page(content: bytes, policy: str) -> HTMLResponse:
-    """A page that nobody keeps. `policy` is what it may load beside its own script, style and calls."""
+    """Return a page that nobody keeps. `policy` names what the page may load beside its own script, style and calls."""
     headers = {**_SAFE, "Cache-Control": "no-store", "Content-Security-Policy": _POLICY + policy}
     return HTMLResponse(content, headers=headers)
 
 
 @router.get("/{name}")
 async def asset(request: Request, name: str) -> Response:
-    """What the pages need; asked again each time, answered with 304 while it is the same."""
+    """Send a file that the pages need. Browsers ask again each time, and get 304 while it is unchanged."""
     if name not in _ASSETS:
         raise NOT_FOUND()
     headers = {**_SAFE, "Cache-Control": "no-cache", "ETag": _ETAGS[name]}

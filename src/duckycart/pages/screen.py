@@ -1,4 +1,4 @@
-"""The built-in screen of a cart: its QR, the basket, the payment, a thank-you, and the next QR.
+"""The built-in screen of a cart shows its QR, the basket, the payment, a thank-you, and the next QR.
 
 Static files only, the same for every cart; the screen's key is in the address's fragment, which no server ever sees.
 """
@@ -20,6 +20,6 @@ _PAGE: Final = read_page("screen.html")
 
 @router.get("/{cart_id}")
 async def page(shop: TheShop, cart_id: CartId) -> HTMLResponse:
-    """The page. It draws QRs that it fetched (`blob:`), and frames the pay page, which must not lead it away."""
+    """Send the page. It draws QRs that it fetched (`blob:`), and frames the pay page, which must not lead it away."""
     url = urlsplit(shop.settings.url)
     return send_page(_PAGE, f"img-src 'self' blob:; frame-src 'self' {url.scheme}://{url.netloc}")

@@ -1,4 +1,4 @@
-"""The built-in shopper page: what a phone's camera opens.
+"""The built-in shopper page is what a phone's camera opens.
 
 Static files only. A GET never joins, for apps that preview links open them too; the page joins with a POST, on a tap.
 """
@@ -17,5 +17,5 @@ _PAGE: Final = read_page("shopper.html")
 
 @router.get("/{token}")
 async def page(token: str) -> HTMLResponse:
-    """The page, whatever the token; `/s/receipt`, where pay pages lead back to, shows the shopping of this phone."""
+    """Send the page, whatever the token; `/s/receipt`, where pay pages lead back to, shows this phone's shopping."""
     return send_page(_PAGE, "img-src 'self'")
