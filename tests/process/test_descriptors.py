@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -20,8 +21,9 @@ MANY = 300
 
 
 @asynccontextmanager
-async def few_files(folder: Path) -> AsyncIterator[Served]:
+async def few_files(folder: Path, template: Path) -> AsyncIterator[Served]:
     with serving(folder) as served:
+        shutil.copy(template, served.database)
         serve = f"-m duckycart serve --port {served.port} --database sqlite:///{served.database}"
         with served.log.open("w") as log:
             process = subprocess.Popen(  # noqa: ASYNC220 - it is there at once
@@ -55,8 +57,8 @@ def listening(served: Served, process: "subprocess.Popen[bytes]") -> bool:
         pytest.param(b"GET /ws/hardware/1 HTTP/1.1\r\nHost: x\r\n", id="what looks like a cart"),
     ],
 )
-async def test_f47_a_cart_comes_in_and_the_operator_hears_of_it(tmp_path: Path, sent: bytes) -> None:
-    async with few_files(tmp_path) as served:
+async def test_f47_a_cart_comes_in_and_the_operator_hears_of_it(tmp_path: Path, template: Path, sent: bytes) -> None:
+    async with few_files(tmp_path, template) as served:
         writers = []
         for _ in range(MANY):
             _, writer = await asyncio.open_connection("127.0.0.1", served.port)
