@@ -24,8 +24,8 @@ from bench.shop import ask, database_of, furnish
 from duckycart.clock import SystemClock
 from duckycart.server import raise_file_limit
 from duckycart.store.database import engine_for, transact
-from duckycart.store.engine import Transaction
 from duckycart.store.tables import carts, commands
+from duckycart.store.transaction import Transaction
 from duckycart.testing.caller import Caller
 from duckycart.testing.crowd import CrowdCart, connect_all
 from duckycart.testing.endpoint import Endpoint

@@ -11,7 +11,7 @@ from mypy import api as mypy
 from duckycart import after_commit, effects
 from duckycart.after_commit import AfterCommit
 from duckycart.bus.messages import Message, TakenOver
-from duckycart.channels.listeners import Channels
+from duckycart.channels.channels import Channels
 from duckycart.effects import Alarm, Effect, Happened, News, NewsKind, Queued, Received, Superseded
 from duckycart.hardware.connect import Connector
 from duckycart.hardware.dispatch import Dispatch

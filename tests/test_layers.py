@@ -23,7 +23,7 @@ FORBIDDEN = [  # the contract, the module, and what an author in a hurry might a
     ("layers", "clock.py", "import duckycart.errors"),
     ("layers", "hardware/dispatch.py", "if TYPE_CHECKING:\n    import duckycart.api.who"),
     ("layers", "settings.py", "def late() -> None:\n    import duckycart.app"),
-    ("circles", "lifecycle/who.py", "import duckycart.lifecycle.sessions"),
+    ("circles", "lifecycle/access.py", "import duckycart.lifecycle.sessions"),
     ("cart", "cart/qr.py", "import duckycart.settings"),
     ("cart", "outlet.py", "import sqlalchemy"),
     ("transport", "lifecycle/qr.py", "import starlette"),

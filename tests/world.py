@@ -22,8 +22,8 @@ from duckycart.settings import Settings
 from duckycart.shop import Shop as Inside
 from duckycart.store.currency import fix_currency
 from duckycart.store.database import open_database
-from duckycart.store.engine import Transaction
 from duckycart.store.tables import alarms, carts, commands, payments, sessions
+from duckycart.store.transaction import Transaction
 from duckycart.testing.clock import ManualClock
 from duckycart.testing.endpoint import Endpoint
 from duckycart.testing.furnish import BREAD, MILK, TEA, add_carts, add_product, add_user, key_of

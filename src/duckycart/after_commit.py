@@ -10,7 +10,7 @@ from typing import assert_never
 import structlog
 
 from duckycart.bus.messages import Message, TakenOver
-from duckycart.channels.listeners import Channels
+from duckycart.channels.channels import Channels
 from duckycart.effects import Alarm, Effect, Happened, News, Queued, Received, Superseded
 from duckycart.hardware.connect import Connector
 from duckycart.hardware.dispatch import Dispatch

@@ -36,7 +36,7 @@ from duckycart.api.openings import InTurn
 from duckycart.api.plain import PlainForCarts
 from duckycart.bus.messages import Message
 from duckycart.bus.protocol import ALONE, Bus
-from duckycart.channels.listeners import Channels
+from duckycart.channels.channels import Channels
 from duckycart.channels.openings import Openings
 from duckycart.channels.room import Room
 from duckycart.clock import Clock, SystemClock

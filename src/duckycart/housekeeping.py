@@ -8,7 +8,7 @@ from duckycart.lifecycle.idempotency import forget_old_keys
 from duckycart.lifecycle.rules import Rules
 from duckycart.lifecycle.sessions import end_if_idle, idle_sessions
 from duckycart.payments.checkout import Checkout
-from duckycart.store.engine import Store
+from duckycart.store.transaction import Store
 
 HOUSEKEEPING_SECONDS: Final = 10.0
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TypedDict
 
-from duckycart.channels.listeners import Channels
+from duckycart.channels.channels import Channels
 from duckycart.channels.openings import Openings
 from duckycart.currency import Currency
 from duckycart.guards.places import Places
@@ -18,9 +18,9 @@ from duckycart.passwords import Passwords
 from duckycart.payments.checkout import Checkout
 from duckycart.settings import Settings
 from duckycart.store.currency import KnownCurrency
-from duckycart.store.engine import Store
 from duckycart.store.readiness import Readiness
 from duckycart.store.steady import SteadyClock
+from duckycart.store.transaction import Store
 from duckycart.tokens import Tokens
 
 

@@ -16,7 +16,7 @@ from duckycart.clock import Clock
 from duckycart.refusals import BAD_COOKIE, BAD_TOKEN, EXPIRED_COOKIE, EXPIRED_TOKEN, NOT_A_QR
 
 ACCESS_SECONDS: Final = 12 * 3600
-SCREEN_SECONDS: Final = 24 * 3600  # what its `exp` says; the real limit is the session's (lifecycle/who.py)
+SCREEN_SECONDS: Final = 24 * 3600  # what its `exp` says; the real limit is the session's (lifecycle/access.py)
 CART_SCREEN_SECONDS: Final = 400 * 24 * 3600  # as long as browsers keep a cookie; each QR renews it
 MAX_TOKEN: Final = 2000  # characters
 REMEMBERED: Final = 4096  # tokens whose signature was checked

@@ -12,7 +12,6 @@ from duckycart.lifecycle.retention import FORGOTTEN
 from duckycart.store import copy as copying
 from duckycart.store.address import locate
 from duckycart.store.database import engine_for, transact
-from duckycart.store.engine import Transaction
 from duckycart.store.sqlite import FileLock
 from duckycart.store.tables import (
     alarms,
@@ -27,6 +26,7 @@ from duckycart.store.tables import (
     steady_clock,
     users,
 )
+from duckycart.store.transaction import Transaction
 from tests.admin.conftest import Shell
 from tests.store.test_constraints import ENDED, OTHER_CART, OTHER_USER, ROWS
 

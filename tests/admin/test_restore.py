@@ -12,9 +12,9 @@ from alembic import command
 from duckycart.store import migrate
 from duckycart.store.damage import mark_of
 from duckycart.store.database import open_database
-from duckycart.store.engine import DatabaseInUse
 from duckycart.store.restore import restore_sqlite
 from duckycart.store.sqlite import engine_for
+from duckycart.store.transaction import DatabaseInUse
 from tests.admin.conftest import Shell
 
 

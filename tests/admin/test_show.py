@@ -12,7 +12,7 @@ from duckycart.lifecycle.qr import get_qr
 from duckycart.lifecycle.rules import Rules
 from duckycart.store.address import locate
 from duckycart.store.database import engine_for, transact
-from duckycart.store.engine import Transaction
+from duckycart.store.transaction import Transaction
 from tests.admin.conftest import Shell
 
 KEY = "k" * 32

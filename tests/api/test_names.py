@@ -9,8 +9,8 @@ from sqlalchemy import insert
 from duckycart.lifecycle.accounts import find_account
 from duckycart.names import account_name, password_forms
 from duckycart.passwords import _argon2
-from duckycart.store.engine import Transaction
 from duckycart.store.tables import users
+from duckycart.store.transaction import Transaction
 from tests.api.doors import refused
 from tests.world import Shop
 

@@ -5,8 +5,8 @@ from unittest import mock
 from sqlalchemy import text
 
 from duckycart.passwords import Passwords
-from duckycart.store.engine import Transaction
 from duckycart.store.tables import users
+from duckycart.store.transaction import Transaction
 from duckycart.testing.furnish import MILK
 from tests.api.doors import PASSWORD, Session, refused
 from tests.world import Shop

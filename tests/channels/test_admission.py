@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import update
 
 from duckycart.effects import News, NewsKind
-from duckycart.lifecycle.who import SCREEN_SECONDS
+from duckycart.lifecycle.access import SCREEN_SECONDS
 from duckycart.store.tables import carts
 from duckycart.tokens import SCREEN_SECONDS as TOKEN_SECONDS
 from duckycart.tokens import ScreenToken

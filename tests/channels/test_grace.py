@@ -5,10 +5,10 @@ from unittest import mock
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from duckycart.channels.listeners import Channels
+from duckycart.channels.channels import Channels
+from duckycart.lifecycle.access import ByOperator
 from duckycart.lifecycle.news import GRACE_SECONDS
 from duckycart.lifecycle.sessions import force_end
-from duckycart.lifecycle.who import ByOperator
 from tests.api.doors import Session, refused
 from tests.channels.world import end, listeners, message, pay, refusal, screen, stream
 from tests.world import Shop

@@ -5,8 +5,8 @@ from unittest import mock
 
 from structlog.testing import capture_logs
 
+from duckycart.channels.channels import HEARTBEAT_SECONDS
 from duckycart.channels.listener import MAX_WAITING, End, Listener
-from duckycart.channels.listeners import HEARTBEAT_SECONDS
 from duckycart.effects import News, NewsKind
 from duckycart.store.threads import ThreadedStore
 from duckycart.testing.cart import CartConnection

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from duckycart.channels.listeners import Channels
+from duckycart.channels.channels import Channels
 from duckycart.channels.messages import MESSAGES
 from duckycart.effects import News, NewsKind
 from duckycart.hardware.dispatch import Dispatch

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from duckycart.lifecycle.access import SCREEN_SECONDS
 from duckycart.lifecycle.news import GRACE_SECONDS
-from duckycart.lifecycle.who import SCREEN_SECONDS
 from tests.api.doors import DOORS, Session, refused
 from tests.channels.test_admission import FOR_SCREENS, bearer, screen_token
 from tests.channels.world import end, message, pay, refusal, screen, stream

@@ -3,9 +3,9 @@
 Nothing that is open ends by it, nothing lives longer than its time after it, nobody is locked out.
 """
 
+from duckycart.lifecycle.access import GUEST_SECONDS, SCREEN_SECONDS
 from duckycart.lifecycle.idempotency import KEEP_SECONDS
 from duckycart.lifecycle.news import GRACE_SECONDS
-from duckycart.lifecycle.who import GUEST_SECONDS, SCREEN_SECONDS
 from duckycart.testing.clock import ManualClock
 from duckycart.testing.furnish import BREAD, MILK, TEA
 from duckycart.tokens import ACCESS_SECONDS

@@ -9,10 +9,10 @@ from unittest import mock
 
 from sqlalchemy import update
 
+from duckycart.lifecycle.access import ByOperator
 from duckycart.lifecycle.sessions import force_end
-from duckycart.lifecycle.who import ByOperator
-from duckycart.store.engine import Transaction
 from duckycart.store.tables import carts
+from duckycart.store.transaction import Transaction
 from duckycart.testing.cart import CartConnection
 from duckycart.testing.waiting import until
 from tests.world import Shop

@@ -9,7 +9,7 @@ import pytest
 from duckycart.errors import Unavailable
 from duckycart.hardware.background import Background
 from duckycart.hardware.batches import BATCH, Batches
-from duckycart.store.engine import Store, Transaction
+from duckycart.store.transaction import Store, Transaction
 from duckycart.testing.waiting import until
 
 

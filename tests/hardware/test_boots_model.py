@@ -23,16 +23,16 @@ from duckycart.clock import Clock
 from duckycart.hardware.ending import Ended, Ending
 from duckycart.hardware.link import Close, Link, NeedRows, Outputs, Ping, Read, Send
 from duckycart.hardware.receipts import KEPT_SECONDS
+from duckycart.lifecycle.access import ByCart, ByOperator, ByShopper
 from duckycart.lifecycle.basket import add_item
 from duckycart.lifecycle.qr import get_qr
 from duckycart.lifecycle.sessions import create_session, force_end
-from duckycart.lifecycle.who import ByCart, ByOperator, ByShopper
 from duckycart.settings import Settings
 from duckycart.store.database import Database
-from duckycart.store.engine import EffectsHandler, Transaction
 from duckycart.store.sqlite import driver_of, engine_for
 from duckycart.store.steady import SteadyClock
 from duckycart.store.tables import commands, metadata
+from duckycart.store.transaction import EffectsHandler, Transaction
 from duckycart.testing.clock import ManualClock
 from duckycart.testing.furnish import MILK
 from duckycart.wire import Command, CommandType

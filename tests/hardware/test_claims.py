@@ -15,7 +15,7 @@ from duckycart.hardware.ending import Refused
 from duckycart.hardware.link import Link
 from duckycart.hardware.links import Connection, Links
 from duckycart.hardware.ownership import Claim, claim_many
-from duckycart.store.engine import Transaction
+from duckycart.store.transaction import Transaction
 from duckycart.testing.cart import CartConnection
 from duckycart.testing.waiting import until
 from tests.hardware.helpers import (

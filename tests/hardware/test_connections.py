@@ -21,8 +21,8 @@ from duckycart.hardware.ending import CLOSES, Ended, Ending, Gone, Refused
 from duckycart.hardware.ownership import Claim, claim_many, release_all, release_many, take_back
 from duckycart.hardware.socket import MAX_EARLY, HardwareSocket
 from duckycart.lifecycle.retention import forget_the_rest
-from duckycart.store.engine import Transaction
 from duckycart.store.tables import CONNECTIONS_KEPT, carts, connections, refusals
+from duckycart.store.transaction import Transaction
 from duckycart.testing.cart import CartConnection
 from duckycart.testing.waiting import until
 from tests.conftest import OpenShop

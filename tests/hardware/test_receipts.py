@@ -10,9 +10,9 @@ from duckycart.errors import Unavailable
 from duckycart.hardware import dispatch, receipts
 from duckycart.hardware.link import Link, Send
 from duckycart.hardware.receipts import KEPT_SECONDS
-from duckycart.store.engine import Transaction
 from duckycart.store.tables import commands
 from duckycart.store.threads import ThreadedStore
+from duckycart.store.transaction import Transaction
 from duckycart.testing.cart import CartConnection
 from duckycart.testing.waiting import until
 from duckycart.wire import Command, CommandType

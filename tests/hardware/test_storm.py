@@ -9,8 +9,8 @@ from sqlalchemy import func, insert, select, update
 from sqlalchemy.exc import OperationalError
 
 from duckycart.hardware import ownership
-from duckycart.store.engine import Transaction
 from duckycart.store.tables import carts, commands, sessions
+from duckycart.store.transaction import Transaction
 from duckycart.testing.cart import CartConnection
 from duckycart.testing.furnish import add_carts
 from duckycart.testing.waiting import PATIENCE, until

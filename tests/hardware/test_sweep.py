@@ -8,8 +8,8 @@ from sqlalchemy import update
 from duckycart.effects import Queued
 from duckycart.errors import Unavailable
 from duckycart.hardware import dispatch
-from duckycart.store.engine import Transaction
 from duckycart.store.tables import carts, commands
+from duckycart.store.transaction import Transaction
 from duckycart.testing.cart import CartConnection
 from duckycart.testing.waiting import until
 from tests.hardware.helpers import GENERATE_QR, end_by_force, heard, raw, refused, rotate_key, said

@@ -9,8 +9,8 @@ from duckycart.hardware.ending import Gone, Refused
 from duckycart.hardware.link import Send
 from duckycart.hardware.ownership import Claim, behind, changed_hands, claim_many, release_all, release_many
 from duckycart.lifecycle.carts import lock_cart, queue_command
-from duckycart.store.engine import Transaction
 from duckycart.store.tables import commands
+from duckycart.store.transaction import Transaction
 from duckycart.wire import Command, CommandType
 from tests.hardware.helpers import rotate_key
 from tests.world import Shop

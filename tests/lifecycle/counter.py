@@ -9,14 +9,14 @@ from sqlalchemy import select
 
 from duckycart.effects import Effect, Queued
 from duckycart.lifecycle import basket, payments, qr, sessions
-from duckycart.lifecycle.carts import stand
+from duckycart.lifecycle.access import ByCart, ByOperator, ByShopper
+from duckycart.lifecycle.carts import lock_with_phase
 from duckycart.lifecycle.rules import Rules
 from duckycart.lifecycle.transitions import Phase
-from duckycart.lifecycle.who import ByCart, ByOperator, ByShopper
 from duckycart.providers.protocol import OpenedPayment
 from duckycart.store.database import open_database
-from duckycart.store.engine import Store, Transaction
 from duckycart.store.tables import metadata
+from duckycart.store.transaction import Store, Transaction
 from duckycart.testing.clock import ManualClock
 from duckycart.testing.furnish import BREAD, MILK, add_carts, add_product, add_user
 
@@ -39,7 +39,7 @@ class Counter:
         return await self.store.write(work)
 
     async def phase(self) -> Phase:
-        return await self.do(lambda tx: stand(tx, 1).phase)
+        return await self.do(lambda tx: lock_with_phase(tx, 1).phase)
 
     async def snapshot(self) -> dict[str, list[Any]]:
         """Everything that is in the database."""

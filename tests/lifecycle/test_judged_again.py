@@ -15,6 +15,7 @@ from duckycart.hardware.link import Link
 from duckycart.hardware.links import Connection
 from duckycart.hardware.ownership import Claim, claim_many, give_up, take_back
 from duckycart.hardware.receipts import OfBoot, Pending, Times, _write_rows
+from duckycart.lifecycle.access import ByOperator
 from duckycart.lifecycle.carts import lock_cart
 from duckycart.lifecycle.payments import (
     close_payment,
@@ -26,10 +27,9 @@ from duckycart.lifecycle.payments import (
     settle_payment,
 )
 from duckycart.lifecycle.sessions import create_session, end_if_idle, force_end
-from duckycart.lifecycle.who import ByOperator
 from duckycart.providers.protocol import OpenedPayment
-from duckycart.store.engine import Transaction
 from duckycart.store.tables import basket_lines, carts, commands, nodes, payments, products
+from duckycart.store.transaction import Transaction
 from duckycart.testing.furnish import MILK
 from tests.conftest import OpenShop
 from tests.world import Shop

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pytest
 
 from duckycart.errors import Conflict, Refusal
-from duckycart.lifecycle.carts import stand
+from duckycart.lifecycle.carts import lock_with_phase
 from duckycart.lifecycle.payments import create_payment
 from duckycart.lifecycle.sessions import end_if_idle, end_session
 from duckycart.lifecycle.transitions import TABLE, Event, Phase, To, decide
@@ -63,7 +63,7 @@ BRING_INTO: dict[Phase, Callable[[Counter], Awaitable[Scene]]] = {
 
 
 async def _scan(counter: Counter, scene: Scene) -> object:
-    qr_round = await counter.do(lambda tx: stand(tx, 1).cart.qr_round)
+    qr_round = await counter.do(lambda tx: lock_with_phase(tx, 1).cart.qr_round)
     return await counter.create_session(qr_round, OMAR)
 
 

@@ -13,9 +13,9 @@ from duckycart.hardware import ownership
 from duckycart.hardware.ownership import Claim, claim_many, give_up, leave, take_back
 from duckycart.lifecycle.sessions import end_if_idle, idle_sessions
 from duckycart.nodes.heartbeat import BEAT_SECONDS, DEAD_SECONDS, GAP_SECONDS, Heartbeat, beat
-from duckycart.store.engine import Transaction
 from duckycart.store.postgres import PostgresStore, engine_for, transact
 from duckycart.store.tables import carts, nodes
+from duckycart.store.transaction import Transaction
 from duckycart.testing.clock import ManualClock
 from duckycart.testing.waiting import PATIENCE, until
 from tests.admin.test_sessions import shell

@@ -4,10 +4,10 @@ import asyncio
 
 from sqlalchemy import update
 
+from duckycart.lifecycle.access import ByOperator
 from duckycart.lifecycle.sessions import force_end
-from duckycart.lifecycle.who import ByOperator
-from duckycart.store.engine import Transaction
 from duckycart.store.tables import carts
+from duckycart.store.transaction import Transaction
 from duckycart.testing.cart import CartConnection
 from duckycart.testing.furnish import MILK
 from duckycart.testing.waiting import until

@@ -9,8 +9,8 @@ from sqlalchemy import update
 
 from duckycart.admin.fleet import set_screen_key
 from duckycart.keys import hash_of
+from duckycart.lifecycle.access import ByOperator
 from duckycart.lifecycle.sessions import force_end
-from duckycart.lifecycle.who import ByOperator
 from duckycart.store.tables import carts, products
 from duckycart.testing.furnish import BREAD, MILK, TEA, screen_key_of
 from duckycart.testing.waiting import until

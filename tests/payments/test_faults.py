@@ -8,8 +8,8 @@ import pytest
 from duckycart.effects import Queued
 from duckycart.hardware.dispatch import Dispatch
 from duckycart.lifecycle import sessions, webhooks
+from duckycart.lifecycle.access import ByOperator
 from duckycart.lifecycle.sessions import force_end
-from duckycart.lifecycle.who import ByOperator
 from duckycart.payments import checkout
 from duckycart.store.tables import provider_events
 from duckycart.testing.furnish import BREAD, MILK

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
+from duckycart.lifecycle.access import ByOperator
 from duckycart.lifecycle.sessions import force_end
-from duckycart.lifecycle.who import ByOperator
 from duckycart.payments.checkout import ASKING_SECONDS
 from duckycart.providers.protocol import NoAnswer
 from duckycart.store.tables import provider_events

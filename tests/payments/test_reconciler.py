@@ -5,8 +5,8 @@ import asyncio
 from sqlalchemy import insert, select, update
 
 from duckycart.payments.checkout import AT_ONCE, ROUND_SECONDS
-from duckycart.store.engine import Transaction
 from duckycart.store.tables import idempotency_keys, payments, sessions
+from duckycart.store.transaction import Transaction
 from duckycart.testing.waiting import until
 from tests.payments.acquirer import MILK_PRICE, Acquirer
 from tests.world import Shop

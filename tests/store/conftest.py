@@ -7,8 +7,8 @@ import pytest
 
 from duckycart.store import sqlite
 from duckycart.store.database import open_database
-from duckycart.store.engine import Store
 from duckycart.store.sqlite import SqliteStore
+from duckycart.store.transaction import Store
 from duckycart.testing.clock import ManualClock
 from tests.store.world import Effects, open_store
 

@@ -10,9 +10,9 @@ from sqlalchemy import insert, text
 from duckycart.effects import Happened
 from duckycart.errors import Conflict, Unavailable
 from duckycart.store import sqlite
-from duckycart.store.engine import Transaction
 from duckycart.store.sqlite import SqliteStore, driver_of
 from duckycart.store.tables import sessions, users
+from duckycart.store.transaction import Transaction
 from tests.store.world import Effects, Gate, note, notes, open_store, pragma
 
 pytestmark = pytest.mark.usefixtures("patient")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from duckycart.store.engine import DatabaseInUse
 from duckycart.store.sqlite import FileLock
+from duckycart.store.transaction import DatabaseInUse
 
 HOLD = """
 import sys

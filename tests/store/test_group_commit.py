@@ -10,8 +10,8 @@ import pytest
 from duckycart.effects import Effect
 from duckycart.errors import NotFound, Unavailable
 from duckycart.store import queue, sqlite
-from duckycart.store.engine import Transaction
 from duckycart.store.sqlite import SqliteStore, driver_of
+from duckycart.store.transaction import Transaction
 from duckycart.testing.waiting import PATIENCE, until
 from tests.store.world import Effects, Gate, note, notes
 

@@ -10,9 +10,9 @@ from sqlalchemy.exc import OperationalError
 
 from duckycart.hardware.ownership import Claim, claim_many
 from duckycart.hardware.receipts import OfBoot, Times, _write_rows
-from duckycart.store.engine import Transaction
 from duckycart.store.postgres import engine_for, transact
 from duckycart.store.tables import carts, commands
+from duckycart.store.transaction import Transaction
 from duckycart.testing.clock import ManualClock
 from duckycart.testing.waiting import until
 from tests.store.world import held, somebody_waits

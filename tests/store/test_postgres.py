@@ -17,10 +17,10 @@ from duckycart.hardware.catchup import Filled
 from duckycart.hardware.ownership import Claim, claim_many
 from duckycart.lifecycle.carts import lock_cart, queue_command
 from duckycart.store.database import open_database
-from duckycart.store.engine import DatabaseInUse, Transaction
 from duckycart.store.migrate import upgrade_postgres
 from duckycart.store.postgres import READERS, WRITERS, PostgresStore, Tenancy
 from duckycart.store.tables import carts, users
+from duckycart.store.transaction import DatabaseInUse, Transaction
 from duckycart.testing.clock import ManualClock
 from duckycart.testing.waiting import PATIENCE, until
 from duckycart.wire import CommandType

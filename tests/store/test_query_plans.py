@@ -13,13 +13,13 @@ from duckycart.hardware.ending import Gone
 from duckycart.hardware.ownership import Claim
 from duckycart.hardware.receipts import OfBoot, Times, _write_rows
 from duckycart.lifecycle import basket, news, payments, qr, reports, screens, sessions, webhooks
+from duckycart.lifecycle.access import ByCart, ByScreen, ByShopper, admit_screen
 from duckycart.lifecycle.idempotency import forget_old_keys
 from duckycart.lifecycle.rules import Rules
-from duckycart.lifecycle.who import ByCart, ByScreen, ByShopper, admit_screen
 from duckycart.providers.protocol import OpenedPayment, Outcome, ProviderEvent
-from duckycart.store.engine import Transaction
 from duckycart.store.sqlite import driver_of, engine_for
 from duckycart.store.tables import carts, products, users
+from duckycart.store.transaction import Transaction
 
 RULES = Rules()
 PAID = ProviderEvent("e", "t", Outcome.SUCCEEDED, "r", 100, "EGP")

@@ -10,9 +10,9 @@ from sqlalchemy import Connection
 
 from duckycart.errors import NotFound, Unavailable
 from duckycart.store import queue
-from duckycart.store.engine import Store, Transaction
 from duckycart.store.sqlite import SqliteStore, driver_of, engine_for, transact
 from duckycart.store.threads import ThreadedStore
+from duckycart.store.transaction import Store, Transaction
 from duckycart.testing.clock import ManualClock
 from duckycart.testing.waiting import PATIENCE
 from tests.store.world import note, notes, open_store

@@ -14,10 +14,10 @@ from sqlalchemy import URL, Connection, event
 from duckycart.errors import DuckyCartError, Unavailable
 from duckycart.store import postgres, sqlite, threads
 from duckycart.store.database import open_database
-from duckycart.store.engine import Store, Transaction
 from duckycart.store.postgres import PostgresStore, Tenancy
 from duckycart.store.sqlite import SqliteStore, driver_of
 from duckycart.store.threads import ThreadedStore
+from duckycart.store.transaction import Store, Transaction
 from duckycart.testing.clock import ManualClock
 from duckycart.testing.endpoint import Endpoint
 from duckycart.testing.relay import relaying

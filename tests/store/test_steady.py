@@ -9,8 +9,8 @@ from sqlalchemy import Engine
 from duckycart.clock import SystemClock
 from duckycart.store.address import locate
 from duckycart.store.database import engine_for, transact
-from duckycart.store.engine import Store
 from duckycart.store.steady import SteadyClock
+from duckycart.store.transaction import Store
 from duckycart.testing.clock import ManualClock
 
 HOUR = 3600

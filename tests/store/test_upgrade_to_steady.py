@@ -10,10 +10,10 @@ from sqlalchemy import Connection, Engine, make_url, select, text
 from sqlalchemy.sql.schema import Table
 
 from duckycart.clock import SystemClock
+from duckycart.lifecycle.access import admit_screen
 from duckycart.lifecycle.payments import unsettled_payments
 from duckycart.lifecycle.rules import Rules
 from duckycart.lifecycle.sessions import idle_sessions
-from duckycart.lifecycle.who import admit_screen
 from duckycart.store import postgres
 from duckycart.store.migrate import _config, migrate_sqlite, upgrade_postgres
 from duckycart.store.sqlite import engine_for

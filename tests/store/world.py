@@ -11,9 +11,9 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Select, insert, select, text
 
 from duckycart.effects import Effect, Happened
-from duckycart.store.engine import EffectsHandler, Transaction
 from duckycart.store.sqlite import SqliteStore, driver_of
 from duckycart.store.tables import alarms
+from duckycart.store.transaction import EffectsHandler, Transaction
 from duckycart.testing.clock import ManualClock
 from duckycart.testing.waiting import PATIENCE
 

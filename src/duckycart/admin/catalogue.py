@@ -23,8 +23,8 @@ from duckycart.currency import Currency
 from duckycart.lifecycle.basket import MAX_WEIGHT
 from duckycart.store.currency import fix_currency
 from duckycart.store.database import transact
-from duckycart.store.engine import Transaction
 from duckycart.store.tables import products
+from duckycart.store.transaction import Transaction
 
 COLUMNS: Final = (
     "barcode",

@@ -9,8 +9,8 @@ from sqlalchemy.exc import IntegrityError
 from duckycart.clock import iso
 from duckycart.errors import Conflict, NotFound
 from duckycart.hardware.ownership import withdraw
-from duckycart.store.engine import Transaction
 from duckycart.store.tables import carts
+from duckycart.store.transaction import Transaction
 
 NAMED_IN_ERROR: Final = 5  # ids that a sentence lists before it only counts
 

@@ -43,9 +43,9 @@ def end(
 
     Example: duckycart sessions end 42
     """
+    from duckycart.lifecycle.access import ByOperator
     from duckycart.lifecycle.rules import Rules
     from duckycart.lifecycle.sessions import force_end
-    from duckycart.lifecycle.who import ByOperator
 
     with Shell(database, as_json) as shell:
         ended = shell.write(lambda tx: force_end(tx, ByOperator(None), session, Rules()))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sqlalchemy import URL, Engine
 
     from duckycart.currency import Currency
-    from duckycart.store.engine import Transaction
+    from duckycart.store.transaction import Transaction
 
 T = TypeVar("T")
 

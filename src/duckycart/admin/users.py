@@ -46,8 +46,8 @@ def add(
 
         from duckycart.lifecycle.accounts import User, sign_up
         from duckycart.passwords import hash_password
-        from duckycart.store.engine import Transaction
         from duckycart.store.tables import users
+        from duckycart.store.transaction import Transaction
 
         password_hash = hash_password(password)  # takes long on purpose, so before the transaction
 

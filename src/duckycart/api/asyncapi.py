@@ -13,7 +13,7 @@ from pydantic.json_schema import models_json_schema
 
 from duckycart import wire
 from duckycart.api.who import TheShop
-from duckycart.channels.listeners import HEARTBEAT_SECONDS
+from duckycart.channels.channels import HEARTBEAT_SECONDS
 from duckycart.channels.messages import MESSAGES, SessionStarted, example
 from duckycart.effects import NewsKind
 from duckycart.hardware.ending import DEAD, RESTART, TAKEN_OVER, WITHDRAWN_OR_FLOOD, Ended

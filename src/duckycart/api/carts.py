@@ -14,10 +14,10 @@ from duckycart.api.screens import give_cookie
 from duckycart.api.views import SessionJson, StatusView, session_json
 from duckycart.api.who import TheScreen, TheShop, WithCredential, limit_legacy, require_cart
 from duckycart.api.writes import tell_delivery
+from duckycart.lifecycle.access import ByCartScreen, ByLegacyScreen
 from duckycart.lifecycle.qr import get_qr
 from duckycart.lifecycle.sessions import active_session, cart_status
 from duckycart.lifecycle.transitions import Event, refusals_of
-from duckycart.lifecycle.who import ByCartScreen, ByLegacyScreen
 from duckycart.refusals import CART_UNFIT, NO_ACTIVE_SESSION, TOO_MANY_REQUESTS, UNKNOWN_CART, WRITE_FAILS
 from duckycart.tokens import QrToken
 

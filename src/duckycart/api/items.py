@@ -15,6 +15,7 @@ from duckycart.api.views import Answer, LineView, ProductView, line_view, produc
 from duckycart.api.who import TheCart, TheShop, WithCredential
 from duckycart.api.writes import write
 from duckycart.errors import DuckyCartError
+from duckycart.lifecycle.access import ByCart
 from duckycart.lifecycle.basket import (
     Line,
     add_item,
@@ -25,7 +26,6 @@ from duckycart.lifecycle.basket import (
 )
 from duckycart.lifecycle.disagreements import DISAGREE, note_disagreement
 from duckycart.lifecycle.transitions import Event, refusals_of
-from duckycart.lifecycle.who import ByCart
 from duckycart.refusals import (
     BASKET_FULL,
     LINE_FULL,

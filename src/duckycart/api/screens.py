@@ -13,8 +13,8 @@ from duckycart.api.openapi import refuses
 from duckycart.api.resource import resource_router
 from duckycart.api.who import TheShop, address
 from duckycart.keys import KEY_TEXT, MAX_KEY, hash_of
+from duckycart.lifecycle.access import ByCartScreen
 from duckycart.lifecycle.screens import name_of, screen_key
-from duckycart.lifecycle.who import ByCartScreen
 from duckycart.refusals import TOO_MANY_REQUESTS, WRONG_KEY
 from duckycart.shop import Shop
 from duckycart.tokens import CART_SCREEN_SECONDS, CartScreenToken

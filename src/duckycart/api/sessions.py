@@ -11,9 +11,9 @@ from duckycart.api.resource import resource_router
 from duckycart.api.views import Answer, SessionJson, session_json
 from duckycart.api.who import TheShop, TheShopper, WithCredential, address
 from duckycart.api.writes import tell_delivery, write
+from duckycart.lifecycle.access import find_session
 from duckycart.lifecycle.sessions import Ended, Started, create_session, end_session
 from duckycart.lifecycle.transitions import Event, refusals_of
-from duckycart.lifecycle.who import find_session
 from duckycart.refusals import (
     BASKET_NOT_EMPTY,
     CART_UNFIT,

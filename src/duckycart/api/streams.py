@@ -29,8 +29,8 @@ from duckycart.channels.socket import serve_socket
 from duckycart.channels.stream import EventStream, event
 from duckycart.effects import News, NewsKind
 from duckycart.errors import DuckyCartError, Gone, NotFound
+from duckycart.lifecycle.access import ByCartScreen, Who
 from duckycart.lifecycle.news import present_news, start_of_session
-from duckycart.lifecycle.who import ByCartScreen, Who
 from duckycart.refusals import (
     NO_SUCH_SESSION,
     SESSION_GONE,

@@ -5,9 +5,9 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, ConfigDict, Field
 
 from duckycart.clock import iso
+from duckycart.lifecycle.access import SessionView
 from duckycart.lifecycle.basket import Line, Product
 from duckycart.lifecycle.payments import Payment
-from duckycart.lifecycle.who import SessionView
 from duckycart.shop import Shop
 from duckycart.store.states import PaymentState
 

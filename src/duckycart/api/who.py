@@ -20,10 +20,7 @@ from duckycart.api.credentials import (
 from duckycart.api.named import named_session
 from duckycart.errors import DuckyCartError, Forbidden
 from duckycart.keys import bearer, hash_of, is_key
-from duckycart.lifecycle.boots import checked_boot_id
-from duckycart.lifecycle.calls import Proof, acknowledge, calling_cart, receipt
-from duckycart.lifecycle.screens import name_of, screen_key
-from duckycart.lifecycle.who import (
+from duckycart.lifecycle.access import (
     ByCart,
     ByCartScreen,
     ByLegacyScreen,
@@ -34,6 +31,9 @@ from duckycart.lifecycle.who import (
     admit_screen,
     guest_may,
 )
+from duckycart.lifecycle.boots import checked_boot_id
+from duckycart.lifecycle.calls import Proof, acknowledge, calling_cart, receipt
+from duckycart.lifecycle.screens import name_of, screen_key
 from duckycart.origins import refusal
 from duckycart.refusals import (
     ANOTHER_CART,

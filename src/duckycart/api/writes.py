@@ -10,11 +10,11 @@ from pydantic import TypeAdapter
 
 from duckycart.api.who import address, shop_of
 from duckycart.errors import Unavailable
+from duckycart.lifecycle.access import Who
 from duckycart.lifecycle.idempotency import Repeatable
-from duckycart.lifecycle.who import Who
 from duckycart.refusals import BAD_IDEMPOTENCY_KEY
-from duckycart.store.engine import Transaction
 from duckycart.store.states import CommandState
+from duckycart.store.transaction import Transaction
 
 T = TypeVar("T")
 

@@ -8,8 +8,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from duckycart.channels.channels import Channels
 from duckycart.channels.listener import End, Listener
-from duckycart.channels.listeners import Channels
 from duckycart.channels.room import Name
 from duckycart.effects import News
 from duckycart.errors import DuckyCartError

@@ -13,7 +13,7 @@ from typing import Final, Generic, TypeVar
 
 from duckycart.hardware.admission import A_TURN
 from duckycart.hardware.background import Background
-from duckycart.store.engine import Store, Transaction
+from duckycart.store.transaction import Store, Transaction
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -13,9 +13,9 @@ from sqlalchemy import and_, bindparam, exists, literal, or_, select, update
 from duckycart.effects import Superseded
 from duckycart.hardware.link import Send
 from duckycart.lifecycle.carts import Cart, lock_cart
-from duckycart.store.engine import Transaction
 from duckycart.store.states import CartStatus, CommandState
 from duckycart.store.tables import OUTSTANDING, carts, commands
+from duckycart.store.transaction import Transaction
 from duckycart.wire import Command, CommandType
 
 

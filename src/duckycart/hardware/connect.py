@@ -22,7 +22,7 @@ from duckycart.hardware.links import Connection, Links
 from duckycart.hardware.ownership import Claim, claim_many, release_many
 from duckycart.hardware.receipts import Receipts
 from duckycart.refusals import STOPPING
-from duckycart.store.engine import Store, Transaction
+from duckycart.store.transaction import Store, Transaction
 
 log = structlog.get_logger()
 

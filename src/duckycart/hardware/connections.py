@@ -12,8 +12,8 @@ from sqlalchemy.dialects.postgresql import insert  # SQLite's "ON CONFLICT" is w
 from duckycart.errors import DuckyCartError
 from duckycart.hardware.ending import Ended, Gone, Refused
 from duckycart.lifecycle.carts import Cart
-from duckycart.store.engine import Store, Transaction
 from duckycart.store.tables import CONNECTIONS_KEPT, carts, connections, refusals
+from duckycart.store.transaction import Store, Transaction
 
 log = structlog.get_logger()
 

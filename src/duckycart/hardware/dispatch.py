@@ -16,9 +16,9 @@ from duckycart.hardware.ending import Ended
 from duckycart.hardware.link import Link, Send
 from duckycart.hardware.links import Connection, Links
 from duckycart.hardware.receipts import Receipts, log_command
-from duckycart.store.engine import Store
 from duckycart.store.states import OUTSTANDING_COMMANDS, CommandState
 from duckycart.store.tables import commands
+from duckycart.store.transaction import Store
 
 log = structlog.get_logger()
 

@@ -11,7 +11,7 @@ from duckycart.errors import DuckyCartError
 from duckycart.hardware.dispatch import Dispatch
 from duckycart.hardware.ending import Ended
 from duckycart.hardware.ownership import busy_carts
-from duckycart.store.engine import Store
+from duckycart.store.transaction import Store
 
 log = structlog.get_logger()
 

@@ -18,9 +18,9 @@ from duckycart.hardware.catchup import Filled, hand_out, lock_outstanding
 from duckycart.hardware.ending import Gone, Refused
 from duckycart.lifecycle.boots import UNNAMED, Change, change_boots
 from duckycart.lifecycle.carts import CART_COLUMNS, Cart, cart_of
-from duckycart.store.engine import Transaction
 from duckycart.store.states import CartStatus, CommandState
 from duckycart.store.tables import OUTSTANDING, carts, commands, nodes
+from duckycart.store.transaction import Transaction
 
 SLICE: Final = 1000  # carts that one statement releases
 

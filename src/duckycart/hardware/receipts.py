@@ -19,9 +19,9 @@ from duckycart.errors import DuckyCartError
 from duckycart.hardware.link import Link, Send
 from duckycart.lifecycle.boots import note_heard
 from duckycart.refusals import STOPPING
-from duckycart.store.engine import Store, Transaction
 from duckycart.store.states import CommandState
 from duckycart.store.tables import OUTSTANDING, commands
+from duckycart.store.transaction import Store, Transaction
 from duckycart.wire import Command, CommandType
 
 log = structlog.get_logger()

@@ -13,7 +13,7 @@ from duckycart.hardware.connect import Connector
 from duckycart.hardware.dispatch import Dispatch
 from duckycart.hardware.ending import Ended
 from duckycart.hardware.ownership import Owner, behind, changed_hands, held_by, owners_of, take_back
-from duckycart.store.engine import Store
+from duckycart.store.transaction import Store
 
 log = structlog.get_logger()
 

@@ -9,8 +9,8 @@ from duckycart.effects import Happened
 from duckycart.lifecycle.carts import lock_cart
 from duckycart.names import account_name
 from duckycart.refusals import ACCOUNT_TAKEN, QR_EXPIRED, QR_VOID
-from duckycart.store.engine import Transaction
 from duckycart.store.tables import users
+from duckycart.store.transaction import Transaction
 
 
 @dataclass(frozen=True, slots=True)

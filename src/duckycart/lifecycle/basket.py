@@ -6,14 +6,14 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, and_, bindparam, delete, insert, select, update
 
 from duckycart.effects import Happened, News, NewsKind
-from duckycart.lifecycle.carts import stand
+from duckycart.lifecycle.access import Who, find_session
+from duckycart.lifecycle.carts import lock_with_phase
 from duckycart.lifecycle.rules import Rules
 from duckycart.lifecycle.sessions import change_session
 from duckycart.lifecycle.transitions import Event, Phase, decide
-from duckycart.lifecycle.who import Who, find_session
 from duckycart.refusals import BASKET_EMPTY, BASKET_FULL, LINE_FULL, NOT_IN_BASKET, UNKNOWN_PRODUCT
-from duckycart.store.engine import Transaction
 from duckycart.store.tables import basket_lines, products, sessions
+from duckycart.store.transaction import Transaction
 
 MAX_WEIGHT: Final = 1_000_000  # grams on one line; more is a broken scale
 
@@ -165,8 +165,8 @@ def remove_item(tx: Transaction, who: Who, session_id: int, barcode: int) -> Lin
 def _open_basket(tx: Transaction, who: Who, session_id: int, barcode: int) -> None:
     """Lock the cart of a session whose basket may change; note the change and tell of it. Raises NotFound, Conflict."""
     session = find_session(tx.connection, who, session_id)
-    standing = stand(tx, session.cart_id)
-    phase = standing.phase if standing.cart.session_id == session_id else Phase.AVAILABLE
+    locked = lock_with_phase(tx, session.cart_id)
+    phase = locked.phase if locked.cart.session_id == session_id else Phase.AVAILABLE
     decide(Event.CHANGE_BASKET, phase, session_id=session_id)
     version = change_session(tx, session_id)
     tx.effects.append(Happened(Event.CHANGE_BASKET, session.cart_id, session_id))

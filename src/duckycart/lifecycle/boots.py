@@ -16,9 +16,9 @@ from sqlalchemy import Connection, Executable, and_, bindparam, delete, func, in
 
 from duckycart.lifecycle.carts import Cart
 from duckycart.refusals import BAD_BOOT_ID
-from duckycart.store.engine import Transaction
 from duckycart.store.states import CommandState
 from duckycart.store.tables import OUTSTANDING, boots, commands
+from duckycart.store.transaction import Transaction
 from duckycart.wire import CommandType
 
 MAX_BOOT_ID: Final = 64

@@ -11,12 +11,12 @@ from typing import Final
 from sqlalchemy import Connection, bindparam, select, update
 
 from duckycart.effects import Received
+from duckycart.lifecycle.access import ByCart
 from duckycart.lifecycle.boots import find_boot, note_heard
 from duckycart.lifecycle.carts import lock_cart
-from duckycart.lifecycle.who import ByCart
-from duckycart.store.engine import Transaction
 from duckycart.store.states import OUTSTANDING_COMMANDS, CommandState
 from duckycart.store.tables import OUTSTANDING, carts, commands
+from duckycart.store.transaction import Transaction
 from duckycart.wire import Command, CommandType
 
 _OF_KEY: Final = select(carts.c.id, carts.c.disabled).where(carts.c.key_hash == bindparam("key_hash"))

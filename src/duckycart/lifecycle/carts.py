@@ -8,9 +8,9 @@ from sqlalchemy import Row, and_, bindparam, insert, select, text, update
 from duckycart.effects import Alarm, Queued
 from duckycart.lifecycle.transitions import Phase
 from duckycart.refusals import UNKNOWN_CART
-from duckycart.store.engine import Transaction
 from duckycart.store.states import OPEN_PAYMENTS, CartStatus, PaymentState, is_in
 from duckycart.store.tables import alarms, carts, commands, payments, sessions
+from duckycart.store.transaction import Transaction
 from duckycart.wire import Command, CommandType
 
 OPEN: Final = text(is_in("payments.state", OPEN_PAYMENTS))  # as the partial index has it
@@ -76,7 +76,7 @@ class Cart:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class LockedCart:
     """A locked cart and where it stands."""
 
     cart: Cart
@@ -109,11 +109,11 @@ def lock_cart(tx: Transaction, cart_id: int) -> Cart:
     return cart_of(row)
 
 
-def stand(tx: Transaction, cart_id: int) -> Standing:
+def lock_with_phase(tx: Transaction, cart_id: int) -> LockedCart:
     """Lock the cart and, in a later statement, read its phase. Raises NotFound."""
     cart = lock_cart(tx, cart_id)
     if cart.session_id is None:
-        return Standing(cart, Phase.AVAILABLE, held=False)
+        return LockedCart(cart, Phase.AVAILABLE, held=False)
     held_at, payment = tx.connection.execute(_PHASE, {"session": cart.session_id}).one()
     if payment == PaymentState.OPEN:
         phase = Phase.HELD
@@ -121,7 +121,7 @@ def stand(tx: Transaction, cart_id: int) -> Standing:
         phase = Phase.ASKING
     else:
         phase = Phase.SHOPPING if held_at is None else Phase.UNPAID
-    return Standing(cart, phase, held=held_at is not None)
+    return LockedCart(cart, phase, held=held_at is not None)
 
 
 def queue_command(tx: Transaction, cart: Cart, command_type: CommandType, session_id: int | None) -> int:

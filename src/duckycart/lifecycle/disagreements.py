@@ -4,11 +4,11 @@ from typing import Final
 
 from sqlalchemy import func, select
 
-from duckycart.lifecycle.carts import raise_alarm, stand
-from duckycart.lifecycle.who import ByCart
+from duckycart.lifecycle.access import ByCart
+from duckycart.lifecycle.carts import lock_with_phase, raise_alarm
 from duckycart.refusals import BASKET_FROZEN, BASKET_FULL, LINE_FULL, NOT_IN_BASKET, UNKNOWN_PRODUCT
-from duckycart.store.engine import Transaction
 from duckycart.store.tables import alarms
+from duckycart.store.transaction import Transaction
 
 KIND: Final = "basket_differs"
 MOST: Final = 20  # of one session: a cart that repeats itself must not hide the alarms of others
@@ -22,7 +22,7 @@ def note_disagreement(tx: Transaction, cart: ByCart, session_id: int, barcode: i
 
     Nothing happens when the session is not the cart's present one.
     """
-    if stand(tx, cart.cart_id).cart.session_id != session_id:
+    if lock_with_phase(tx, cart.cart_id).cart.session_id != session_id:
         return
     detail = f"Cart {cart.cart_id} {did} {barcode} in session {session_id}, which was refused here: {why}"
     ours = select(func.count()).where(alarms.c.session_id == session_id, alarms.c.kind == KIND)

@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
-from duckycart.lifecycle.who import Who, find_session
+from duckycart.lifecycle.access import Who, find_session
 from duckycart.refusals import NO_FEEDBACK
-from duckycart.store.engine import Transaction
 from duckycart.store.tables import feedback
+from duckycart.store.transaction import Transaction
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ from typing import Final, Generic, TypeVar
 from sqlalchemy import Connection, and_, delete, insert, select, update
 
 from duckycart.refusals import KEY_REUSED
-from duckycart.store.engine import Transaction
 from duckycart.store.tables import idempotency_keys
+from duckycart.store.transaction import Transaction
 
 T = TypeVar("T")
 

@@ -6,7 +6,7 @@ from typing import Final
 from sqlalchemy import Connection, bindparam, select
 
 from duckycart.effects import News, NewsKind
-from duckycart.lifecycle.who import Who, find_session
+from duckycart.lifecycle.access import Who, find_session
 from duckycart.refusals import SESSION_GONE, UNKNOWN_CART
 from duckycart.store.states import EndReason, PaymentState
 from duckycart.store.tables import ENDED_STEADY, carts, fraud_warnings, payments, sessions

@@ -11,19 +11,19 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, Select, and_, bindparam, func, insert, or_, select, update
 
 from duckycart.effects import Happened, News, NewsKind
+from duckycart.lifecycle.access import Who, find_session
 from duckycart.lifecycle.basket import require_items
-from duckycart.lifecycle.carts import OPEN, Standing, queue_command, raise_alarm, stand
+from duckycart.lifecycle.carts import OPEN, LockedCart, lock_with_phase, queue_command, raise_alarm
 from duckycart.lifecycle.news import CANCELLED, DECLINED
 from duckycart.lifecycle.rules import Rules
 from duckycart.lifecycle.sessions import basket_total, change_session, finish_session, touch_session
 from duckycart.lifecycle.transitions import Event, Phase, decide
-from duckycart.lifecycle.who import Who, find_session
 from duckycart.providers.protocol import OpenedPayment
 from duckycart.refusals import NO_PAYMENT, NO_SUCH_PAYMENT
 from duckycart.store.currency import fix_currency
-from duckycart.store.engine import Transaction
 from duckycart.store.states import OPEN_PAYMENTS, EndReason, PaymentState
 from duckycart.store.tables import PAYMENT_STEADY, payments, sessions
+from duckycart.store.transaction import Transaction
 
 _SETTLED: Final = (PaymentState.PAID, PaymentState.PAID_EXTRA)
 FREE: Final = "free"  # stands for the provider of a payment of 0: nobody is asked, and nobody's webhook finds it
@@ -158,8 +158,8 @@ def create_payment(
     or its basket is empty.
     """
     session = find_session(tx.connection, who, session_id)
-    standing = stand(tx, session.cart_id)
-    phase = _phase_in(standing, session_id, standing.phase)
+    locked = lock_with_phase(tx, session.cart_id)
+    phase = _phase_in(locked, session_id, locked.phase)
     newest = _find(tx.connection, _NEWEST_OF_SESSION, session=session_id)
     if newest is not None and newest.provider == FREE:
         return newest
@@ -203,12 +203,12 @@ def open_payment(tx: Transaction, payment_id: int, opened: OpenedPayment) -> Ope
     payment is no longer being created (failed, or its session is over): the caller cancels it at the provider, after
     `keep_ref`.
     """
-    payment, standing = _stand_with(tx, payment_id)
+    payment, locked = _lock_payment(tx, payment_id)
     session_id = payment.session_id
     if payment.state in (PaymentState.OPEN, *_SETTLED):
-        return Opened(payment, standing.cart.id, None)
-    phase = Phase.SHOPPING if payment.state is not PaymentState.CREATING else standing.phase
-    outcome = decide(Event.OPEN_PAYMENT, _phase_in(standing, session_id, phase), session_id=session_id)
+        return Opened(payment, locked.cart.id, None)
+    phase = Phase.SHOPPING if payment.state is not PaymentState.CREATING else locked.phase
+    outcome = decide(Event.OPEN_PAYMENT, _phase_in(locked, session_id, phase), session_id=session_id)
     assert outcome.command is not None
     version = tx.connection.execute(_HOLD, {"session": session_id, "at": tx.now}).scalar_one()
     row = tx.connection.execute(
@@ -216,11 +216,11 @@ def open_payment(tx: Transaction, payment_id: int, opened: OpenedPayment) -> Ope
         {"payment": payment_id, "ref": opened.ref, "pay_at": opened.url, "at": tx.now, "version": version},
     ).one()
     tx.effects.append(
-        Happened(Event.OPEN_PAYMENT, standing.cart.id, session_id, {"payment": payment_id, "amount": payment.amount})
+        Happened(Event.OPEN_PAYMENT, locked.cart.id, session_id, {"payment": payment_id, "amount": payment.amount})
     )
-    seq = queue_command(tx, standing.cart, outcome.command, session_id)
-    tx.effects.append(News(NewsKind.PAYMENT_CREATED, standing.cart.id, session_id, version))
-    return Opened(_payment_of(row), standing.cart.id, seq)
+    seq = queue_command(tx, locked.cart, outcome.command, session_id)
+    tx.effects.append(News(NewsKind.PAYMENT_CREATED, locked.cart.id, session_id, version))
+    return Opened(_payment_of(row), locked.cart.id, seq)
 
 
 def settle_free(tx: Transaction, payment: Payment, url: str, rules: Rules) -> Opened:
@@ -249,7 +249,7 @@ def keep_ref(tx: Transaction, payment_id: int, ref: str) -> None:
     Nobody wants it now, or it failed here because two asked and only one was refused. With the name it is not over
     (F37): the reconciler cancels it, `failed` or not, and a webhook finds it. Changes nothing in any other state.
     """
-    _stand_with(tx, payment_id)
+    _lock_payment(tx, payment_id)
     tx.connection.execute(_KEEP_REF, {"payment": payment_id, "ref": ref})
 
 
@@ -261,45 +261,45 @@ def close_payment(tx: Transaction, payment_id: int) -> None:
 def _close(
     tx: Transaction, payment_id: int, event: Event, state: PaymentState, only_from: tuple[PaymentState, ...]
 ) -> None:
-    payment, standing = _stand_with(tx, payment_id)
+    payment, locked = _lock_payment(tx, payment_id)
     if payment.state not in only_from:
         return
-    decide(event, _phase_in(standing, payment.session_id, standing.phase))
+    decide(event, _phase_in(locked, payment.session_id, locked.phase))
     told = tx.connection.execute(_CLOSE, {"payment": payment_id, "new_state": state, "at": tx.now}).scalar_one()
-    tx.effects.append(Happened(event, standing.cart.id, payment.session_id, {"payment": payment_id}))
+    tx.effects.append(Happened(event, locked.cart.id, payment.session_id, {"payment": payment_id}))
     if payment.state is PaymentState.FAILED:
         return  # its failure was told when it failed
     if payment.state is PaymentState.OPEN or told is not None:
-        _tell_failure(tx, standing, payment, DECLINED if state is PaymentState.FAILED else CANCELLED)
+        _tell_failure(tx, locked, payment, DECLINED if state is PaymentState.FAILED else CANCELLED)
     else:
-        _tell_change(tx, standing, payment)
+        _tell_change(tx, locked, payment)
 
 
 def decline_payment(tx: Transaction, payment_id: int) -> str:
     """The shopper's bank refused; the payment stays open for another try. Returns `declined`, or `ignored` when it is
     over."""
-    payment, standing = _stand_with(tx, payment_id)
+    payment, locked = _lock_payment(tx, payment_id)
     if payment.state not in OPEN_PAYMENTS:
         return "ignored"
-    tx.effects.append(Happened("payment_declined", standing.cart.id, payment.session_id, {"payment": payment_id}))
-    _tell_failure(tx, standing, payment, DECLINED)
+    tx.effects.append(Happened("payment_declined", locked.cart.id, payment.session_id, {"payment": payment_id}))
+    _tell_failure(tx, locked, payment, DECLINED)
     return "declined"
 
 
-def _tell_failure(tx: Transaction, standing: Standing, payment: Payment, message: str) -> None:
+def _tell_failure(tx: Transaction, locked: LockedCart, payment: Payment, message: str) -> None:
     """Whoever listens, if the session still lasts."""
-    if standing.cart.session_id == payment.session_id:
+    if locked.cart.session_id == payment.session_id:
         version = change_session(tx, payment.session_id)
         tx.connection.execute(_FAILED, {"payment": payment.id, "version": version})
         data = {"message": message}
-        tx.effects.append(News(NewsKind.PAYMENT_FAILED, standing.cart.id, payment.session_id, version, data))
+        tx.effects.append(News(NewsKind.PAYMENT_FAILED, locked.cart.id, payment.session_id, version, data))
 
 
-def _tell_change(tx: Transaction, standing: Standing, payment: Payment) -> None:
+def _tell_change(tx: Transaction, locked: LockedCart, payment: Payment) -> None:
     """Nobody was told of this payment, but who looked meanwhile saw it being created, and is to look again."""
-    if standing.cart.session_id == payment.session_id:
+    if locked.cart.session_id == payment.session_id:
         version = change_session(tx, payment.session_id)
-        tx.effects.append(News(NewsKind.CART_UPDATED, standing.cart.id, payment.session_id, version))
+        tx.effects.append(News(NewsKind.CART_UPDATED, locked.cart.id, payment.session_id, version))
 
 
 def settle_payment(tx: Transaction, payment_id: int, amount: int | None, currency: str | None, rules: Rules) -> str:
@@ -308,7 +308,7 @@ def settle_payment(tx: Transaction, payment_id: int, amount: int | None, currenc
     A different amount or currency settles nothing and raises an alarm (F17). A success for a closed payment settles if
     its session is active and the amount is still the basket's; else it is recorded as paid extra, with an alarm (F37).
     """
-    payment, standing = _stand_with(tx, payment_id)
+    payment, locked = _lock_payment(tx, payment_id)
     session_id = payment.session_id
     if payment.state in _SETTLED:
         return "repeated"
@@ -317,11 +317,11 @@ def settle_payment(tx: Transaction, payment_id: int, amount: int | None, currenc
             tx,
             "payment_mismatch",
             f"Payment {payment_id} of {payment.amount} {payment.currency} was reported paid with {amount} {currency}.",
-            cart_id=standing.cart.id,
+            cart_id=locked.cart.id,
             session_id=session_id,
         )
         return "mismatch"
-    active = standing.cart.session_id == session_id
+    active = locked.cart.session_id == session_id
     fits = active and (payment.state in OPEN_PAYMENTS or basket_total(tx.connection, session_id)[1] == payment.amount)
     state = PaymentState.PAID if fits else PaymentState.PAID_EXTRA
     tx.connection.execute(_CLOSE, {"payment": payment_id, "new_state": state, "at": tx.now})
@@ -330,19 +330,19 @@ def settle_payment(tx: Transaction, payment_id: int, amount: int | None, currenc
             tx,
             "paid_extra",
             f"Payment {payment_id} was paid after it was closed and fits no active session; give the money back.",
-            cart_id=standing.cart.id,
+            cart_id=locked.cart.id,
             session_id=session_id,
         )
         return "paid_extra"
     tx.effects.append(
         Happened(
             Event.SETTLE_PAYMENT,
-            standing.cart.id,
+            locked.cart.id,
             session_id,
             {"payment": payment_id, "amount": payment.amount},
         )
     )
-    finish_session(tx, standing, Event.SETTLE_PAYMENT, EndReason.PAID, rules)
+    finish_session(tx, locked, Event.SETTLE_PAYMENT, EndReason.PAID, rules)
     return "settled"
 
 
@@ -378,15 +378,15 @@ def session_is_active(connection: Connection, session_id: int) -> bool:
     return bool(connection.execute(select(sessions.c.is_active).where(sessions.c.id == session_id)).scalar_one())
 
 
-def _stand_with(tx: Transaction, payment_id: int) -> tuple[Payment, Standing]:
+def _lock_payment(tx: Transaction, payment_id: int) -> tuple[Payment, LockedCart]:
     """Lock the payment's cart, then read the payment as it is under that lock."""
     cart_id = tx.connection.execute(_CART_OF, {"payment": payment_id}).scalar_one()
-    standing = stand(tx, cart_id)
+    locked = lock_with_phase(tx, cart_id)
     payment = _find(tx.connection, _BY_ID, payment=payment_id)
     assert payment is not None
-    return payment, standing
+    return payment, locked
 
 
-def _phase_in(standing: Standing, session_id: int, phase: Phase) -> Phase:
+def _phase_in(locked: LockedCart, session_id: int, phase: Phase) -> Phase:
     """The phase of this session: AVAILABLE when the cart has none any more, or already the next one."""
-    return phase if standing.cart.session_id == session_id else Phase.AVAILABLE
+    return phase if locked.cart.session_id == session_id else Phase.AVAILABLE

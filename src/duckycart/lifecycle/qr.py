@@ -3,11 +3,11 @@
 from dataclasses import dataclass, replace
 
 from duckycart.effects import Happened
-from duckycart.lifecycle.carts import Cart, queue_command, stand
+from duckycart.lifecycle.carts import Cart, lock_with_phase, queue_command
 from duckycart.lifecycle.rules import Rules
 from duckycart.lifecycle.transitions import Event, Phase, decide
 from duckycart.refusals import CART_OFFLINE, OUT_OF_SERVICE
-from duckycart.store.engine import Transaction
+from duckycart.store.transaction import Transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,16 +27,16 @@ def get_qr(tx: Transaction, cart_id: int, rules: Rules, *, even_in_use: bool = F
     that of the present session's round, which nobody else can join any more, and no command is queued. Raises NotFound;
     Conflict when the cart is in use, out of service or away.
     """
-    standing = stand(tx, cart_id)
+    locked = lock_with_phase(tx, cart_id)
     expires_at = tx.steady + rules.qr_seconds * 1000
-    if even_in_use and standing.phase is not Phase.AVAILABLE:
-        return Qr(cart_id, standing.cart.qr_round - 1, expires_at, None)
-    outcome = decide(Event.GET_QR, standing.phase, cart_id=cart_id)
-    refuse_unfit(standing.cart, tx.steady, rules)
+    if even_in_use and locked.phase is not Phase.AVAILABLE:
+        return Qr(cart_id, locked.cart.qr_round - 1, expires_at, None)
+    outcome = decide(Event.GET_QR, locked.phase, cart_id=cart_id)
+    refuse_unfit(locked.cart, tx.steady, rules)
     assert outcome.command is not None
     tx.effects.append(Happened(Event.GET_QR, cart_id))
-    seq = queue_command(tx, replace(standing.cart, qr_expires_at=expires_at), outcome.command, None)
-    return Qr(cart_id, standing.cart.qr_round, expires_at, seq)
+    seq = queue_command(tx, replace(locked.cart, qr_expires_at=expires_at), outcome.command, None)
+    return Qr(cart_id, locked.cart.qr_round, expires_at, seq)
 
 
 def refuse_unfit(cart: Cart, steady: int, rules: Rules) -> None:

@@ -6,11 +6,11 @@ from typing import Final
 from sqlalchemy import bindparam, insert, select, update
 
 from duckycart.effects import Happened, News, NewsKind
+from duckycart.lifecycle.access import ByCart
 from duckycart.lifecycle.carts import raise_alarm
-from duckycart.lifecycle.sessions import change_session, stand_in, touch_session
-from duckycart.lifecycle.who import ByCart
-from duckycart.store.engine import Transaction
+from duckycart.lifecycle.sessions import change_session, lock_session, touch_session
 from duckycart.store.tables import fraud_warnings, session_locations
+from duckycart.store.transaction import Transaction
 
 WEIGHT_CHANGES: Final = {kind.value: kind for kind in (NewsKind.WEIGHT_INCREASED, NewsKind.WEIGHT_DECREASED)}
 
@@ -49,13 +49,13 @@ def warn(tx: Transaction, cart: ByCart, session_id: int, type_of_warning: str) -
     Any other text is a notice (a low battery, say): kept and logged. Raises NotFound for another's session, Conflict
     when it is over.
     """
-    standing = stand_in(tx, cart, session_id)
+    locked = lock_session(tx, cart, session_id)
     kind = WEIGHT_CHANGES.get(type_of_warning)
     version = 0 if kind is None else change_session(tx, session_id)
     values = {
         "session_id": session_id,
         "type_of_warning": type_of_warning,
-        "held": standing.held,
+        "held": locked.held,
         "created_at": tx.now,
         "news_version": version,
     }
@@ -63,7 +63,7 @@ def warn(tx: Transaction, cart: ByCart, session_id: int, type_of_warning: str) -
     tx.effects.append(Happened("fraud_warning", cart.cart_id, session_id, {"type": type_of_warning}))
     if kind is not None:
         tx.effects.append(News(kind, cart.cart_id, session_id, version))
-    if kind is not None and standing.held:
+    if kind is not None and locked.held:
         raise_alarm(
             tx,
             kind.replace(" ", "_"),
@@ -76,7 +76,7 @@ def warn(tx: Transaction, cart: ByCart, session_id: int, type_of_warning: str) -
 
 def notify_cart_update(tx: Transaction, cart: ByCart, session_id: int, barcode: int) -> None:
     """The cart asks its screen to look at the basket again. Raises NotFound, Conflict."""
-    stand_in(tx, cart, session_id)
+    lock_session(tx, cart, session_id)
     version = change_session(tx, session_id)
     tx.effects.append(News(NewsKind.CART_UPDATED, cart.cart_id, session_id, version, barcode))
 
@@ -86,7 +86,7 @@ def locate(tx: Transaction, cart: ByCart, session_id: int, aisle_id: int) -> Loc
 
     Raises NotFound for another's session, Conflict when it is over.
     """
-    stand_in(tx, cart, session_id)
+    lock_session(tx, cart, session_id)
     before = tx.connection.execute(_WHERE, {"session": session_id}).one_or_none()
     if before is None:
         values = {"session_id": session_id, "aisle_id": aisle_id, "created_at": tx.now, "updated_at": tx.now}

@@ -10,7 +10,6 @@ from typing import Final
 
 from sqlalchemy import and_, delete, exists, insert, select, update
 
-from duckycart.store.engine import Transaction
 from duckycart.store.states import CommandState
 from duckycart.store.tables import (
     ENDED_STEADY,
@@ -30,6 +29,7 @@ from duckycart.store.tables import (
     sessions,
     users,
 )
+from duckycart.store.transaction import Transaction
 
 IN_USE_SECONDS: Final = 24 * 3600
 BATCH: Final = 200  # sessions in one transaction, so that a running server waits for milliseconds

@@ -6,12 +6,12 @@ from typing import Any, Final
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from duckycart.effects import Happened, News, NewsKind
-from duckycart.lifecycle.carts import Cart, Standing, queue_command, raise_alarm, stand
+from duckycart.lifecycle.access import SESSION_COLUMNS, SessionView, Who, find_session, session_of
+from duckycart.lifecycle.carts import Cart, LockedCart, lock_with_phase, queue_command, raise_alarm
 from duckycart.lifecycle.news import final_news
 from duckycart.lifecycle.qr import refuse_unfit
 from duckycart.lifecycle.rules import Rules
 from duckycart.lifecycle.transitions import Event, Phase, decide
-from duckycart.lifecycle.who import SESSION_COLUMNS, SessionView, Who, find_session, session_of
 from duckycart.refusals import (
     BASKET_NOT_EMPTY,
     GUEST_ELSEWHERE,
@@ -23,9 +23,9 @@ from duckycart.refusals import (
     USER_INACTIVE,
 )
 from duckycart.store.currency import fix_currency
-from duckycart.store.engine import Transaction
 from duckycart.store.states import CartStatus, EndReason, PaymentState
 from duckycart.store.tables import analytics, basket_lines, carts, commands, payments, sessions, users
+from duckycart.store.transaction import Transaction
 from duckycart.wire import CommandType
 
 
@@ -112,15 +112,15 @@ def create_session(
     or away, or when the shopper already has a session (its `session_id` and `cart_id` are in the error); Forbidden for
     a user who may not shop.
     """
-    standing = stand(tx, cart_id)
-    cart = standing.cart
+    locked = lock_with_phase(tx, cart_id)
+    cart = locked.cart
     active = tx.connection.execute(_ACTIVE_OF_USER, {"user": user_id}).one_or_none()
     if active is not None and (active.cart_id, active.qr_round) == (cart_id, qr_round):
         seq = tx.connection.execute(_START_SEQ, {"session": active.id}).scalar_one()
         session = SessionView(active.id, cart_id, user_id, True, active.created_at, None)
         return Started(session, seq)
-    _refuse_void_qr(cart, standing.phase, qr_round, expires_at, tx.steady)
-    outcome = decide(Event.CREATE_SESSION, standing.phase, cart_id=cart_id)
+    _refuse_void_qr(cart, locked.phase, qr_round, expires_at, tx.steady)
+    outcome = decide(Event.CREATE_SESSION, locked.phase, cart_id=cart_id)
     refuse_unfit(cart, tx.steady, rules)
     if active is not None:
         raise SHOPPER_HAS_SESSION(session_id=active.id, cart_id=active.cart_id)
@@ -154,13 +154,13 @@ def _refuse_user(connection: Connection, user_id: int, cart_id: int, qr_round: i
         raise GUEST_ELSEWHERE()
 
 
-def finish_session(tx: Transaction, standing: Standing, event: Event, reason: EndReason, rules: Rules) -> Ended:
+def finish_session(tx: Transaction, locked: LockedCart, event: Event, reason: EndReason, rules: Rules) -> Ended:
     """End the cart's session: inactive, cart available, analytics row, then `end_session`, all in this transaction.
 
     Every end goes through here. Raises Conflict where the table refuses `event`.
     """
-    cart = standing.cart
-    outcome = decide(event, standing.phase, cart_id=cart.id)
+    cart = locked.cart
+    outcome = decide(event, locked.phase, cart_id=cart.id)
     assert cart.session_id is not None
     assert outcome.command is not None
     session_id = cart.session_id
@@ -189,27 +189,27 @@ def finish_session(tx: Transaction, standing: Standing, event: Event, reason: En
     return Ended(session_id, cart.id, reason, seq)
 
 
-def stand_in(tx: Transaction, who: Who, session_id: int) -> Standing:
+def lock_session(tx: Transaction, who: Who, session_id: int) -> LockedCart:
     """Lock the session's cart. Raises NotFound for another's session, Conflict when it is over."""
     session = find_session(tx.connection, who, session_id)
-    standing = stand(tx, session.cart_id)
-    if standing.cart.session_id != session_id:
+    locked = lock_with_phase(tx, session.cart_id)
+    if locked.cart.session_id != session_id:
         decide(Event.END_BY_SHOPPER, Phase.AVAILABLE, session_id=session_id)
-    return standing
+    return locked
 
 
 def end_session(tx: Transaction, who: Who, session_id: int, rules: Rules) -> Ended:
     """The shopper ends a session with an empty basket. Raises NotFound, or Conflict with the reason."""
-    standing = stand_in(tx, who, session_id)
-    decide(Event.END_BY_SHOPPER, standing.phase, session_id=session_id)
+    locked = lock_session(tx, who, session_id)
+    decide(Event.END_BY_SHOPPER, locked.phase, session_id=session_id)
     if basket_total(tx.connection, session_id)[0]:
         raise BASKET_NOT_EMPTY(session_id=session_id)
-    return finish_session(tx, standing, Event.END_BY_SHOPPER, EndReason.ENDED, rules)
+    return finish_session(tx, locked, Event.END_BY_SHOPPER, EndReason.ENDED, rules)
 
 
 def force_end(tx: Transaction, who: Who, session_id: int, rules: Rules) -> Ended:
     """An operator ends a session whatever its state. A payment still open is cancelled at its provider by a sweep."""
-    return finish_session(tx, stand_in(tx, who, session_id), Event.END_BY_FORCE, EndReason.FORCED, rules)
+    return finish_session(tx, lock_session(tx, who, session_id), Event.END_BY_FORCE, EndReason.FORCED, rules)
 
 
 def idle_sessions(connection: Connection, steady: int, rules: Rules) -> list[tuple[int, int]]:
@@ -231,11 +231,11 @@ def end_if_idle(tx: Transaction, session_id: int, cart_id: int, rules: Rules) ->
 
     Judged again under the lock: a shopper who came back in the meantime keeps the session.
     """
-    standing = stand(tx, cart_id)
-    if standing.cart.session_id != session_id or not _still_idle(tx, session_id, rules):
+    locked = lock_with_phase(tx, cart_id)
+    if locked.cart.session_id != session_id or not _still_idle(tx, session_id, rules):
         return None
-    if standing.phase is Phase.SHOPPING and not basket_total(tx.connection, session_id)[0]:
-        return finish_session(tx, standing, Event.END_IDLE, EndReason.IDLE, rules)
+    if locked.phase is Phase.SHOPPING and not basket_total(tx.connection, session_id)[0]:
+        return finish_session(tx, locked, Event.END_IDLE, EndReason.IDLE, rules)
     tx.connection.execute(update(sessions).where(sessions.c.id == session_id).values(idle_reported_at=tx.now))
     raise_alarm(
         tx,

@@ -10,9 +10,9 @@ from duckycart.lifecycle.payments import close_payment, decline_payment, find_pa
 from duckycart.lifecycle.rules import Rules
 from duckycart.providers.protocol import Outcome, ProviderEvent
 from duckycart.refusals import PAYMENT_NOT_KNOWN_YET
-from duckycart.store.engine import Transaction
 from duckycart.store.states import PaymentState
 from duckycart.store.tables import payments, provider_events
+from duckycart.store.transaction import Transaction
 
 _BEING_CREATED: Final = (
     select(payments.c.id)

@@ -10,7 +10,7 @@ import structlog
 from sqlalchemy import text
 
 from duckycart.clock import Clock
-from duckycart.store.engine import Transaction
+from duckycart.store.transaction import Transaction
 
 log = structlog.get_logger()
 

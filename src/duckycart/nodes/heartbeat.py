@@ -17,8 +17,8 @@ from duckycart.clock import Clock
 from duckycart.errors import DuckyCartError
 from duckycart.hardware.ownership import give_up, leave, release_orphans
 from duckycart.nodes.clocks import Disagreements, ahead_of_database
-from duckycart.store.engine import Store, Transaction
 from duckycart.store.tables import nodes
+from duckycart.store.transaction import Store, Transaction
 
 log = structlog.get_logger()
 

@@ -8,6 +8,7 @@ import structlog
 from sqlalchemy import Connection
 
 from duckycart.errors import Conflict, DuckyCartError
+from duckycart.lifecycle.access import Who
 from duckycart.lifecycle.payments import (
     FREE,
     Opened,
@@ -23,7 +24,6 @@ from duckycart.lifecycle.payments import (
 )
 from duckycart.lifecycle.rules import Rules
 from duckycart.lifecycle.webhooks import record_event
-from duckycart.lifecycle.who import Who
 from duckycart.providers.protocol import (
     NoAnswer,
     NoLongerCancellable,
@@ -33,8 +33,8 @@ from duckycart.providers.protocol import (
     ProviderError,
 )
 from duckycart.refusals import ABSURD_WEBHOOK, PROVIDER_FAILED
-from duckycart.store.engine import Store, Transaction
 from duckycart.store.states import PaymentState
+from duckycart.store.transaction import Store, Transaction
 
 log = structlog.get_logger()
 T = TypeVar("T")

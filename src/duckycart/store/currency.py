@@ -9,8 +9,8 @@ from sqlalchemy import Connection, insert, literal, select, text, update
 
 from duckycart.currency import DEFAULT, Currency, WrongCurrency, currency_of
 from duckycart.errors import Conflict
-from duckycart.store.engine import Store, Transaction
 from duckycart.store.tables import products, sessions, shop_currency
+from duckycart.store.transaction import Store, Transaction
 
 _READ: Final = select(shop_currency.c.code, shop_currency.c.digits).where(shop_currency.c.id == 1)
 # Two may be the first at once: the second waits here for the first, and then reads what that one wrote.

@@ -20,10 +20,10 @@ from duckycart.store import sqlite
 from duckycart.store.address import locate
 from duckycart.store.currency import agreed, read_currency
 from duckycart.store.damage import mark_of, refuse_at_start, refuse_stale_journal
-from duckycart.store.engine import EffectsHandler, Store, Transaction, database_failed
 from duckycart.store.file import tighten
 from duckycart.store.migrate import check_postgres, migrate_sqlite, name_of
 from duckycart.store.sqlite import FileLock, SqliteStore
+from duckycart.store.transaction import EffectsHandler, Store, Transaction, database_failed
 
 if TYPE_CHECKING:
     from duckycart.store.postgres import Tenancy

@@ -4,8 +4,8 @@ from secrets import token_bytes
 
 from sqlalchemy import insert, select
 
-from duckycart.store.engine import Transaction
 from duckycart.store.tables import signing_keys
+from duckycart.store.transaction import Transaction
 
 
 def read_or_make_signing_keys(tx: Transaction) -> dict[str, bytes]:

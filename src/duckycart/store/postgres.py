@@ -18,7 +18,10 @@ from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, 
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from duckycart.clock import Clock
-from duckycart.store.engine import (
+from duckycart.store.pooler import SharedSessions, backend, refuse_shared_sessions
+from duckycart.store.steady import SteadyClock
+from duckycart.store.threads import Silent, ThreadedStore
+from duckycart.store.transaction import (
     DatabaseInUse,
     EffectsHandler,
     Job,
@@ -28,9 +31,6 @@ from duckycart.store.engine import (
     storable,
     violated,
 )
-from duckycart.store.pooler import SharedSessions, backend, refuse_shared_sessions
-from duckycart.store.steady import SteadyClock
-from duckycart.store.threads import Silent, ThreadedStore
 
 T = TypeVar("T")
 log = structlog.get_logger()

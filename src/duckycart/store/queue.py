@@ -7,7 +7,7 @@ from typing import Final
 
 from duckycart.errors import Unavailable
 from duckycart.refusals import OVERLOADED, STOPPING
-from duckycart.store.engine import Job
+from duckycart.store.transaction import Job
 
 WAITING: Final = 20_000  # jobs; beyond it the answer is 503 at once instead of late
 

@@ -9,10 +9,10 @@ from sqlalchemy import delete, insert, text
 
 from duckycart.errors import Unavailable
 from duckycart.refusals import DATABASE_FILE_GONE, DATABASE_FULL, DATABASE_LOCKED, DATABASE_READ_ONLY, DATABASE_SILENT
-from duckycart.store.engine import Store, Transaction
 from duckycart.store.file import FileGone
 from duckycart.store.tables import idempotency_keys
 from duckycart.store.threads import Silent
+from duckycart.store.transaction import Store, Transaction
 
 PROVEN_SECONDS: Final = 1.0  # how long a write that succeeded is proof enough, unless one fails
 THOROUGH: Final = 65_536  # bytes that must find room after a failure: on a full disk a few still may

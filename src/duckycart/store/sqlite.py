@@ -20,10 +20,18 @@ from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from duckycart.clock import Clock
-from duckycart.store.engine import DatabaseInUse, EffectsHandler, Job, Transaction, database_failed, storable, violated
 from duckycart.store.file import Place, make_private
 from duckycart.store.steady import SteadyClock
 from duckycart.store.threads import Silent, ThreadedStore
+from duckycart.store.transaction import (
+    DatabaseInUse,
+    EffectsHandler,
+    Job,
+    Transaction,
+    database_failed,
+    storable,
+    violated,
+)
 
 T = TypeVar("T")
 log = structlog.get_logger()

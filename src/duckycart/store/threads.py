@@ -12,9 +12,9 @@ from sqlalchemy import Connection, Engine
 
 from duckycart.clock import Clock
 from duckycart.errors import Unavailable
-from duckycart.store.engine import EffectsHandler, Job, Transaction, database_failed, outcome_unknown
 from duckycart.store.queue import Queue
 from duckycart.store.steady import SteadyClock
+from duckycart.store.transaction import EffectsHandler, Job, Transaction, database_failed, outcome_unknown
 
 T = TypeVar("T")
 log = structlog.get_logger()

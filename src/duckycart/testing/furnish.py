@@ -15,9 +15,9 @@ from sqlalchemy import insert
 from duckycart.clock import SystemClock
 from duckycart.store.address import locate
 from duckycart.store.database import engine_for, transact
-from duckycart.store.engine import Transaction
 from duckycart.store.keys import read_or_make_signing_keys
 from duckycart.store.tables import carts, products, users
+from duckycart.store.transaction import Transaction
 from duckycart.tokens import AccessToken, Tokens
 
 MILK: Final = 6221000000012

@@ -14,7 +14,7 @@ from duckycart.clock import Clock
 from duckycart.effects import News, NewsKind
 from duckycart.lifecycle.news import missed_news, starts_of_sessions
 from duckycart.lifecycle.screens import changed_screens
-from duckycart.store.engine import Store
+from duckycart.store.transaction import Store
 
 log = structlog.get_logger()
 
