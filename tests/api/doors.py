@@ -31,6 +31,7 @@ class Door:
     body: Callable[[Session, str], dict[str, Any]] | None = None
     form: bool = False
     endless: bool = False  # an answer that does not end by itself
+    screen: bool = False  # the token that the cart's stream hands to a screen opens it too
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
@@ -100,15 +101,15 @@ DOORS = [
     Door("POST", "/auth/guest", "nobody", _token),
     Door("POST", "/customer-session/scan-qr", "shopper", _token),
     Door("POST", "/customer-session/{session_id}/end", "shopper"),
-    Door("GET", "/customer-session/{session_id}", "both"),
-    Door("GET", "/cart-items/session/{session_id}", "both"),
-    Door("GET", "/items/read/{barcode}", "both"),
-    Door("POST", "/payment/create-payment/{session_id}", "both"),
-    Door("GET", "/payment/get-payment/{session_id}", "both"),
+    Door("GET", "/customer-session/{session_id}", "both", screen=True),
+    Door("GET", "/cart-items/session/{session_id}", "both", screen=True),
+    Door("GET", "/items/read/{barcode}", "both", screen=True),
+    Door("POST", "/payment/create-payment/{session_id}", "both", screen=True),
+    Door("GET", "/payment/get-payment/{session_id}", "both", screen=True),
     Door("POST", "/payment/webhook/{provider}", "nobody"),
     Door("GET", "/feedback/items", "nobody"),
-    Door("POST", "/feedback/", "both", _feedback),
-    Door("GET", "/feedback/session/{session_id}", "both"),
+    Door("POST", "/feedback/", "both", _feedback, screen=True),
+    Door("GET", "/feedback/session/{session_id}", "both", screen=True),
     Door("GET", "/layout/map", "nobody"),
     Door("GET", "/promotions/", "nobody"),
     Door("GET", "/checklists/pinned", "nobody"),
@@ -118,6 +119,7 @@ DOORS = [
 KEPT = [door for door in DOORS if door.who != "nobody"]
 WITH_BODY = [door for door in DOORS if door.body is not None]
 WITH_SESSION_ID = [door for door in DOORS if "{session_id}" in door.path]
+FOR_SCREENS = {str(door) for door in DOORS if door.screen}
 WITH_CART_ID = [door for door in DOORS if "{cart_id}" in door.path]
 
 

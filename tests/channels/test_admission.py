@@ -11,7 +11,7 @@ from duckycart.lifecycle.access import SCREEN_SECONDS
 from duckycart.store.tables import carts
 from duckycart.tokens import SCREEN_SECONDS as TOKEN_SECONDS
 from duckycart.tokens import ScreenToken
-from tests.api.doors import DOORS, Session, refused
+from tests.api.doors import DOORS, FOR_SCREENS, Session, refused
 from tests.channels.world import end, message, pay, refusal, screen, stream
 from tests.world import Shop
 
@@ -72,17 +72,6 @@ async def test_f21_the_screens_token_is_no_shoppers_token(shop: Shop, session: S
         "exp": shop.clock.now() // 1000 + TOKEN_SECONDS,
         "until": shop.inside.clock.steady() + TOKEN_SECONDS * 1000,
     }
-
-
-FOR_SCREENS = {
-    "GET /customer-session/{session_id}",
-    "GET /cart-items/session/{session_id}",
-    "GET /items/read/{barcode}",
-    "POST /payment/create-payment/{session_id}",
-    "GET /payment/get-payment/{session_id}",
-    "POST /feedback/",
-    "GET /feedback/session/{session_id}",
-}
 
 
 async def test_f21_the_screens_token_opens_what_a_screen_needs_and_nothing_else(shop: Shop, session: Session) -> None:

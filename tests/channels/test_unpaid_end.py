@@ -7,8 +7,8 @@ import pytest
 
 from duckycart.lifecycle.access import SCREEN_SECONDS
 from duckycart.lifecycle.news import GRACE_SECONDS
-from tests.api.doors import DOORS, Session, refused
-from tests.channels.test_admission import FOR_SCREENS, bearer, screen_token
+from tests.api.doors import DOORS, FOR_SCREENS, Session, refused
+from tests.channels.test_admission import bearer, screen_token
 from tests.channels.world import end, message, pay, refusal, screen, stream
 from tests.conftest import OpenShop
 from tests.hardware.helpers import end_by_force
