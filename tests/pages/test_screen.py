@@ -307,10 +307,12 @@ async def test_a_cart_that_is_not_connected_says_so(opening: OpenShop, browser: 
         await shop.furnish()
         phones = Phones(shop, browser)
         screen = await phones.screen("ar-EG")
+        await screen.page.clock.install()
         await screen.open(screen_key_of(1))
         await screen.sees("#what", "لا يمكن استخدام")
         async with shop.cart():
             await shop.online()
+            await screen.hurry(11)
             await screen.sees("#qr")
         await phones.close()
 
