@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from duckycart.errors import BadRequest, Conflict
+from duckycart.errors import BadRequest, Conflict, Refusal
 
 DEFAULT: Final = "EGP"  # of a database that nobody told otherwise
 
@@ -27,15 +27,19 @@ class Currency:
 
 
 class WrongCurrency(Conflict):
-    """Somebody's settings and the database name two currencies; a sentence that says what to do."""
+    """Somebody's settings and the database name two currencies."""
 
-    def __init__(self, wanted: str, present: Currency) -> None:
-        super().__init__(
-            "wrong_currency",
-            f"The settings say DUCKYCART_CURRENCY={wanted}, but the prices of this database are in {present.code}, "
-            f"with {present.digits} decimals. Leave DUCKYCART_CURRENCY out, or set it to {present.code}; "
-            f"`duckycart db currency {wanted}` changes the database, as long as nobody has shopped yet.",
-        )
+
+UNKNOWN_CURRENCY: Final = Refusal(
+    BadRequest, "unknown_currency", "{code!a} is no currency of ISO 4217 that one can pay with; give one like EGP."
+)
+WRONG_CURRENCY: Final = Refusal(
+    WrongCurrency,
+    "wrong_currency",
+    "The settings say DUCKYCART_CURRENCY={wanted}, but the prices of this database are in {present}, with {digits} "
+    "decimals. Leave DUCKYCART_CURRENCY out, or set it to {present}; `duckycart db currency {wanted}` changes the "
+    "database, as long as nobody has shopped yet.",
+)
 
 
 def currency_of(code: str) -> Currency:
@@ -47,7 +51,5 @@ def currency_of(code: str) -> Currency:
     except ValueError:
         digits = None
     if digits is None:  # also for gold, for tests and for no currency
-        raise BadRequest(
-            "unknown_currency", f"{code[:20]!a} is no currency of ISO 4217 that one can pay with; give one like EGP."
-        )
+        raise UNKNOWN_CURRENCY(code=code[:20])
     return Currency(code, digits)

@@ -41,14 +41,12 @@ class Refusal(Generic[Kind]):
 
     def __call__(self, *, retry_after: int | None = None, **values: Any) -> Kind:
         """The error to raise. `retry_after` is for a wait that is known only now."""
-        error = self.kind(
-            self.code,
+        return self.kind(
+            self,
             self.sentence.format(**values) if values else self.sentence,
-            retry_after=retry_after or self.retry_after,
-            **{name: values[name] for name in self.fields if name in values},
+            {name: values[name] for name in self.fields if name in values},
+            retry_after or self.retry_after,
         )
-        error.refusal = self
-        return error
 
     def saying(self, sentence: str) -> "Refusal[Kind]":
         """The same kind and code in other words, for a place that knows more."""
@@ -56,17 +54,19 @@ class Refusal(Generic[Kind]):
 
 
 class DuckyCartError(Exception):
-    """`code` is stable and for programs, `detail` is a sentence for people, `fields` go into the answer beside them."""
+    """Something was refused. A `Refusal` makes the error of its kind; nothing else does."""
 
     status: ClassVar[int] = 500
-    refusal: Refusal[Any] | None = None
 
-    def __init__(self, code: str, detail: str, *, retry_after: int | None = None, **fields: str | int | None) -> None:
+    def __init__(
+        self, refusal: Refusal[Any], detail: str, fields: dict[str, Any], retry_after: int | None = None
+    ) -> None:
         super().__init__(detail)
-        self.code = code
-        self.detail = detail
-        self.retry_after = retry_after  # seconds; only for errors that pass by themselves
-        self.fields = fields
+        self.refusal = refusal
+        self.code = refusal.code
+        self.detail = detail  # the refusal's sentence, filled in
+        self.fields = fields  # go into the answer beside them
+        self.retry_after = retry_after  # seconds; only of what passes by itself
 
 
 class BadRequest(DuckyCartError):

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from duckycart.api import writes
-from duckycart.errors import Unavailable
+from duckycart.refusals import DATABASE_UNAVAILABLE
 from duckycart.testing.cart import CartConnection
 from duckycart.testing.waiting import until
 from tests.api.doors import Session
@@ -106,7 +106,7 @@ async def test_what_is_committed_is_never_answered_with_an_error(shop: Shop, mon
     """The database went away between the commit and the look at what became of the command."""
 
     async def gone(*_: object) -> str:
-        raise Unavailable("database_unavailable", "Gone.")
+        raise DATABASE_UNAVAILABLE()
 
     monkeypatch.setattr(shop.inside.dispatch, "delivery", gone)
     assert await ask(shop, "wait=5") == ("queued", "wait=5")

@@ -9,6 +9,7 @@ import pytest
 from duckycart.errors import Unavailable
 from duckycart.hardware.background import Background
 from duckycart.hardware.batches import BATCH, Batches
+from duckycart.refusals import DATABASE_UNAVAILABLE
 from duckycart.store.transaction import Store, Transaction
 from duckycart.testing.waiting import until
 
@@ -99,7 +100,7 @@ async def test_a_batch_that_fails_fails_for_all_in_it_and_the_next_goes_on() -> 
     await bench.first_one_at_the_store()
     asked = [bench.batches.ask(cart, cart) for cart in (1, 2)]
     await bench.store.done()
-    await bench.store.done(Unavailable("database_unavailable", "Gone."))
+    await bench.store.done(DATABASE_UNAVAILABLE())
     for future in asked:
         with pytest.raises(Unavailable):
             await future

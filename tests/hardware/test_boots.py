@@ -8,8 +8,8 @@ import httpx2
 import pytest
 from sqlalchemy import select
 
-from duckycart.errors import Unavailable
 from duckycart.lifecycle.boots import KEPT
+from duckycart.refusals import DATABASE_UNAVAILABLE
 from duckycart.store.tables import boots
 from duckycart.testing.cart import CartConnection
 from duckycart.testing.furnish import BREAD, MILK
@@ -353,7 +353,7 @@ async def test_f43_a_receipt_that_the_database_refuses_is_remembered(
     session_id, cart, _ = await in_session(shop, "B1", answers=False)
 
     def fail(*_: object) -> None:
-        raise Unavailable("database_unavailable", "full")
+        raise DATABASE_UNAVAILABLE()
 
     with monkeypatch.context() as patch:
         patch.setattr("duckycart.api.who.acknowledge", fail)

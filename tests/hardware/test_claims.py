@@ -8,13 +8,13 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
-from duckycart.errors import Unavailable
 from duckycart.hardware import ownership
 from duckycart.hardware.catchup import Filled
 from duckycart.hardware.ending import Refused
 from duckycart.hardware.link import Link
 from duckycart.hardware.links import Connection, Links
 from duckycart.hardware.ownership import Claim, claim_many
+from duckycart.refusals import DATABASE_UNAVAILABLE
 from duckycart.store.transaction import Transaction
 from duckycart.testing.cart import CartConnection
 from duckycart.testing.waiting import until
@@ -246,7 +246,7 @@ async def test_a_release_the_database_refused_is_done_by_a_later_sweep(
     really = ownership.release_many
 
     def fail(*_: object) -> None:
-        raise Unavailable("database_unavailable", "full")
+        raise DATABASE_UNAVAILABLE()
 
     monkeypatch.setattr("duckycart.hardware.connect.release_many", fail)
     cart = await raw(shop)

@@ -9,7 +9,6 @@ from sqlalchemy import func, select, update
 from structlog.testing import capture_logs
 from websockets.frames import Frame, Opcode
 
-from duckycart.errors import Unavailable
 from duckycart.guards.frames import FLOOD_FRAMES
 from duckycart.hardware import connections as records
 from duckycart.hardware import ownership
@@ -21,6 +20,7 @@ from duckycart.hardware.ending import CLOSES, Ended, Ending, Gone, Refused
 from duckycart.hardware.ownership import Claim, claim_many, release_all, release_many, take_back
 from duckycart.hardware.socket import MAX_EARLY, HardwareSocket
 from duckycart.lifecycle.retention import forget_the_rest
+from duckycart.refusals import DATABASE_UNAVAILABLE
 from duckycart.store.tables import CONNECTIONS_KEPT, carts, connections, refusals
 from duckycart.store.transaction import Transaction
 from duckycart.testing.cart import CartConnection
@@ -312,7 +312,7 @@ async def test_f71_an_end_that_the_database_refused_is_written_by_a_later_sweep(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
-        raise Unavailable("database_unavailable", "full")
+        raise DATABASE_UNAVAILABLE()
 
     cart = await raw(shop)
     with monkeypatch.context() as patch:
@@ -453,7 +453,7 @@ async def test_f71_refusals_that_the_database_does_not_take_hold_nothing_up(
     shop: Shop, monkeypatch: pytest.MonkeyPatch, logged: Logged
 ) -> None:
     def fail(*_: object, **__: object) -> None:
-        raise Unavailable("database_unavailable", "full")
+        raise DATABASE_UNAVAILABLE()
 
     await has_no_key(shop)
     with monkeypatch.context() as patch:

@@ -6,10 +6,10 @@ import pytest
 from sqlalchemy import event
 
 from duckycart.effects import Received
-from duckycart.errors import Unavailable
 from duckycart.hardware import dispatch, receipts
 from duckycart.hardware.link import Link, Send
 from duckycart.hardware.receipts import KEPT_SECONDS
+from duckycart.refusals import DATABASE_UNAVAILABLE
 from duckycart.store.tables import commands
 from duckycart.store.threads import ThreadedStore
 from duckycart.store.transaction import Transaction
@@ -145,7 +145,7 @@ async def test_f30_a_receipt_that_the_database_refuses_is_known_to_the_next_link
     _, cart = await session_on_deaf_cart(shop)
 
     def fail(tx: object, pending: object) -> None:
-        raise Unavailable("database_unavailable", "full")
+        raise DATABASE_UNAVAILABLE()
 
     with monkeypatch.context() as patch:
         patch.setattr(receipts, "_write_rows", fail)
@@ -225,7 +225,7 @@ async def test_receipts_the_database_did_not_take_are_written_later(
     def fail(tx: object, pending: object) -> None:
         nonlocal failures
         failures += 1
-        raise Unavailable("database_unavailable", "full")
+        raise DATABASE_UNAVAILABLE()
 
     monkeypatch.setattr(receipts, "_write_rows", fail)
     cart.pong(b"1")
@@ -281,7 +281,7 @@ async def test_f26_at_the_end_receipts_are_written_at_a_second_try(shop: Shop, m
         nonlocal tries
         tries += 1
         if tries == 1:
-            raise Unavailable("database_unavailable", "full")
+            raise DATABASE_UNAVAILABLE()
         really(tx, pending)
 
     monkeypatch.setattr(receipts, "BATCH_SECONDS", 3600.0)

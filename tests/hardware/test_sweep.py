@@ -6,8 +6,8 @@ import pytest
 from sqlalchemy import update
 
 from duckycart.effects import Queued
-from duckycart.errors import Unavailable
 from duckycart.hardware import dispatch
+from duckycart.refusals import DATABASE_UNAVAILABLE
 from duckycart.store.tables import carts, commands
 from duckycart.store.transaction import Transaction
 from duckycart.testing.cart import CartConnection
@@ -135,7 +135,7 @@ async def test_the_sweep_leaves_alone_what_is_in_order(shop: Shop) -> None:
     assert len(cart.pings) == 1
 
 
-@pytest.mark.parametrize("error", [Unavailable("database_unavailable", "The disk is full."), KeyError("a bug")])
+@pytest.mark.parametrize("error", [DATABASE_UNAVAILABLE(), KeyError("a bug")])
 async def test_a_gap_that_could_not_be_read_leaves_no_link_deaf(
     shop: Shop, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
@@ -171,7 +171,7 @@ async def test_f28_what_could_not_be_read_is_read_again_though_its_row_says_sent
     assert connection is not None
 
     def fail(*_: object) -> None:
-        raise Unavailable("database_unavailable", "Gone.")
+        raise DATABASE_UNAVAILABLE()
 
     with monkeypatch.context() as patch:
         patch.setattr(dispatch, "fill", fail)

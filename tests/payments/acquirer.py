@@ -8,8 +8,8 @@ from typing import Any
 import httpx2
 
 from duckycart.clock import Clock
-from duckycart.errors import BadRequest
 from duckycart.providers.protocol import NoLongerCancellable, OpenedPayment, Outcome, ProviderError, ProviderEvent
+from duckycart.refusals import BAD_SIGNATURE
 from duckycart.settings import Settings
 from tests.world import Shop
 
@@ -67,7 +67,7 @@ class Acquirer:
 
     def event(self, headers: dict[str, str], body: bytes) -> ProviderEvent:
         if headers.get("signature") != "right":
-            raise BadRequest("bad_signature", "The webhook's signature is wrong.")
+            raise BAD_SIGNATURE()
         said = json.loads(body)
         outcome = Outcome(said["outcome"]) if said["outcome"] in set(Outcome) else Outcome.UNKNOWN
         return ProviderEvent(

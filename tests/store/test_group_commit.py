@@ -9,6 +9,7 @@ import pytest
 
 from duckycart.effects import Effect
 from duckycart.errors import NotFound, Unavailable
+from duckycart.refusals import UNKNOWN_CART
 from duckycart.store import queue, sqlite
 from duckycart.store.sqlite import SqliteStore, driver_of
 from duckycart.store.transaction import Transaction
@@ -66,7 +67,7 @@ async def test_one_commit_serves_the_whole_group(store: SqliteStore) -> None:
 async def test_a_member_that_raises_rolls_back_alone(store: SqliteStore, effects: Effects) -> None:
     def half_done(tx: Transaction) -> None:
         note("of the one that fails")(tx)
-        raise NotFound("unknown_cart", "There is no cart 7.")
+        raise UNKNOWN_CART(cart_id=7)
 
     gate = Gate()
     gating, before = store.write(gate), store.write(note("before"))

@@ -16,6 +16,7 @@ from duckycart.errors import Conflict, DuckyCartError, Unavailable
 from duckycart.hardware.catchup import Filled
 from duckycart.hardware.ownership import Claim, claim_many
 from duckycart.lifecycle.carts import lock_cart, queue_command
+from duckycart.refusals import CONFLICT
 from duckycart.store.database import open_database
 from duckycart.store.migrate import upgrade_postgres
 from duckycart.store.postgres import READERS, WRITERS, PostgresStore, Tenancy
@@ -61,7 +62,7 @@ async def test_a_transaction_is_all_or_nothing_and_tells_after_its_commit(
 ) -> None:
     def half(tx: Transaction) -> None:
         note("half")(tx)
-        raise Conflict("no", "No.")
+        raise CONFLICT()
 
     assert await store.write(note("whole")) == "whole"
     with pytest.raises(Conflict):

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import Connection
 
 from duckycart.errors import NotFound, Unavailable
+from duckycart.refusals import UNKNOWN_CART
 from duckycart.store import queue
 from duckycart.store.sqlite import SqliteStore, driver_of, engine_for, transact
 from duckycart.store.threads import ThreadedStore
@@ -49,7 +50,7 @@ async def test_a_read_cannot_write(either: Store) -> None:
 async def test_an_error_in_a_read_reaches_its_caller_and_the_next_read_sees_the_present(store: SqliteStore) -> None:
     def refuse(connection: Connection) -> None:
         notes(connection)
-        raise NotFound("unknown_cart", "There is no cart 7.")
+        raise UNKNOWN_CART(cart_id=7)
 
     for _ in range(4):  # on each of the readers' connections
         with pytest.raises(NotFound):
@@ -86,7 +87,7 @@ async def test_the_administrations_transactions_are_all_or_nothing(template: Pat
 
         def half_done(tx: Transaction) -> None:
             note("half")(tx)
-            raise NotFound("unknown_cart", "There is no cart 7.")
+            raise UNKNOWN_CART(cart_id=7)
 
         with pytest.raises(NotFound):
             transact(store._engine, ManualClock(), half_done)

@@ -5,9 +5,17 @@ from typing import Annotated, Final
 
 import typer
 
+from duckycart.admin.refusals import (
+    BAD_CART_ID,
+    BAD_KEY,
+    BAD_SETTINGS,
+    KEY_FOR_RANGE,
+    NOT_ONE_CART,
+    RANGE_BACKWARDS,
+    RANGE_TOO_LARGE,
+)
 from duckycart.admin.shell import DEFAULT_DATABASE, DatabaseOption, JsonOption, Shell, quoted, table
 from duckycart.clock import SystemClock
-from duckycart.errors import BadRequest
 from duckycart.keys import MAX_KEY, MIN_KEY, hash_of, is_key, new_key
 from duckycart.wire import ID, MAX_ID
 
@@ -49,7 +57,7 @@ def add(
     with Shell(database, as_json) as shell:
         ids = _ids(carts)
         if key is not None and len(ids) > 1:
-            raise BadRequest("key_for_range", "Every cart needs a key of its own: give --key with a single cart only.")
+            raise KEY_FOR_RANGE()
         keys = {cart_id: _checked(key) for cart_id in ids}
         hashes = {cart_id: hash_of(given) for cart_id, given in keys.items()}
         shell.write(lambda tx: add_carts(tx, hashes), create=True)
@@ -201,27 +209,25 @@ def _public_url(given: str | None) -> str:
     try:
         return (Settings() if given is None else Settings.model_construct(public_url=given)).url
     except ValidationError as error:
-        raise BadRequest("bad_settings", "The DUCKYCART_… variables are not valid; give --public-url.") from error
+        raise BAD_SETTINGS() from error
 
 
 def _ids(given: str) -> range:
     match = _RANGE.fullmatch(given)
     if match is None:
-        raise BadRequest(
-            "bad_cart_id", f"{quoted(given)} is no cart: give a number from 1 to {MAX_ID}, or a range like 1-50."
-        )
+        raise BAD_CART_ID(given=quoted(given), most=MAX_ID)
     first, last = int(match[1]), int(match[2] or match[1])
     if last < first:
-        raise BadRequest("bad_cart_id", f"The range {given} ends before it begins.")
+        raise RANGE_BACKWARDS(given=given)
     if last - first >= FLEET:
-        raise BadRequest("range_too_large", f"At most {FLEET} carts can be added at once; split the range.")
+        raise RANGE_TOO_LARGE(most=FLEET)
     return range(first, last + 1)
 
 
 def _id(given: str) -> int:
     ids = _ids(given)
     if len(ids) != 1:
-        raise BadRequest("bad_cart_id", f"{given} is a range; this works on one cart at a time.")
+        raise NOT_ONE_CART(given=given)
     return ids[0]
 
 
@@ -230,7 +236,5 @@ def _checked(key: str | None) -> str:
     if key is None:
         return new_key()
     if not is_key(key):
-        raise BadRequest(
-            "bad_key", f"A key has {MIN_KEY} to {MAX_KEY} visible ASCII characters without spaces; leave --key out."
-        )
+        raise BAD_KEY(least=MIN_KEY, most=MAX_KEY)
     return key

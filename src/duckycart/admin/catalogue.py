@@ -20,12 +20,16 @@ from sqlalchemy import Engine, String, event, text
 from duckycart.admin.shell import BadLines, quoted
 from duckycart.clock import SystemClock
 from duckycart.currency import Currency
+from duckycart.errors import Refusal
 from duckycart.lifecycle.basket import MAX_WEIGHT
 from duckycart.store.currency import fix_currency
 from duckycart.store.database import transact
 from duckycart.store.tables import products
 from duckycart.store.transaction import Transaction
 
+BAD_LINES: Final = Refusal(
+    BadLines, "bad_lines", "Nothing was imported, because of {lines}; correct the file and import it again."
+)
 COLUMNS: Final = (
     "barcode",
     "description",
@@ -81,12 +85,9 @@ class _Faults:
     def raise_if_any(self) -> None:
         if self._count:
             lines = "1 bad line" if self._count == 1 else f"{self._count} bad lines"
-            raise BadLines(
-                "bad_lines",
-                f"Nothing was imported, because of {lines}; correct the file and import it again.",
-                self._shown,
-                self._count - len(self._shown),
-            )
+            refused = BAD_LINES(lines=lines)
+            refused.lines, refused.more = self._shown, self._count - len(self._shown)
+            raise refused
 
 
 def read_products(file: BinaryIO, currency_digits: int, progress: Callable[[int], None]) -> list[Product]:

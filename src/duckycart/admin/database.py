@@ -9,9 +9,19 @@ from typing import Annotated
 
 import typer
 
+from duckycart.admin.refusals import (
+    BAD_TARGET,
+    COPY_TO_A_FILE,
+    DAMAGED_NO_BACKUP,
+    FILE_EXISTS,
+    FILE_IN_USE,
+    NO_DIRECTORY,
+    NO_FILE_TO_RESTORE,
+    NOT_DUCKYCART,
+    TARGET_IS_THE_DATABASE,
+)
 from duckycart.admin.shell import DEFAULT_DATABASE, DatabaseOption, JsonOption, Shell, currency_wanted
 from duckycart.clock import SystemClock
-from duckycart.errors import BadRequest, Conflict, Unavailable
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -129,7 +139,7 @@ def copy(
     with Shell(database, as_json) as shell:
         source, place = shell.path(), locate(target, "as URL")
         if isinstance(place, Path):
-            raise BadRequest("bad_target", "A file is copied with `duckycart db backup`; this is for PostgreSQL.")
+            raise COPY_TO_A_FILE()
         copied = copy_database(source, place, lambda table, done, all_: shell.hint(f"{table}: {done} of {all_} rows"))
         rows = sum(copied.values())
         shell.answer({"rows": copied}, f"Copied {rows} rows of {len(copied)} tables, and compared them.")
@@ -209,9 +219,7 @@ def restore(
     with Shell(database, as_json) as shell:
         place = shell.place(create=True, restoring=True)
         if not isinstance(place, Path):
-            raise BadRequest(
-                "not_a_file", "This restores an SQLite file only; a PostgreSQL database is restored by pg_restore."
-            )
+            raise NO_FILE_TO_RESTORE()
         restored = restore_sqlite(file, place)
         result = {"database": str(place), **asdict(restored), "kept": restored.kept and str(restored.kept)}
         older = restored.schema_before != restored.schema
@@ -225,18 +233,18 @@ def restore(
 
 def _check_target(source: Path, target: Path, force: bool) -> None:
     if target.is_dir():
-        raise BadRequest("bad_target", f"{target} is a directory; name the file to write.")
+        raise BAD_TARGET(target=target)
     if not target.parent.is_dir():
-        raise BadRequest("bad_target", f"There is no directory {target.parent}; make it, or name another file.")
+        raise NO_DIRECTORY(directory=target.parent)
     if target.exists():
         if target.samefile(source):
-            raise BadRequest("bad_target", f"{target} is the database itself; name another file.")
+            raise TARGET_IS_THE_DATABASE(target=target)
         if not force:
-            raise Conflict("file_exists", f"{target} is there already; name another file, or replace it with --force.")
+            raise FILE_EXISTS(target=target)
     for leftover in (Path(f"{target}-wal"), Path(f"{target}-journal")):
         # SQLite would play it into the copy at its first opening.
         if leftover.exists():
-            raise Conflict("file_in_use", f"{leftover} shows that {target} is open elsewhere; name another file.")
+            raise FILE_IN_USE(leftover=leftover, target=target)
 
 
 def _back_up(source: Path, target: Path, force: bool) -> int:
@@ -276,6 +284,6 @@ def _check_copy(copy: Path) -> None:
     finally:
         connection.close()
     if verdict != "ok":
-        raise Unavailable("damaged", f"The database is damaged, no backup was kept; SQLite says: {verdict}")
+        raise DAMAGED_NO_BACKUP(verdict=verdict)
     if not ours:
-        raise BadRequest("not_duckycart", "This is no database of DuckyCart, no backup was kept; see --database.")
+        raise NOT_DUCKYCART()

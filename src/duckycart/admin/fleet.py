@@ -6,8 +6,8 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from duckycart.admin.refusals import CART_EXISTS, KEY_TAKEN, NO_CART
 from duckycart.clock import iso
-from duckycart.errors import Conflict, NotFound
 from duckycart.hardware.ownership import withdraw
 from duckycart.store.tables import carts
 from duckycart.store.transaction import Transaction
@@ -37,15 +37,12 @@ def add_carts(tx: Transaction, key_hashes: Mapping[int, bytes]) -> None:
     if present:
         named = ", ".join(map(str, present[:NAMED_IN_ERROR]))
         more = f" and {len(present) - NAMED_IN_ERROR} more" if len(present) > NAMED_IN_ERROR else ""
-        raise Conflict(
-            "cart_exists",
-            f"There is already a cart {named}{more}; none was added. `duckycart carts rotate-key` gives a new key.",
-        )
+        raise CART_EXISTS(carts=named + more)
     rows = [{"id": cart, "key_hash": key_hash, "created_at": tx.now} for cart, key_hash in key_hashes.items()]
     try:
         tx.connection.execute(insert(carts), rows)
     except IntegrityError as error:
-        raise _key_taken() from error
+        raise KEY_TAKEN() from error
 
 
 def rotate_key(tx: Transaction, cart_id: int, key_hash: bytes) -> None:
@@ -56,7 +53,7 @@ def rotate_key(tx: Transaction, cart_id: int, key_hash: bytes) -> None:
     try:
         _withdraw(tx, cart_id, {"key_hash": key_hash})
     except IntegrityError as error:
-        raise _key_taken() from error
+        raise KEY_TAKEN() from error
 
 
 def disable(tx: Transaction, cart_id: int) -> None:
@@ -90,7 +87,7 @@ def one_cart(connection: Connection, cart_id: int) -> dict[str, Any]:
     """One cart, as `list_carts` has it. Raises NotFound."""
     row = connection.execute(_LISTED.where(carts.c.id == cart_id)).one_or_none()
     if row is None:
-        raise no_cart(cart_id)
+        raise NO_CART(cart_id=cart_id)
     return _ready(row)
 
 
@@ -104,17 +101,9 @@ def _ready(row: Row[*tuple[Any, ...]]) -> dict[str, Any]:
 
 def _withdraw(tx: Transaction, cart_id: int, changes: dict[str, Any]) -> None:
     if not withdraw(tx, cart_id, changes):
-        raise no_cart(cart_id)
+        raise NO_CART(cart_id=cart_id)
 
 
 def _change(tx: Transaction, cart_id: int, changes: dict[str, Any]) -> None:
     if tx.connection.execute(update(carts).where(carts.c.id == cart_id).values(**changes)).rowcount == 0:
-        raise no_cart(cart_id)
-
-
-def no_cart(cart_id: int) -> NotFound:
-    return NotFound("unknown_cart", f"There is no cart {cart_id}; `duckycart carts list` shows all.")
-
-
-def _key_taken() -> Conflict:
-    return Conflict("key_taken", "Another cart has this key already; every cart needs a key of its own.")
+        raise NO_CART(cart_id=cart_id)

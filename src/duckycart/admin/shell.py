@@ -10,8 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Self, TypeVar
 
 import typer
 
+from duckycart.admin.refusals import (
+    BAD_SETTING,
+    CANNOT_READ_OR_WRITE,
+    CANNOT_USE,
+    DATABASE_BUSY,
+    NO_DATABASE,
+    NOT_A_FILE,
+)
 from duckycart.clock import SystemClock
-from duckycart.errors import BadRequest, DuckyCartError, NotFound, Unavailable
+from duckycart.errors import BadRequest, DuckyCartError, Unavailable
 
 if TYPE_CHECKING:
     from sqlalchemy import URL, Engine
@@ -33,12 +41,10 @@ JsonOption = Annotated[
 
 
 class BadLines(BadRequest):
-    """Lines of a file that cannot be used: (line number, what is wrong), and how many more there are."""
+    """Lines of a file cannot be used."""
 
-    def __init__(self, code: str, detail: str, lines: Sequence[tuple[int, str]], more: int) -> None:
-        super().__init__(code, detail)
-        self.lines = lines
-        self.more = more
+    lines: Sequence[tuple[int, str]] = ()  # their numbers, and what is wrong with each
+    more: int = 0  # how many there are besides
 
 
 class Shell:
@@ -73,10 +79,7 @@ class Shell:
 
         place = locate(self._database)
         if isinstance(place, Path) and not create and not place.exists():
-            raise NotFound(
-                "no_database",
-                f"There is no database {place}. Name the server's with --database; `duckycart carts add 1` makes one.",
-            )
+            raise NO_DATABASE(place=place)
         if isinstance(place, Path) and not restoring:
             from duckycart.store.damage import refuse_stale_journal
             from duckycart.store.sqlite import last_taken_with
@@ -88,9 +91,7 @@ class Shell:
         """The database's file. Raises BadRequest for one that is no file, NotFound."""
         place = self.place()
         if not isinstance(place, Path):
-            raise BadRequest(
-                "not_a_file", "This works on an SQLite file only; for PostgreSQL use its own tools (pg_dump)."
-            )
+            raise NOT_A_FILE()
         return place
 
     def open(self, *, create: bool = False) -> "Engine":
@@ -153,9 +154,7 @@ def currency_wanted() -> "Currency | None":
             f"DUCKYCART_{str(part['loc'][0]).upper()}" if part["loc"] else str(part["ctx"]["error"])
             for part in error.errors()
         ]
-        raise BadRequest(
-            "bad_setting", f"A setting in the environment has a wrong value: {', '.join(sorted(set(wrong)))}."
-        ) from None
+        raise BAD_SETTING(settings=", ".join(sorted(set(wrong)))) from None
 
 
 def table(*rows: Iterable[object]) -> str:
@@ -177,14 +176,12 @@ def _in_plain_words(error: BaseException) -> DuckyCartError | None:
         case DuckyCartError():
             return cause
         case sqlite3.Error() if getattr(cause, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY:
-            return Unavailable(
-                "database_busy", "The database was locked by others for too long; nothing was changed. Try again."
-            )
+            return DATABASE_BUSY()
         case sqlite3.Error():
             return _unusable(str(cause))
         case OSError(filename=filename, strerror=strerror):
             name = "" if filename is None else f" {filename}"
-            return Unavailable("cannot_read_or_write", f"Cannot read or write{name}: {strerror or cause}.")
+            return CANNOT_READ_OR_WRITE(name=name, reason=strerror or cause)
     if "psycopg" in sys.modules:  # a driver that is not for everybody; until it is loaded it raises nothing
         from psycopg import Error as PostgresError
 
@@ -195,7 +192,7 @@ def _in_plain_words(error: BaseException) -> DuckyCartError | None:
 
 def _unusable(said: str) -> Unavailable:
     reason = " ".join(said.split())[:300]
-    return Unavailable("database_unavailable", f"The database cannot be used: {reason}. Nothing was changed.")
+    return CANNOT_USE(reason=reason)
 
 
 def _print(text: str) -> None:

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
+from duckycart.admin.refusals import BAD_EMAIL, BAD_NAME, BAD_PASSWORD, LONG_NAME, PASSWORD_NOT_UTF_8
 from duckycart.admin.shell import DEFAULT_DATABASE, DatabaseOption, JsonOption, Shell, quoted
-from duckycart.errors import BadRequest
 from duckycart.names import EMAIL, MAX_EMAIL, MAX_FULL_NAME, MAX_PASSWORD, MIN_PASSWORD, account_name
 
 app = typer.Typer(no_args_is_help=True, help="Make accounts for operators and shoppers.")
@@ -68,16 +68,16 @@ def add(
 def _email(given: str) -> str:
     email = account_name(given)
     if len(email) > MAX_EMAIL or not email.isprintable() or re.fullmatch(EMAIL, email) is None:
-        raise BadRequest("bad_email", f"{quoted(given)} is no e-mail address; give one like ann@example.com.")
+        raise BAD_EMAIL(given=quoted(given))
     return email
 
 
 def _name(given: str | None, email: str) -> str:
     name = email.partition("@")[0] if given is None else given.strip()
     if not name or not name.isprintable():
-        raise BadRequest("bad_name", f"{quoted(name)} is no name; give at least one character, on one line.")
+        raise BAD_NAME(given=quoted(name))
     if given is not None and len(name) > MAX_FULL_NAME:
-        raise BadRequest("bad_name", f"A name has at most {MAX_FULL_NAME} characters.")
+        raise LONG_NAME(most=MAX_FULL_NAME)
     return name[:MAX_FULL_NAME]
 
 
@@ -89,9 +89,9 @@ def _password() -> str:
             password = sys.stdin.readline(MAX_PASSWORD + 3).rstrip("\r\n")
             password.encode()
         except UnicodeError:
-            raise BadRequest("bad_password", "The password on standard input is not UTF-8.") from None
+            raise PASSWORD_NOT_UTF_8() from None
     if not MIN_PASSWORD <= len(password) <= MAX_PASSWORD:
-        raise BadRequest("bad_password", f"A password has {MIN_PASSWORD} to {MAX_PASSWORD} characters.")
+        raise BAD_PASSWORD(least=MIN_PASSWORD, most=MAX_PASSWORD)
     return password
 
 

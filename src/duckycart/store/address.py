@@ -5,7 +5,7 @@ from pathlib import Path
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from duckycart.errors import BadRequest
+from duckycart.store.refusals import UNSUPPORTED_DATABASE
 
 
 def locate(database: str, given: str = "with --database or as DUCKYCART_DATABASE") -> Path | URL:
@@ -22,9 +22,5 @@ def locate(database: str, given: str = "with --database or as DUCKYCART_DATABASE
     named = url.database if url is not None and url.get_backend_name() == "sqlite" and not url.query else None
     if not named or named == ":memory:" or "\0" in named:
         shown = database if url is None else url.render_as_string(hide_password=True)
-        raise BadRequest(
-            "unsupported_database",
-            f"{shown[:100]!a} is no database that can be used here; name a file, like sqlite:///duckycart.db, or a "
-            f"PostgreSQL database, like postgresql+psycopg://USER:PASSWORD@HOST/NAME (given {given}).",
-        )
+        raise UNSUPPORTED_DATABASE(shown=shown[:100], given=given)
     return Path(named)

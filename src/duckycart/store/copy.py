@@ -8,10 +8,10 @@ from typing import Any, Final
 
 from sqlalchemy import URL, Connection, Row, Table, func, insert, select, text
 
-from duckycart.errors import Conflict, Unavailable
 from duckycart.store import postgres, sqlite
 from duckycart.store.database import alone_with
 from duckycart.store.migrate import check_postgres, check_sqlite, name_of
+from duckycart.store.refusals import COPY_DIFFERS, NOT_EMPTY
 from duckycart.store.tables import metadata
 
 BATCH: Final = 1000  # rows
@@ -40,15 +40,11 @@ def _copy(source: Path, target: URL, progress: Progress) -> dict[str, int]:
             reading.connection.cursor().execute("BEGIN")  # one state, whatever the administration does meanwhile
             for table in metadata.sorted_tables:
                 if _count(writing, table):
-                    raise Conflict(
-                        "not_empty", f"There is something in {name_of(target)} already; name an empty database."
-                    )
+                    raise NOT_EMPTY(database=name_of(target))
             copied = {table.name: _copy_table(reading, writing, table, progress) for table in metadata.sorted_tables}
             for table in metadata.sorted_tables:
                 if _checksum(reading, table) != _checksum(writing, table):
-                    raise Unavailable(
-                        "copy_differs", f"The table {table.name} is not the same after the copy; nothing was kept."
-                    )
+                    raise COPY_DIFFERS(table=table.name)
             _go_on_counting(reading, writing)
             return copied
     finally:

@@ -7,8 +7,8 @@ from typing import Final
 
 from sqlalchemy import Connection, insert, literal, select, text, update
 
-from duckycart.currency import DEFAULT, Currency, WrongCurrency, currency_of
-from duckycart.errors import Conflict
+from duckycart.currency import DEFAULT, WRONG_CURRENCY, Currency, currency_of
+from duckycart.store.refusals import CURRENCY_IN_USE, TOO_MANY_DECIMALS
 from duckycart.store.tables import products, sessions, shop_currency
 from duckycart.store.transaction import Store, Transaction
 
@@ -42,7 +42,7 @@ def fix_currency(tx: Transaction, wanted: Currency | None) -> Currency:
 def agreed(present: Currency, wanted: Currency | None) -> Currency:
     """The database's currency. Raises WrongCurrency when it is another than `wanted`."""
     if wanted not in (None, present):
-        raise WrongCurrency(wanted.code, present)
+        raise WRONG_CURRENCY(wanted=wanted.code, present=present.code, digits=present.digits)
     return present
 
 
@@ -87,11 +87,7 @@ def change_currency(tx: Transaction, new: Currency) -> Currency | None:
     if before == new:
         return before
     if tx.connection.execute(select(literal(1)).select_from(sessions).limit(1)).first():
-        raise Conflict(
-            "currency_in_use",
-            "Somebody has shopped with this database already, and what was paid stays in its currency. "
-            "A shop that changes its currency begins with a new database.",
-        )
+        raise CURRENCY_IN_USE()
     if before is not None:
         _rescale(tx, before, new)
         tx.connection.execute(update(shop_currency).values(code=new.code, digits=new.digits))
@@ -110,9 +106,10 @@ def _rescale(tx: Transaction, before: Currency, new: Currency) -> None:
             select(products.c.barcode, price).where(price % 10**-more != 0).order_by(products.c.id).limit(1)
         ).one_or_none()
         if uneven is not None:
-            raise Conflict(
-                "too_many_decimals",
-                f"Product {uneven.barcode} costs {before.written(uneven.unit_price)}, and {new.code} has "
-                f"{new.digits} decimals. Begin with a new database, and import its products there.",
+            raise TOO_MANY_DECIMALS(
+                barcode=uneven.barcode,
+                price=before.written(uneven.unit_price),
+                currency=new.code,
+                digits=new.digits,
             )
         tx.connection.execute(update(products).values(unit_price=price // 10**-more))

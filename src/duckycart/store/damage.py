@@ -14,7 +14,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from duckycart.errors import Unavailable
+from duckycart.store.refusals import DAMAGED, STALE_JOURNAL
 
 START_BYTES: Final = 32 * 2**20  # of a file that was closed tidily: a larger one, half a second and more, is not read
 DEATH_SECONDS: Final = 3.0  # of looking at the indexes of one whose server was killed; its pages are looked at first
@@ -62,11 +62,7 @@ def refuse_stale_journal(path: Path, taken_with: int | None) -> None:
     Raises Unavailable when the file was replaced since, and the journal was not.
     """
     if taken_with is not None and has_journal(path) and mark_of(path) != taken_with:
-        raise Unavailable(
-            "stale_journal",
-            f"{path} was replaced by another file, but the last changes of the one before are still in {path}-wal; "
-            "together they are no database. Run `duckycart db restore FILE` with the backup: it puts both aside.",
-        )
+        raise STALE_JOURNAL(path=path)
 
 
 def refuse_at_start(path: Path) -> None:
@@ -84,11 +80,7 @@ def refuse_damaged(path: Path) -> None:
 
 def _refuse(path: Path, verdict: str | None) -> None:
     if verdict is not None:
-        raise Unavailable(
-            "damaged",
-            f"{path} is damaged; SQLite says: {verdict}. Run `duckycart db restore FILE` with the newest backup that "
-            "is whole: it puts the damaged file aside.",
-        )
+        raise DAMAGED(path=path, verdict=verdict)
 
 
 def damage(path: Path, check: str = "integrity_check", *, seconds: float | None = None) -> str | None:

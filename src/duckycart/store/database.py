@@ -15,13 +15,14 @@ from sqlalchemy.exc import DBAPIError
 
 from duckycart.clock import Clock
 from duckycart.currency import Currency
-from duckycart.errors import BadRequest, Unavailable
+from duckycart.errors import Unavailable
 from duckycart.store import sqlite
 from duckycart.store.address import locate
 from duckycart.store.currency import agreed, read_currency
 from duckycart.store.damage import mark_of, refuse_at_start, refuse_stale_journal
 from duckycart.store.file import tighten
 from duckycart.store.migrate import check_postgres, migrate_sqlite, name_of
+from duckycart.store.refusals import ONE_SERVER_PER_FILE, UNREACHABLE
 from duckycart.store.sqlite import FileLock, SqliteStore
 from duckycart.store.transaction import EffectsHandler, Store, Transaction, database_failed
 
@@ -68,11 +69,7 @@ def open_database(database: str, *, alone: bool = True, currency: Currency | Non
             tenancy.release,
         )
     if not alone:
-        raise BadRequest(
-            "one_server_per_file",
-            f"{place} is a file, and a file has one server. For several, name a PostgreSQL database with --database "
-            "(`duckycart db copy` brings everything along); for one, leave out --bus.",
-        )
+        raise ONE_SERVER_PER_FILE(place=place)
     place.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(place)
     try:
@@ -148,4 +145,4 @@ def transact(engine: Engine, clock: Clock, work: Callable[[Transaction], T]) -> 
 def _unreachable(url: URL, error: DBAPIError) -> Unavailable:
     """What people are told of a PostgreSQL that does not let us in: its own words, never the password."""
     reason = " ".join(str(error.orig).split())[:300]
-    return Unavailable("database_unavailable", f"{name_of(url)} cannot be used: {reason}")
+    return UNREACHABLE(database=name_of(url), reason=reason)

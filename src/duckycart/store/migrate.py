@@ -10,12 +10,12 @@ import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import URL, Connection, Engine, inspect, text
 from sqlalchemy.exc import DBAPIError
 
-from duckycart.errors import Conflict
+from duckycart.errors import Conflict, Refusal
 from duckycart.store.file import make_private
 from duckycart.store.pooler import refuse_shared_sessions
 from duckycart.store.sqlite import begin_between_groups, driver_of, engine_for
@@ -28,12 +28,7 @@ _MIGRATING: Final = 0x6475636B79  # the advisory lock of those who migrate one d
 
 
 class WrongSchema(Conflict):
-    """The database has not the schema of this version; a sentence that says what to do."""
-
-    known_as: ClassVar[str] = "wrong_schema"
-
-    def __init__(self, detail: str) -> None:
-        super().__init__(self.known_as, detail)
+    """The database has not the schema of this version."""
 
 
 class NewerSchema(WrongSchema):
@@ -47,7 +42,27 @@ class OlderSchema(WrongSchema):
 class ForeignDatabase(WrongSchema):
     """The database holds tables that are none of ours."""
 
-    known_as = "foreign_database"
+
+NEWER_SCHEMA: Final = Refusal(
+    NewerSchema,
+    "wrong_schema",
+    "{name} was written by a newer DuckyCart (schema {present}, this one knows {newest}). Install that version, or "
+    "restore a backup.",
+)
+OLDER_SCHEMA: Final = Refusal(
+    OlderSchema,
+    NEWER_SCHEMA.code,
+    "{name} has {has}, this version needs schema {newest}. Run `duckycart db upgrade` with the same --database; "
+    "servers that run may go on meanwhile.",
+)
+FOREIGN_DATABASE: Final = Refusal(
+    ForeignDatabase,
+    "foreign_database",
+    "{name} is a database of something else. Name another one with --database.",
+)
+FOREIGN_BACKUP: Final = FOREIGN_DATABASE.saying(
+    "{backup} is no database of DuckyCart; name a backup that `duckycart db backup` made."
+)
 
 
 # Alembic is loaded where something is migrated: it is a tenth of a start, and mostly all is as it should be.
@@ -97,12 +112,9 @@ def _revisions(connection: Connection, name: object) -> tuple[str | None, str]:
     newest = known[-1]
     present = _present(connection)
     if present is None and inspect(connection).get_table_names():
-        raise ForeignDatabase(f"{name} is a database of something else. Name another one with --database.")
+        raise FOREIGN_DATABASE(name=name)
     if present is not None and present not in known:
-        raise NewerSchema(
-            f"{name} was written by a newer DuckyCart (schema {present}, this one knows {newest}). "
-            "Install that version, or restore a backup."
-        )
+        raise NEWER_SCHEMA(name=name, present=present, newest=newest)
     return present, newest
 
 
@@ -220,10 +232,7 @@ def _check(engine: Engine, name: str) -> str:
         engine.dispose()
     if present != newest:
         has = "no tables yet" if present is None else f"schema {present}"
-        raise OlderSchema(
-            f"{name} has {has}, this version needs schema {newest}. Run `duckycart db upgrade` with the same "
-            "--database; servers that run may go on meanwhile."
-        )
+        raise OLDER_SCHEMA(name=name, has=has, newest=newest)
     return newest
 
 

@@ -10,7 +10,7 @@ from typing import Final
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
-from duckycart.errors import Conflict
+from duckycart.errors import Conflict, Refusal
 
 ROUNDS: Final = 3  # a pooler that is busy with others may keep two of our transactions apart by chance
 
@@ -19,15 +19,16 @@ _SAYS_SO: Final = "pooling mode"  # PgBouncer in statement mode, when a transact
 
 
 class SharedSessions(Conflict):
-    """The database's sessions are lent, not given; a sentence that says what to do."""
+    """The database's sessions are lent, not given."""
 
-    def __init__(self, name: str) -> None:
-        super().__init__(
-            "shared_sessions",
-            f"{name} is behind a pooler that lends each connection for one transaction only (PgBouncer's "
-            "pool_mode = transaction or statement, Neon's -pooler host). Set pool_mode = session there, or name "
-            "PostgreSQL itself with --database.",
-        )
+
+SHARED_SESSIONS: Final = Refusal(
+    SharedSessions,
+    "shared_sessions",
+    "{name} is behind a pooler that lends each connection for one transaction only (PgBouncer's "
+    "pool_mode = transaction or statement, Neon's -pooler host). Set pool_mode = session there, or name "
+    "PostgreSQL itself with --database.",
+)
 
 
 def refuse_shared_sessions(engine: Engine, name: str) -> None:
@@ -44,10 +45,10 @@ def refuse_shared_sessions(engine: Engine, name: str) -> None:
                 before = backend(one)
                 with other.begin():
                     if backend(other) == before or backend(one) != before:
-                        raise SharedSessions(name)
+                        raise SHARED_SESSIONS(name=name)
     except DBAPIError as error:
         if _SAYS_SO in str(error.orig):
-            raise SharedSessions(name) from error
+            raise SHARED_SESSIONS(name=name) from error
         raise
 
 

@@ -18,11 +18,11 @@ from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, 
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from duckycart.clock import Clock
-from duckycart.store.pooler import SharedSessions, backend, refuse_shared_sessions
+from duckycart.store.pooler import SHARED_SESSIONS, backend, refuse_shared_sessions
 from duckycart.store.steady import SteadyClock
 from duckycart.store.threads import Silent, ThreadedStore
 from duckycart.store.transaction import (
-    DatabaseInUse,
+    DATABASE_IN_USE,
     EffectsHandler,
     Job,
     Transaction,
@@ -37,11 +37,11 @@ log = structlog.get_logger()
 
 _LOCK: Final = text("SELECT pg_try_advisory_lock(7236835, 1)")  # two numbers, so never the lock of migrations
 _SHARED_LOCK: Final = text("SELECT pg_try_advisory_lock_shared(7236835, 1)")
-_ALONE: Final = (
+_USED_BY_OTHERS: Final = DATABASE_IN_USE.saying(
     "Another DuckyCart server uses this database. Stop it, give this one another --database, or let them work "
     "together: start each with the same --bus nats://HOST:4222."
 )
-_OTHERS_ALONE: Final = (
+_USED_ALONE: Final = DATABASE_IN_USE.saying(
     "A DuckyCart server without a bus uses this database. Stop it, and start it with the same --bus as this one."
 )
 WRITERS: Final = 8  # one process saturates a CPU before these wait for the disk
@@ -164,10 +164,10 @@ class Tenancy:
                 refuse_shared_sessions(self._engine, self._name)
                 self._connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
                 if not self._connection.execute(_LOCK if self._alone else _SHARED_LOCK).scalar_one():
-                    raise DatabaseInUse(_ALONE if self._alone else _OTHERS_ALONE)
+                    raise (_USED_BY_OTHERS if self._alone else _USED_ALONE)()
                 self._backend = backend(self._connection)
             elif backend(self._connection) != self._backend:
-                raise SharedSessions(self._name)  # so it has become since the start
+                raise SHARED_SESSIONS(name=self._name)  # so it has become since the start
         except BaseException:
             _close(self._connection)
             self._connection = None

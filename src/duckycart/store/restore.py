@@ -10,9 +10,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from duckycart.errors import BadRequest, NotFound, Unavailable
 from duckycart.store.damage import damage, has_journal, set_mark
-from duckycart.store.migrate import ForeignDatabase, NewerSchema, backup_sqlite, migrate_sqlite, revision_of
+from duckycart.store.migrate import (
+    FOREIGN_BACKUP,
+    NEWER_SCHEMA,
+    NewerSchema,
+    backup_sqlite,
+    migrate_sqlite,
+    revision_of,
+)
+from duckycart.store.refusals import BACKUP_IS_THE_DATABASE, BAD_BACKUP, DAMAGED_BACKUP, NO_BACKUP
 from duckycart.store.sqlite import FileLock
 
 BESIDE: Final = ("", "-wal", "-shm", "-journal")  # what belongs to a database, by what is behind its name
@@ -35,9 +42,9 @@ def restore_sqlite(backup: Path, target: Path, now: datetime | None = None) -> R
     will not do: then nothing is changed. OSError when the disk is full or forbids it.
     """
     if not backup.is_file():
-        raise NotFound("no_backup", f"There is no file {backup}.")
+        raise NO_BACKUP(backup=backup)
     if target.exists() and target.samefile(backup):
-        raise BadRequest("bad_backup", f"{backup} is the database itself; name a backup.")
+        raise BACKUP_IS_THE_DATABASE(backup=backup)
     target.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(target)
     try:
@@ -69,20 +76,16 @@ def _prepare(backup: Path, half: Path) -> tuple[str, str]:
             shutil.copyfile(backup, half)  # also from where nothing may be written
         verdict = damage(half)
     except sqlite3.DatabaseError as error:
-        raise BadRequest(
-            "bad_backup", f"{backup} cannot be used, nothing was changed; SQLite says: {error}."
-        ) from error
+        raise BAD_BACKUP(backup=backup, error=error) from error
     if verdict is not None:
-        raise Unavailable(
-            "damaged", f"{backup} is damaged, nothing was changed; name another backup. SQLite says: {verdict}."
-        )
+        raise DAMAGED_BACKUP(backup=backup, verdict=verdict)
     before = revision_of(half)
     if before is None:
-        raise ForeignDatabase(f"{backup} is no database of DuckyCart; name a backup that `duckycart db backup` made.")
+        raise FOREIGN_BACKUP(backup=backup)
     try:
         copy = migrate_sqlite(half)
     except NewerSchema as error:
-        raise NewerSchema(str(error).replace(str(half), str(backup))) from error
+        raise NEWER_SCHEMA.saying(str(error).replace(str(half), str(backup)))() from error
     if copy is not None:
         copy.unlink()  # the backup itself is the copy as it was
     schema = revision_of(half)

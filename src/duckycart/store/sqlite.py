@@ -24,7 +24,7 @@ from duckycart.store.file import Place, make_private
 from duckycart.store.steady import SteadyClock
 from duckycart.store.threads import Silent, ThreadedStore
 from duckycart.store.transaction import (
-    DatabaseInUse,
+    DATABASE_IN_USE,
     EffectsHandler,
     Job,
     Transaction,
@@ -55,10 +55,7 @@ class FileLock:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             self._file.close()
-            raise DatabaseInUse(
-                f"Another DuckyCart server (process {pid}) uses {database}. Stop it, or give this one another "
-                "--database."
-            ) from error
+            raise DATABASE_IN_USE(pid=pid, database=database) from error
         self._write()
 
     def take(self, mark: int) -> None:

@@ -8,13 +8,13 @@ handed out (`after_commit.py`), in the order of the commits, in the event loop, 
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DataError, IntegrityError
 
 from duckycart.effects import Effect
-from duckycart.errors import Conflict, DuckyCartError
+from duckycart.errors import Conflict, DuckyCartError, Refusal
 from duckycart.refusals import AGAINST_THE_RULES, CONFLICT, DATABASE_UNAVAILABLE, NOT_STORABLE, OUTCOME_UNKNOWN
 from duckycart.store.steady import SteadyClock
 
@@ -61,10 +61,14 @@ class Store(Protocol):
 
 
 class DatabaseInUse(Conflict):
-    """Another server has this database; a sentence that says what to do."""
+    """Another server has this database."""
 
-    def __init__(self, detail: str) -> None:
-        super().__init__("database_in_use", detail)
+
+DATABASE_IN_USE: Final = Refusal(
+    DatabaseInUse,
+    "database_in_use",
+    "Another DuckyCart server (process {pid}) uses {database}. Stop it, or give this one another --database.",
+)
 
 
 EffectsHandler = Callable[[list[Effect]], None]
