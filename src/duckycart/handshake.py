@@ -41,19 +41,23 @@ def flaw(method: str, http_version: str, header: Header) -> Flaw | None:
     if not (asks and "upgrade" in tokens(header("Connection")) and "websocket" in tokens(header("Upgrade"))):
         return Flaw(426, "upgrade_required", "This address is a WebSocket; open it with a WebSocket client.", _UPGRADE)
     if len(header("Host")) != 1:
-        return Flaw(400, "bad_handshake", "A handshake has exactly one Host.")
+        return _bad("A handshake has exactly one Host.")
     if header("Transfer-Encoding") or any(length.strip() != "0" for length in header("Content-Length")):
-        return Flaw(400, "bad_handshake", "A handshake has no body.")
+        return _bad("A handshake has no body.")
     versions = header("Sec-WebSocket-Version")
     if len(versions) != 1:
-        return Flaw(400, "bad_handshake", "A handshake has exactly one Sec-WebSocket-Version.", _speaks())
+        return _bad("A handshake has exactly one Sec-WebSocket-Version.", _speaks())
     if versions[0].strip() != VERSION:
         detail = f"This server speaks version {VERSION} of the WebSocket protocol alone."
         return Flaw(426, "unknown_websocket_version", detail, _UPGRADE | _speaks())
     keys = header("Sec-WebSocket-Key")
     if len(keys) != 1 or not _is_key(keys[0].strip()):
-        return Flaw(400, "bad_handshake", "A handshake has exactly one Sec-WebSocket-Key: 16 bytes in base64.")
+        return _bad("A handshake has exactly one Sec-WebSocket-Key: 16 bytes in base64.")
     return None
+
+
+def _bad(detail: str, headers: dict[str, str] | None = None) -> Flaw:
+    return Flaw(400, "bad_handshake", detail, headers or {})
 
 
 def tokens(lines: list[str]) -> set[str]:

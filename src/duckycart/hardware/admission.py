@@ -11,7 +11,7 @@ A_TURN: Final = 4  # handshakes begun in one turn of the event loop, 2 ms: a sho
 INSIDE: Final = 256  # handshakes under way: two batches of claims at the store, and the two that follow
 
 
-class Refusal(Exception):
+class NotAdmitted(Exception):
     """The handshake is answered with the status of `why` instead of 101. Never after the upgrade (F08)."""
 
     def __init__(self, why: Refused, sentence: str | None = None, retry_after: int | None = None) -> None:

@@ -11,7 +11,7 @@ from duckycart.bus.protocol import Bus
 from duckycart.clock import Clock
 from duckycart.errors import DuckyCartError
 from duckycart.guards.turnstile import Turnstile
-from duckycart.hardware.admission import A_TURN, INSIDE, Brake, Refusal
+from duckycart.hardware.admission import A_TURN, INSIDE, Brake, NotAdmitted
 from duckycart.hardware.background import Background
 from duckycart.hardware.batches import Batches
 from duckycart.hardware.catchup import Filled
@@ -74,12 +74,12 @@ class Connector:
     async def connect(
         self, connection: Connection, key_hash: bytes | None, boot_id: str | None, address: str | None = None
     ) -> Filled:
-        """Claim the cart for this connection. Returns what it must send first; raises Refusal.
+        """Claim the cart for this connection. Returns what it must send first; raises NotAdmitted.
 
         When this returns the connection is the cart's current one, and an older one of this node is closing.
         """
         if self.draining:
-            raise Refusal(Refused.STOPPING, retry_after=2)
+            raise NotAdmitted(Refused.STOPPING, retry_after=STOPPING.retry_after)
         self.handshaking += 1
         try:
             await self._pass_brake(connection.link.cart_id)
@@ -95,7 +95,7 @@ class Connector:
         incumbent = self.links.current(cart_id)
         if incumbent is not None and not await self._answers(incumbent):
             return  # it is dead: the newcomer wins
-        raise Refusal(Refused.TOO_OFTEN, retry_after=retry_after)
+        raise NotAdmitted(Refused.TOO_OFTEN, retry_after=retry_after)
 
     async def _answers(self, incumbent: Connection) -> bool:
         link = incumbent.link
@@ -129,10 +129,10 @@ class Connector:
             self.links.unclaim(connection)
             if isinstance(error, asyncio.CancelledError) and not connection.gone:
                 raise
-            raise Refusal(Refused.NOT_CLAIMED, retry_after=2) from error
+            raise NotAdmitted(Refused.NOT_CLAIMED, retry_after=2) from error
         if isinstance(filled, Refused):
             self.links.unclaim(connection)
-            raise Refusal(filled)
+            raise NotAdmitted(filled)
         link.claimed(filled.epoch, filled.generation)
         known = self._receipts.known(link)
         link.known(known)
@@ -143,11 +143,11 @@ class Connector:
         if connection.gone:
             self.links.unclaim(connection)
             self._release(link, Ending(Ended.NEVER_OPENED))
-            raise Refusal(Refused.CART_LEFT)
+            raise NotAdmitted(Refused.CART_LEFT)
         self.brake.accepted(link.cart_id)
         loser = self.links.take(connection)
         if loser is connection:
-            raise Refusal(Refused.OVERTAKEN, retry_after=1)
+            raise NotAdmitted(Refused.OVERTAKEN, retry_after=1)
         if loser is not None:
             loser.close(Ended.TAKEN_OVER)
         self.links.watch(connection, self.monotonic())

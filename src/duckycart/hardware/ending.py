@@ -63,14 +63,15 @@ _ENDED: Final[dict[Ended, tuple[By, str]]] = {
     Ended.NODE_GONE: ("server", "its server was killed, or lost its database, and nobody wrote down the end"),
 }
 
+_RESTARTS: Final = (RESTART, "the server restarts")
 # The close code and its reason on the wire, where this side says the first word.
 CLOSES: Final[dict[Ended, tuple[int, str]]] = {
     Ended.FLOOD: (WITHDRAWN_OR_FLOOD, FLOOD),
     Ended.NO_PONG: (DEAD, "no pong"),
     Ended.TAKEN_OVER: (TAKEN_OVER, Ended.TAKEN_OVER.words),
     Ended.WITHDRAWN: (WITHDRAWN_OR_FLOOD, Ended.WITHDRAWN.words),
-    Ended.SERVER_STOPPED: (RESTART, "the server restarts"),
-    Ended.DRAINED: (RESTART, "the server restarts"),
+    Ended.SERVER_STOPPED: _RESTARTS,
+    Ended.DRAINED: _RESTARTS,
 }
 
 

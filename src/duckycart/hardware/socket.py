@@ -24,7 +24,7 @@ from duckycart.guards.frames import FrameGuard
 from duckycart.guards.places import Places
 from duckycart.guards.turns import InTurns
 from duckycart.handshake import FIRST_FRAME_SECONDS, origin_form
-from duckycart.hardware.admission import Refusal
+from duckycart.hardware.admission import NotAdmitted
 from duckycart.hardware.ending import Ended, Ending, Refused
 from duckycart.hardware.link import Close, Link, NeedRows, Outputs, Ping, Read, Send
 from duckycart.keys import bearer, hash_of
@@ -189,7 +189,7 @@ class HardwareSocket(InTurns, asyncio.Protocol):
             key_hash, boot_id = self._read_request(request, client)
             self.link = self._connector.link(cart_id)
             filled = await self._connector.connect(self, key_hash, boot_id, client.name[:MAX_ADDRESS])
-        except Refusal as refusal:
+        except NotAdmitted as refusal:
             if cart_id is not None:
                 self._connector.refusals.add(cart_id, refusal.why, client.name[:MAX_ADDRESS])
             rejection = opening.reject(refusal.why.status, refusal.sentence + "\n")
@@ -234,15 +234,15 @@ class HardwareSocket(InTurns, asyncio.Protocol):
             self._came(bytes(early))
 
     def _read_request(self, request: Request, client: Client) -> tuple[bytes | None, str | None]:
-        """SHA-256 of the cart's key (None where none is needed), boot id. Raises Refusal."""
+        """SHA-256 of the cart's key (None where none is needed), boot id. Raises NotAdmitted."""
         try:
             query = parse_qs(urlsplit(request.path).query, max_num_fields=10)
         except ValueError:
-            raise Refusal(Refused.BAD_REQUEST, "Too many fields in the query string.") from None
+            raise NotAdmitted(Refused.BAD_REQUEST, "Too many fields in the query string.") from None
         try:
             boot_id = checked_boot_id(_header(request, "Cart-Boot-Id") or query.get("boot", [None])[0])
         except BadRequest as error:
-            raise Refusal(Refused.BAD_REQUEST, error.detail) from None
+            raise NotAdmitted(Refused.BAD_REQUEST, error.detail) from None
         key = _header(request, "X-API-Key") or bearer(_header(request, "Authorization"))
         key = key or query.get("key", [None])[0]
         if key is not None:
@@ -250,14 +250,14 @@ class HardwareSocket(InTurns, asyncio.Protocol):
         if within(client.address, self._settings.keyless_carts):
             self._require_no_foreign_page(request)
             return None, boot_id
-        raise Refusal(Refused.NO_KEY)
+        raise NotAdmitted(Refused.NO_KEY)
 
     def _require_no_foreign_page(self, request: Request) -> None:
-        """Raises Refusal. A browser in a keyless network lets every page that it shows open sockets."""
+        """Raises NotAdmitted. A browser in a keyless network lets every page that it shows open sockets."""
         tls = self._transport is not None and self._transport.get_extra_info("sslcontext") is not None
         foreign = refusal(self._settings, request.headers.get_all, socket=True, peer=self._peer(), tls=tls)
         if foreign is not None:
-            raise Refusal(Refused.FOREIGN_PAGE, foreign.sentence)
+            raise NotAdmitted(Refused.FOREIGN_PAGE, foreign.sentence)
 
     def _client(self, request: Request) -> Client:
         return client_of(self._peer(), request.headers.get_all, self._settings.trusted_proxies)
@@ -474,16 +474,16 @@ def begins_for_cart(request: bytes) -> bool:
 
 
 def _cart_id(request: Request) -> int:
-    """Raises Refusal."""
+    """Raises NotAdmitted."""
     match = _CART_ID.fullmatch(urlsplit(request.path).path)
     if match is None:
         sentence = f"The cart id must be an integer from 1 to {MAX_ID}: /ws/hardware/<cart id>"
-        raise Refusal(Refused.BAD_REQUEST, sentence)
+        raise NotAdmitted(Refused.BAD_REQUEST, sentence)
     return int(match[1])
 
 
 def _header(request: Request, name: str) -> str | None:
     values = request.headers.get_all(name)
     if len(values) > 1:
-        raise Refusal(Refused.BAD_REQUEST, f"{name} may be given only once.")
+        raise NotAdmitted(Refused.BAD_REQUEST, f"{name} may be given only once.")
     return values[0] if values else None
