@@ -7,12 +7,14 @@ import asyncio
 import socket
 from typing import Final, cast
 
+from duckycart.refusals import TLS_ONLY
+
 HANDSHAKE: Final = b"\x16"  # begins every TLS connection (RFC 8446, section 5.1), and no method of HTTP
 FIRST_BYTE_SECONDS: Final = 15.0  # for it to arrive, as long as a request's head may take
 REFUSAL: Final = (
-    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n"
-    b"Content-Length: 46\r\n\r\nThis port speaks TLS: please use https or wss."
-)
+    "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n"
+    f"Content-Length: {len(TLS_ONLY.sentence)}\r\n\r\n{TLS_ONLY.sentence}"
+).encode()
 
 
 async def first_byte(connection: socket.socket) -> bytes:
