@@ -16,7 +16,7 @@ from tests.api.doors import refused
 from tests.channels.world import refusal as socket_refusal
 from tests.channels.world import screen, stream
 from tests.conftest import OpenShop
-from tests.hardware.helpers import connect, status
+from tests.hardware.helpers import connect
 from tests.hardware.helpers import refused as cart_refused
 from tests.world import Shop
 
@@ -134,7 +134,7 @@ async def test_f56_a_foreign_page_opens_no_cart(opening: OpenShop, origin: str) 
         assert await cart_refused(shop, headers={"Origin": origin}) == (403, None)
         assert (await shop.cart_row()).link_epoch == 0
         for own in ({}, {"Origin": shop.url}):
-            assert status(await connect(shop, headers=own)) == 101
+            assert (await connect(shop, headers=own)).status == 101
 
 
 async def test_f56_a_key_is_proof_whatever_page_sends_it(opening: OpenShop) -> None:
@@ -142,8 +142,8 @@ async def test_f56_a_key_is_proof_whatever_page_sends_it(opening: OpenShop) -> N
     async with opening(**KEYLESS) as shop:
         await shop.add_cart(1)
         key = shop.keys[1]
-        assert status(await connect(shop, headers={"Origin": EVIL, "X-API-Key": key})) == 101
-        assert status(await connect(shop, f"/ws/hardware/1?key={key}", {"Origin": EVIL})) == 101
+        assert (await connect(shop, headers={"Origin": EVIL, "X-API-Key": key})).status == 101
+        assert (await connect(shop, f"/ws/hardware/1?key={key}", {"Origin": EVIL})).status == 101
         assert await cart_refused(shop, "/ws/hardware/1?key=wrong", {"Origin": EVIL}) == (403, None)
 
 
@@ -221,4 +221,4 @@ async def test_f56_a_foreign_page_cannot_use_a_screens_cookie(opening: OpenShop)
 async def test_f56_where_a_credential_is_needed_anyway_pages_are_not_looked_at(shop: Shop) -> None:
     assert await cart_refused(shop, headers={"Origin": EVIL}) == (401, None)
     refused(await shop.http.get("/customer-session/qr/1", headers={"Origin": EVIL}), 401)
-    assert status(await connect(shop, headers={**shop.cart_headers(), "Origin": EVIL})) == 101
+    assert (await connect(shop, headers={**shop.cart_headers(), "Origin": EVIL})).status == 101

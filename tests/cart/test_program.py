@@ -339,10 +339,8 @@ async def test_a_path_before_ours_is_kept() -> None:
         assert shop.handshakes[0].path == "/carts/ws/hardware/7"
 
 
-async def test_a_dead_server_is_noticed_by_our_own_pings(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("duckycart.cart.program._HEARTBEAT", 0.01)
-    monkeypatch.setattr("duckycart.cart.program._GOODBYE", 0.01)
-    async with server() as shop, cart(shop.url) as it:
+async def test_a_dead_server_is_noticed_by_our_own_pings() -> None:
+    async with server() as shop, cart(shop.url, heartbeat=0.01, goodbye=0.01) as it:
         link = await shop.cart()
         link.transport.pause_reading()  # from now on it answers nothing
         await it.driver.until("connection", False)

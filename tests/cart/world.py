@@ -168,7 +168,7 @@ class Cart:
 
 
 @asynccontextmanager
-async def cart(url: str, *, key: str | None = None, ask_for_qr: bool = False) -> AsyncIterator[Cart]:
+async def cart(url: str, *, key: str | None = None, ask_for_qr: bool = False, **seconds: float) -> AsyncIterator[Cart]:
     driver, naps, clock = Notebook(), Naps(), ManualClock(NOW * 1000)
     program = CartProgram(
         7,
@@ -179,6 +179,7 @@ async def cart(url: str, *, key: str | None = None, ask_for_qr: bool = False) ->
         clock=clock,
         sleep=naps,
         random=LongestDelays(),
+        **seconds,
     )
     running = asyncio.create_task(program.run())
     try:

@@ -1,7 +1,8 @@
 """Streams and sockets that come all at once are opened in turns: they wait, and a cart's command does not."""
 
 import asyncio
-from contextlib import AsyncExitStack
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
 
 import pytest
 from fastapi.routing import iter_route_contexts
@@ -20,9 +21,13 @@ pytestmark = pytest.mark.any_store
 MANY = 12
 
 
-def hold(shop: Shop, patch: pytest.MonkeyPatch) -> None:
+@contextmanager
+def held(shop: Shop) -> Iterator[None]:
     """Nobody's turn comes."""
-    patch.setattr(shop.inside.openings.turnstile, "_most", 0)
+    turnstile = shop.inside.openings.turnstile
+    most, turnstile.most = turnstile.most, 0
+    yield
+    turnstile.most = most
 
 
 def waiting(shop: Shop) -> int:
@@ -71,13 +76,10 @@ def test_each_door_of_listeners_takes_turns(path: str) -> None:
     assert LISTENS.fullmatch(path)
 
 
-async def test_many_wait_while_a_carts_command_goes_out_and_then_all_listen(
-    shop: Shop, session: Session, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_many_wait_while_a_carts_command_goes_out_and_then_all_listen(shop: Shop, session: Session) -> None:
     async with shop.cart(2) as cart, AsyncExitStack() as stack:
         await shop.online(2)
-        with monkeypatch.context() as patch:
-            hold(shop, patch)
+        with held(shop):
             path = f"/customer-session/{session.id}/events"
             streams = [
                 asyncio.create_task(stack.enter_async_context(stream(shop, path, session.shopper))) for _ in range(MANY)
@@ -100,10 +102,8 @@ async def test_many_wait_while_a_carts_command_goes_out_and_then_all_listen(
         assert shop.inside.openings._under_way == set()
 
 
-async def test_over_the_bound_streams_and_sockets_hear_when_to_come_again(
-    shop: Shop, session: Session, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(shop.inside.openings.turnstile, "_places", 0)
+async def test_over_the_bound_streams_and_sockets_hear_when_to_come_again(shop: Shop, session: Session) -> None:
+    shop.inside.openings.turnstile.places = 0
     path = f"/customer-session/{session.id}/events"
     answer = await shop.http.get(path, headers=session.shopper)
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
@@ -111,7 +111,7 @@ async def test_over_the_bound_streams_and_sockets_hear_when_to_come_again(
     with pytest.raises(Exception, match="503"):
         async with screen(shop, session.id, session.shopper):
             pass
-    monkeypatch.undo()
+    shop.inside.openings.turnstile.places = INSIDE
     async with screen(shop, session.id, session.shopper) as its:
         assert await its.hears() == message("cart-updated")
 

@@ -50,13 +50,8 @@ async def raw(shop: Shop, cart_id: int = 1, *, answers: bool = True, boot: str |
     """A cart's connection that was taken in; without `answers` one whose pongs never come."""
     headers = shop.cart_headers(cart_id) | ({} if boot is None else {"Cart-Boot-Id": boot})
     cart = await connect(shop, f"/ws/hardware/{cart_id}", headers, answers=answers)
-    assert status(cart) == 101
+    assert cart.status == 101
     return cart
-
-
-def status(cart: CartConnection) -> int:
-    assert cart.response is not None
-    return cart.response.status_code
 
 
 async def refused(shop: Shop, path: str = PATH, headers: dict[str, str] | None = None) -> tuple[int, str | None]:
@@ -64,7 +59,7 @@ async def refused(shop: Shop, path: str = PATH, headers: dict[str, str] | None =
     cart = await connect(shop, path, headers)
     await cart.gone()
     assert cart.response is not None
-    return status(cart), cart.response.headers.get("Retry-After")
+    return cart.status, cart.response.headers.get("Retry-After")
 
 
 async def heard(cart: CartConnection, *texts: str) -> None:

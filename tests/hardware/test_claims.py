@@ -18,16 +18,7 @@ from duckycart.refusals import DATABASE_UNAVAILABLE
 from duckycart.store.transaction import Transaction
 from duckycart.testing.cart import CartConnection
 from duckycart.testing.waiting import until
-from tests.hardware.helpers import (
-    GENERATE_QR,
-    connect,
-    handed_over,
-    heard,
-    raw,
-    refused,
-    status,
-    writer_blocked,
-)
+from tests.hardware.helpers import GENERATE_QR, connect, handed_over, heard, raw, refused, writer_blocked
 from tests.world import Shop, open_shop
 
 
@@ -144,7 +135,7 @@ async def test_two_connections_that_claim_at_once_leave_one_and_all_agree_which(
     assert current is not None
     row = await shop.cart_row()
     assert (row.link_epoch, row.link_node) == (current.link.epoch, shop.inside.dispatch.node) == (2, row.link_node)
-    await until(lambda: [cart for cart in carts if cart.closed or status(cart) != 101])
+    await until(lambda: [cart for cart in carts if cart.closed or cart.status != 101])
     await shop.qr()
     await until(lambda: [cart.texts for cart in carts if cart.texts])
     assert sorted(len(cart.texts) for cart in carts) == [0, 1]

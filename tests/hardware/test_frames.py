@@ -15,7 +15,7 @@ from duckycart.hardware.ending import CLOSES, Ended
 from duckycart.hardware.socket import MAX_EARLY, MAX_UNREAD, HardwareSocket
 from duckycart.testing.cart import CartConnection
 from duckycart.testing.waiting import until
-from tests.hardware.helpers import GENERATE_QR, connect, heard, raw, refused, status, writer_blocked
+from tests.hardware.helpers import GENERATE_QR, connect, heard, raw, refused, writer_blocked
 from tests.world import Shop
 
 pytestmark = pytest.mark.any_store
@@ -171,7 +171,7 @@ async def test_bytes_before_the_answer_wait_and_are_processed_after_it(shop: Sho
         connection.data_received(early[:3])
         connection.data_received(early[3:])
     cart = await opening
-    assert status(cart) == 101
+    assert cart.status == 101
     await shop.qr()
     await heard(cart, GENERATE_QR)
     await until(lambda: [kept.data for kept in cart.frames if kept.opcode is Opcode.PONG] == [b"early"])

@@ -7,7 +7,7 @@ import pytest
 from duckycart.testing.cart import CartConnection
 from duckycart.testing.waiting import PATIENCE, until
 from tests.conftest import OpenShop
-from tests.hardware.helpers import PATH, connect, heard, raw, refused, rotate_key, status, writer_blocked
+from tests.hardware.helpers import PATH, connect, heard, raw, refused, rotate_key, writer_blocked
 from tests.world import Shop
 
 pytestmark = pytest.mark.any_store
@@ -84,7 +84,7 @@ async def test_a_refusal_leaves_the_incumbent_alone(shop: Shop) -> None:
 )
 async def test_the_key_comes_in_a_header_or_in_the_url(shop: Shop, path: str, headers: dict[str, str]) -> None:
     cart = await connect(shop, path, headers)
-    assert status(cart) == 101
+    assert cart.status == 101
     await shop.online()
 
 
@@ -101,7 +101,7 @@ async def test_carts_of_keyless_networks_need_no_key_but_a_wrong_one_is_wrong(op
     async with opening(keyless_carts="127.0.0.0/8") as shop:
         await shop.add_cart(1)
         cart = await connect(shop, headers={})
-        assert status(cart) == 101
+        assert cart.status == 101
         assert await refused(shop, headers={"X-API-Key": "wrong"}) == (403, None)
         assert await refused(shop, "/ws/hardware/2", {}) == (403, None)
 
@@ -112,7 +112,7 @@ async def test_behind_a_trusted_proxy_the_cart_s_own_address_counts(opening: Ope
         assert await refused(shop, headers={}) == (401, None)
         assert await refused(shop, headers={"X-Forwarded-For": "10.0.0.7, 192.0.2.1"}) == (401, None)
         cart = await connect(shop, PATH, {"X-Forwarded-For": "192.0.2.1, 10.0.0.7"})
-        assert status(cart) == 101
+        assert cart.status == 101
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ async def test_f59_a_keyless_cart_is_known_in_whatever_form_the_proxy_writes(
     async with opening(keyless_carts="10.0.0.0/8", trusted_proxies="127.0.0.1/32") as shop:
         await shop.add_cart(1)
         cart = await connect(shop, PATH, headers)
-        assert status(cart) == 101
+        assert cart.status == 101
         assert await refused(shop, headers={**headers, "Forwarded": "for=192.0.2.1"}) == (401, None)
 
 

@@ -14,7 +14,7 @@ from duckycart.store.transaction import Transaction
 from duckycart.testing.cart import CartConnection
 from duckycart.testing.furnish import add_carts
 from duckycart.testing.waiting import PATIENCE, until
-from tests.hardware.helpers import GENERATE_QR, connect, handed_over, heard, raw, refused, status, writer_blocked
+from tests.hardware.helpers import GENERATE_QR, connect, handed_over, heard, raw, refused, writer_blocked
 from tests.world import Shop, open_shop
 
 COUNT = 120
@@ -117,7 +117,7 @@ async def test_a_shopper_s_scan_goes_before_all_claims_that_wait(
                 await until(lambda: any(call.kwargs.get("hurry", True) for call in write.call_args_list))
         assert (await scanning).status_code == 200
         for cart in await coming:
-            assert status(cart) == 101
+            assert cart.status == 101
             cart.cut()
         assert set(started) == {1}
 
@@ -134,7 +134,7 @@ async def test_who_is_refused_does_not_hurt_the_others_in_the_batch(shop: Shop) 
     with writer_blocked(shop):
         coming = await come(shop, *some, 999)
     back = await coming
-    assert [status(cart) for cart in back] == [403, 403, 101] * 10 + [403]
+    assert [cart.status for cart in back] == [403, 403, 101] * 10 + [403]
     for cart in back[2::3]:
         await heard(cart, GENERATE_QR)
     assert len(shop.inside.dispatch.links) == await online(shop) == 10
@@ -149,7 +149,7 @@ async def test_f01_of_two_connections_of_each_cart_the_newest_owns_it(shop: Shop
     await until(lambda: len(shop.inside.dispatch.links) == len(some))
     await until(lambda: all(cart.closed for cart in older))
     assert all(cart.closed is not None and cart.closed[0] == 4409 for cart in older)
-    assert [(status(cart), cart.closed) for cart in newer] == [(101, None)] * len(some)
+    assert [(cart.status, cart.closed) for cart in newer] == [(101, None)] * len(some)
     rows = await shop.rows(select(carts.c.link_epoch).where(carts.c.id.in_(some)))
     assert {row.link_epoch for row in rows} == {2}
 
@@ -184,7 +184,7 @@ async def test_a_batch_the_database_does_not_do_is_503_for_all_and_leaves_nobody
         patch.setattr("duckycart.hardware.connect.claim_many", fails)
         with writer_blocked(shop):
             coming = await come(shop, *some)
-        assert {status(cart) for cart in await coming} == {503}
+        assert {cart.status for cart in await coming} == {503}
     await until(lambda: not dispatch.working and not connector.handshaking)
     assert (len(connector.links), connector.links.claiming_count, len(connector.claims)) == (0, 0, 0)
     assert await online(shop) == 0
@@ -195,9 +195,9 @@ async def test_a_batch_the_database_does_not_do_is_503_for_all_and_leaves_nobody
 # In front of the turnstile
 
 
-async def test_who_finds_no_room_inside_waits_and_is_let_in(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_who_finds_no_room_inside_waits_and_is_let_in(shop: Shop) -> None:
     await furnish(shop, range(2, 12))
-    monkeypatch.setattr(shop.inside.connector.turnstile, "_most", 1)
+    shop.inside.connector.turnstile.most = 1
     with writer_blocked(shop):
         first = asyncio.create_task(raw(shop, 2))
         await until(lambda: shop.inside.connector.handshaking)
@@ -207,9 +207,9 @@ async def test_who_finds_no_room_inside_waits_and_is_let_in(shop: Shop, monkeypa
         await heard(cart, GENERATE_QR)
 
 
-async def test_who_goes_away_while_it_waits_never_claims(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_who_goes_away_while_it_waits_never_claims(shop: Shop) -> None:
     await furnish(shop, range(2, 4))
-    monkeypatch.setattr(shop.inside.connector.turnstile, "_most", 1)
+    shop.inside.connector.turnstile.most = 1
     with writer_blocked(shop):
         inside = asyncio.create_task(raw(shop, 2))
         await until(lambda: shop.inside.connector.handshaking)
@@ -224,8 +224,8 @@ async def test_who_goes_away_while_it_waits_never_claims(shop: Shop, monkeypatch
     assert (await shop.cart_row(3)).link_epoch == 0
 
 
-async def test_f25_who_waits_cannot_fill_our_memory(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shop.inside.connector.turnstile, "_most", 0)
+async def test_f25_who_waits_cannot_fill_our_memory(shop: Shop) -> None:
+    shop.inside.connector.turnstile.most = 0
     reader, writer = await asyncio.open_connection("127.0.0.1", shop.port)
     writer.write(b"GET /ws/hardware/1 HTTP/1.1\r\nHost: shop\r\nX-Long: " + b"x" * 100_000)
     async with asyncio.timeout(20):
@@ -233,18 +233,18 @@ async def test_f25_who_waits_cannot_fill_our_memory(shop: Shop, monkeypatch: pyt
     writer.close()
 
 
-async def test_others_do_not_wait_for_carts(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shop.inside.connector.turnstile, "_most", 0)
+async def test_others_do_not_wait_for_carts(shop: Shop) -> None:
+    shop.inside.connector.turnstile.most = 0
     coming = asyncio.create_task(connect(shop))
     await until(lambda: len(shop.inside.connector.turnstile))
     assert (await shop.http.get("/healthz")).status_code == 200
-    monkeypatch.undo()
+    shop.inside.connector.turnstile.most = 1
     shop.inside.connector.turnstile.go_on()
-    assert status(await coming) == 101
+    assert (await coming).status == 101
 
 
-async def test_what_is_more_than_may_wait_is_refused(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shop.inside.connector.turnstile, "_places", 0)
+async def test_what_is_more_than_may_wait_is_refused(shop: Shop) -> None:
+    shop.inside.connector.turnstile.places = 0
     assert await refused(shop) == (503, "2")
-    monkeypatch.undo()
+    shop.inside.connector.turnstile.places = 1
     await raw(shop)

@@ -65,8 +65,7 @@ async def test_f47_a_cart_comes_in_and_the_operator_hears_of_it(tmp_path: Path, 
             writer.write(sent)
             writers.append(writer)
         cart = await CartConnection.open(served.endpoint, "/ws/hardware/1", {"X-API-Key": KEY})
-        assert cart.response is not None
-        assert cart.response.status_code == 101
+        assert cart.status == 101
         async with asyncio.timeout(PATIENCE):
             answer = await served.http.get("/readyz")
             assert answer.json()["short_of"] == "connections"

@@ -127,7 +127,7 @@ class Served:
         cart = await CartConnection.open(self.endpoint, "/ws/hardware/1", headers)
         cart.answer_pings = not silent
         assert cart.response is not None, self.log.read_text()
-        assert cart.response.status_code == 101
+        assert cart.status == 101
         return cart
 
     async def ask(self, method: str, path: str, **request: Any) -> httpx2.Response | None:

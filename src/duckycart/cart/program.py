@@ -21,9 +21,7 @@ from duckycart.cart.setback import Setback, closed, refused, unreachable
 from duckycart.clock import Clock, SystemClock
 from duckycart.wire import NotACommand, decode
 
-_HEARTBEAT: Final = 20  # seconds between pings, and until a pong must be there
 _ANSWER: Final = 10  # seconds the server has for a handshake or a QR
-_GOODBYE: Final = 3  # seconds the server has to answer a close
 _BIGGEST: Final = 2**16  # bytes of a frame; a command has less than 100
 _TLS: Final = {"http": False, "ws": False, "https": True, "wss": True}
 
@@ -70,6 +68,8 @@ class CartProgram:
         clock: Clock | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         random: Random | None = None,
+        heartbeat: float = 20,  # seconds between pings, and until a pong must be there
+        goodbye: float = 3,  # seconds the server has to answer a close
     ) -> None:
         """Raises ValueError, with a sentence for people, for a URL or a key that cannot be one."""
         if key is not None and not (key.isascii() and key.isprintable() and key.strip() == key != ""):
@@ -80,6 +80,8 @@ class CartProgram:
         self._ask_for_qr = ask_for_qr
         self._clock = clock or SystemClock()
         self._sleep = sleep
+        self._heartbeat = heartbeat
+        self._goodbye = goodbye
         # A new boot id tells the server that this cart's memory is gone; on calls, whose calls they are.
         self._headers = {} if key is None else {"X-API-Key": key}
         self._headers["Cart-Boot-Id"] = secrets.token_hex(16)
@@ -123,9 +125,9 @@ class CartProgram:
                 proxy=None,
                 compression=None,  # it would cost both ends more memory than the commands have bytes
                 open_timeout=_ANSWER,
-                ping_interval=_HEARTBEAT,
-                ping_timeout=_HEARTBEAT,
-                close_timeout=_GOODBYE,
+                ping_interval=self._heartbeat,
+                ping_timeout=self._heartbeat,
+                close_timeout=self._goodbye,
                 max_size=_BIGGEST,
                 logger=_quiet,
             )

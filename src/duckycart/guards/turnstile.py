@@ -21,10 +21,10 @@ class Turnstile:
     def __init__(self, whose: str, places: int, inside: Callable[[], int], *, a_turn: int, most: int) -> None:
         """`whose`: for the log, in the plural. `inside` counts those who went in and did not come out."""
         self._whose = whose
-        self._places = places
+        self.places = places
         self._inside = inside
         self._a_turn = a_turn
-        self._most = most
+        self.most = most  # whoever raises it later calls `go_on`
         self._waiting: deque[Callable[[], None]] = deque()
         self._turn: asyncio.Handle | None = None
         self._said = False  # that it is full
@@ -35,7 +35,7 @@ class Turnstile:
 
     def enter(self, go_in: Callable[[], None]) -> bool:
         """Call `go_in` when there is room; False if too many wait already."""
-        if len(self._waiting) + self._inside() >= self._places:
+        if len(self._waiting) + self._inside() >= self.places:
             if not self._said:
                 self._said = True
                 log.warning(f"too many {self._whose} are connecting, the rest is refused", waiting=len(self._waiting))
@@ -51,9 +51,9 @@ class Turnstile:
 
     def _let_in(self) -> None:
         self._turn = None
-        for _ in range(min(self._a_turn, len(self._waiting), self._most - self._inside())):
+        for _ in range(min(self._a_turn, len(self._waiting), self.most - self._inside())):
             asyncio.get_running_loop().call_soon(self._waiting.popleft())
-        if self._inside() < self._most:
+        if self._inside() < self.most:
             self.go_on()
         if not self._waiting:
             self._said = False
