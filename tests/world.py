@@ -7,7 +7,6 @@ sweep or a round of housekeeping asks for it.
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager, nullcontext
-from hashlib import sha256
 from types import ModuleType
 from typing import Any
 from unittest import mock
@@ -18,6 +17,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from duckycart import server
 from duckycart.app import ProviderFactory, build_app, sandbox
+from duckycart.keys import hash_of
 from duckycart.settings import Settings
 from duckycart.shop import Shop as Inside
 from duckycart.store.currency import fix_currency
@@ -86,7 +86,7 @@ class Shop:
     async def add_cart(self, cart_id: int, key: str | None = None) -> str:
         key = key or key_of(cart_id)
         self.keys[cart_id] = key
-        key_hash = sha256(key.encode()).digest()
+        key_hash = hash_of(key)
         await self.inside.store.write(lambda tx: add_carts(tx, [cart_id], key_hash=key_hash))
         return key
 

@@ -4,11 +4,11 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from hashlib import sha256
 from unittest import mock
 
 from sqlalchemy import update
 
+from duckycart.keys import hash_of
 from duckycart.lifecycle.access import ByOperator
 from duckycart.lifecycle.sessions import force_end
 from duckycart.store.tables import carts
@@ -80,7 +80,7 @@ async def rotate_key(shop: Shop, key: str, cart_id: int = 1, *, disabled: bool =
             update(carts)
             .where(carts.c.id == cart_id)
             .values(
-                key_hash=sha256(key.encode()).digest(),
+                key_hash=hash_of(key),
                 disabled=disabled,
                 link_epoch=carts.c.link_epoch + 1,
                 link_node=None,

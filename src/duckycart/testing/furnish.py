@@ -7,12 +7,12 @@ usual, before a server is started or beside one that runs.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Any, Final
 
 from sqlalchemy import insert
 
 from duckycart.clock import SystemClock
+from duckycart.keys import hash_of
 from duckycart.store.address import locate
 from duckycart.store.database import engine_for, transact
 from duckycart.store.keys import read_or_make_signing_keys
@@ -43,8 +43,8 @@ def add_carts(tx: Transaction, cart_ids: Iterable[int], **columns: Any) -> dict[
         [
             {
                 "id": cart_id,
-                "key_hash": sha256(key.encode()).digest(),
-                "screen_key_hash": sha256(screen_key_of(cart_id).encode()).digest(),
+                "key_hash": hash_of(key),
+                "screen_key_hash": hash_of(screen_key_of(cart_id)),
                 "created_at": tx.now,
                 **columns,
             }
