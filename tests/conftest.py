@@ -53,7 +53,7 @@ def anyio_backend() -> str:
 def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine that is slow fails no test; what the deadline promises has tests of its own. Not in other processes."""
     monkeypatch.setattr(threads, "ANSWER_SECONDS", PATIENCE)
-    monkeypatch.setattr(store_on_postgres._Bounded, "patience", PATIENCE)
+    monkeypatch.setattr(store_on_postgres.Bounded, "patience", PATIENCE)
 
 
 @pytest.fixture(scope="session", autouse=True)

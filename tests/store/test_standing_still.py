@@ -137,7 +137,7 @@ async def test_f48_one_connection_whose_packets_are_swallowed_is_given_up(
         store = await stack.enter_async_context(on_postgres(there, effects))
         await store.write(note("before"))
         relay.stall()
-        monkeypatch.setattr(postgres._Bounded, "patience", 0.3)
+        monkeypatch.setattr(postgres.Bounded, "patience", 0.3)
         deadlines, asking = Deadlines(store), threading.Event()
 
         def lost(tx: Transaction) -> None:
@@ -153,7 +153,7 @@ async def test_f48_one_connection_whose_packets_are_swallowed_is_given_up(
         await until(ask)  # the connection of before is used: it might be called off earlier than that
         assert await deadlines.told(*writes, store.read(notes)) == {GONE}
         await until(lambda: relay.ends_lost)  # the connection of before is given up
-        monkeypatch.setattr(postgres._Bounded, "patience", PATIENCE)
+        monkeypatch.setattr(postgres.Bounded, "patience", PATIENCE)
         relay.resume()
         await resumed(store)
         await store.write(note("after"))
@@ -169,7 +169,7 @@ async def test_f48_of_a_commit_that_is_not_answered_nobody_knows(
         def freeze(_: Connection) -> None:
             if not began:
                 began.append(True)
-                monkeypatch.setattr(postgres._Bounded, "patience", 0.3)
+                monkeypatch.setattr(postgres.Bounded, "patience", 0.3)
                 frozen.enter_context(freezable.frozen())
 
         async with on_postgres(url, effects) as store:
@@ -177,7 +177,7 @@ async def test_f48_of_a_commit_that_is_not_answered_nobody_knows(
             event.listen(store._engine, "commit", freeze)
             assert await codes(store.write(note("nobody knows"))) == {UNKNOWN}
             frozen.close()
-            monkeypatch.setattr(postgres._Bounded, "patience", PATIENCE)
+            monkeypatch.setattr(postgres.Bounded, "patience", PATIENCE)
             await until(lambda: told(store, ["nobody knows"]))  # the sweeps find such
 
 
@@ -190,7 +190,7 @@ def test_f48_what_begins_with_a_frozen_database_ends_with_a_sentence(
 ) -> None:
     tenancy = Tenancy(url, alone=True)
     with freezable.frozen(), monkeypatch.context() as soon:
-        soon.setattr(postgres._Bounded, "patience", 0.3)
+        soon.setattr(postgres.Bounded, "patience", 0.3)
         with pytest.raises(Unavailable, match="cannot be used: "):
             open_database(url.render_as_string(hide_password=False))
         with pytest.raises(Exception, match=r"no answer for 0\.3 s"):

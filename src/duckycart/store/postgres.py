@@ -74,7 +74,7 @@ _LIMITS: Final = (
 )
 
 
-class _Bounded(psycopg.Connection[Any]):
+class Bounded(psycopg.Connection[Any]):
     """A connection that is given up when one answer takes longer than `patience`.
 
     What the server, or the kernel, promises to end does not end when the server itself is stopped: its machine goes on
@@ -106,7 +106,7 @@ def engine_for(url: URL) -> Engine:
 
     @event.listens_for(engine, "do_connect")
     def _connect(_dialect: object, _record: object, arguments: Any, options: Any) -> Any:
-        connection = _Bounded.connect(*arguments, **options)
+        connection = Bounded.connect(*arguments, **options)
         if "options" not in url.query:  # who gives some knows which limits it wants
             connection.autocommit = True
             connection.execute(_LIMITS)
@@ -120,7 +120,7 @@ def take_time(connection: Connection) -> None:
     """This transaction's statements may take PATIENT_SECONDS each, and no request waits for them."""
     connection.execute(text("SET LOCAL statement_timeout = 0"))
     driver = connection.connection.driver_connection
-    assert isinstance(driver, _Bounded)
+    assert isinstance(driver, Bounded)
     driver.patience = PATIENT_SECONDS
 
 
