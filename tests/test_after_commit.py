@@ -12,7 +12,7 @@ from duckycart import after_commit, effects
 from duckycart.after_commit import AfterCommit
 from duckycart.bus.messages import Message, TakenOver
 from duckycart.channels.channels import Channels
-from duckycart.effects import Alarm, Effect, Happened, News, NewsKind, Queued, Received, Superseded
+from duckycart.effects import Alarm, AlarmKind, Effect, Happened, News, NewsKind, Queued, Received, Superseded
 from duckycart.hardware.connect import Connector
 from duckycart.hardware.dispatch import Dispatch
 from duckycart.wire import Command, CommandType
@@ -49,7 +49,7 @@ def step(told: Mock) -> AfterCommit:
         pytest.param(NEWS, [call.channels.tell(NEWS)], id="news, the listeners"),
         pytest.param(Superseded(1, 5), [], id="a void command, nobody"),
         pytest.param(Happened("get_qr", 1), [], id="a transition, nobody"),
-        pytest.param(Alarm("paid_extra", "twice"), [], id="an alarm, nobody"),
+        pytest.param(Alarm(AlarmKind.PAID_EXTRA, "twice"), [], id="an alarm, nobody"),
     ],
 )
 def test_an_effect_reaches_whom_it_concerns(step: AfterCommit, told: Mock, effect: Effect, calls: list[Any]) -> None:
@@ -82,7 +82,11 @@ def test_f13_effects_keep_their_order_the_cart_before_its_screens(step: AfterCom
 def test_what_nobody_is_sent_stands_in_the_log(step: AfterCommit) -> None:
     with structlog.testing.capture_logs() as lines:
         step.committed(
-            [Superseded(1, 4), Happened("create_session", 1, 7, {"user": 2}), Alarm("paid_extra", "twice", 1, 7)]
+            [
+                Superseded(1, 4),
+                Happened("create_session", 1, 7, {"user": 2}),
+                Alarm(AlarmKind.PAID_EXTRA, "twice", 1, 7),
+            ]
         )
     assert lines == [
         {"event": "command superseded", "log_level": "info", "cart": 1, "seq": 4},

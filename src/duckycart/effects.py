@@ -74,11 +74,24 @@ class Happened:
     fields: dict[str, str | int | None] = field(default_factory=dict)
 
 
+class AlarmKind(StrEnum):
+    """What an operator must look at."""
+
+    SESSION_IDLE = "session_idle"  # with a full basket, or an open payment
+    PAYMENT_MISMATCH = "payment_mismatch"  # paid with another amount or currency
+    PAID_EXTRA = "paid_extra"  # paid after it was closed: somebody gives the money back
+    ABSURD_WEBHOOK = "absurd_webhook"  # signed by the provider, and without sense
+    UNKNOWN_PAYMENT_PAID = "unknown_payment_paid"  # the provider took money for nothing that is known here
+    WEIGHT_INCREASED = "weight_increased"  # while the basket was held for its payment
+    WEIGHT_DECREASED = "weight_decreased"
+    BASKET_DIFFERS = "basket_differs"  # the cart did with an item what was refused here
+
+
 @dataclass(frozen=True, slots=True)
 class Alarm:
     """Something an operator must look at; also a row of `alarms`."""
 
-    kind: str
+    kind: AlarmKind
     detail: str
     cart_id: int | None = None
     session_id: int | None = None

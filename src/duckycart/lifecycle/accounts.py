@@ -1,9 +1,9 @@
 """Shoppers and guests."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import Connection, insert, or_, select
+from sqlalchemy import Connection, Row, insert, or_, select
 
 from duckycart.effects import Happened
 from duckycart.lifecycle.carts import lock_cart
@@ -37,6 +37,18 @@ _COLUMNS: Final = (
 )
 
 
+def _user_of(row: Row[*tuple[Any, ...]]) -> User:
+    return User(
+        id=row.id,
+        email=row.email,
+        username=row.username,
+        mobile_number=row.mobile_number,
+        full_name=row.full_name,
+        is_active=row.is_active,
+        is_operator=row.is_operator,
+    )
+
+
 def sign_up(
     tx: Transaction,
     *,
@@ -66,7 +78,7 @@ def sign_up(
         )
         .returning(*_COLUMNS)
     ).one()
-    return User(*tuple(row))
+    return _user_of(row)
 
 
 def find_account(connection: Connection, name: str) -> tuple[User, str | None] | None:
@@ -77,8 +89,7 @@ def find_account(connection: Connection, name: str) -> tuple[User, str | None] |
     ).first()
     if row is None:
         return None
-    *columns, password_hash = tuple(row)
-    return User(*columns), password_hash
+    return _user_of(row), row.password_hash
 
 
 def begin_guest(tx: Transaction, cart_id: int, qr_round: int, expires_at: int) -> User:
@@ -104,4 +115,4 @@ def begin_guest(tx: Transaction, cart_id: int, qr_round: int, expires_at: int) -
         .returning(*_COLUMNS)
     ).one()
     tx.effects.append(Happened("begin_guest", cart_id, None, {"user": row.id}))
-    return User(*tuple(row))
+    return _user_of(row)

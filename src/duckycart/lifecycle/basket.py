@@ -53,7 +53,12 @@ _PRODUCT_COLUMNS: Final = (
 )
 _PRODUCT: Final = select(*_PRODUCT_COLUMNS).where(products.c.barcode_number == bindparam("barcode"))
 _LINES: Final = (
-    select(*_PRODUCT_COLUMNS, basket_lines.c.quantity, basket_lines.c.unit_price, basket_lines.c.saved_weight)
+    select(
+        *_PRODUCT_COLUMNS,
+        basket_lines.c.quantity,
+        basket_lines.c.unit_price.label("line_price"),
+        basket_lines.c.saved_weight,
+    )
     .join(basket_lines, basket_lines.c.product_id == products.c.id)
     .where(basket_lines.c.session_id == bindparam("session"))
     .order_by(basket_lines.c.added_at, basket_lines.c.product_id)
@@ -70,12 +75,25 @@ _CHANGE_LINE: Final = (
 _VERSION: Final = select(sessions.c.version).where(sessions.c.id == bindparam("session"))
 
 
+def _product_of(row: Row[*tuple[Any, ...]]) -> Product:
+    return Product(
+        id=row.id,
+        barcode_number=row.barcode_number,
+        description=row.description,
+        description_ar=row.description_ar,
+        product_size=row.product_size,
+        unit_price=row.unit_price,
+        weight_grams=row.weight_grams,
+        image_url=row.image_url,
+    )
+
+
 def find_product(connection: Connection, barcode: int) -> Product:
     """The product with this barcode, leading zeros aside. Raises NotFound."""
     row = connection.execute(_PRODUCT, {"barcode": str(barcode)}).one_or_none()
     if row is None:
         raise UNKNOWN_PRODUCT(barcode=barcode)
-    return Product(*row)
+    return _product_of(row)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +122,7 @@ def read_basket(connection: Connection, who: Who, session_id: int) -> list[Line]
 
 
 def _line_of(session_id: int, row: Row[*tuple[Any, ...]]) -> Line:
-    *product, quantity, unit_price, saved_weight = row
-    return Line(session_id, Product(*product), quantity, unit_price, saved_weight)
+    return Line(session_id, _product_of(row), row.quantity, row.line_price, row.saved_weight)
 
 
 def add_item(tx: Transaction, who: Who, session_id: int, barcode: int, weight: int | None, rules: Rules) -> Line:

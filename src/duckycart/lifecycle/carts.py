@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from sqlalchemy import Row, and_, bindparam, insert, select, text, update
 
-from duckycart.effects import Alarm, Queued
+from duckycart.effects import Alarm, AlarmKind, Queued
 from duckycart.lifecycle.transitions import Phase
 from duckycart.refusals import UNKNOWN_CART
 from duckycart.store.states import OPEN_PAYMENTS, CartStatus, PaymentState, is_in
@@ -159,7 +159,7 @@ def queue_command(tx: Transaction, cart: Cart, command_type: CommandType, sessio
 
 
 def raise_alarm(
-    tx: Transaction, kind: str, detail: str, *, cart_id: int | None = None, session_id: int | None = None
+    tx: Transaction, kind: AlarmKind, detail: str, *, cart_id: int | None = None, session_id: int | None = None
 ) -> None:
     """Write down what an operator must look at."""
     tx.connection.execute(

@@ -4,13 +4,13 @@ from typing import Final
 
 from sqlalchemy import func, select
 
+from duckycart.effects import AlarmKind
 from duckycart.lifecycle.access import ByCart
 from duckycart.lifecycle.carts import lock_with_phase, raise_alarm
 from duckycart.refusals import BASKET_FROZEN, BASKET_FULL, LINE_FULL, NOT_IN_BASKET, UNKNOWN_PRODUCT
 from duckycart.store.tables import alarms
 from duckycart.store.transaction import Transaction
 
-KIND: Final = "basket_differs"
 MOST: Final = 20  # of one session: a cart that repeats itself must not hide the alarms of others
 
 # What is said of an item that the cart has put in, or taken out, all the same.
@@ -25,8 +25,8 @@ def note_disagreement(tx: Transaction, cart: ByCart, session_id: int, barcode: i
     if lock_with_phase(tx, cart.cart_id).cart.session_id != session_id:
         return
     detail = f"Cart {cart.cart_id} {did} {barcode} in session {session_id}, which was refused here: {why}"
-    ours = select(func.count()).where(alarms.c.session_id == session_id, alarms.c.kind == KIND)
+    ours = select(func.count()).where(alarms.c.session_id == session_id, alarms.c.kind == AlarmKind.BASKET_DIFFERS)
     if tx.connection.execute(ours.where(alarms.c.detail == detail)).scalar_one():
         return
     if tx.connection.execute(ours).scalar_one() < MOST:
-        raise_alarm(tx, KIND, detail, cart_id=cart.cart_id, session_id=session_id)
+        raise_alarm(tx, AlarmKind.BASKET_DIFFERS, detail, cart_id=cart.cart_id, session_id=session_id)

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, Select, and_, bindparam, func, insert, or_, select, update
 
-from duckycart.effects import Happened, News, NewsKind
+from duckycart.effects import AlarmKind, Happened, News, NewsKind
 from duckycart.lifecycle.access import Who, find_session
 from duckycart.lifecycle.basket import require_items
 from duckycart.lifecycle.carts import OPEN, LockedCart, lock_with_phase, queue_command, raise_alarm
@@ -21,7 +21,7 @@ from duckycart.lifecycle.transitions import Event, Phase, decide
 from duckycart.providers.protocol import OpenedPayment
 from duckycart.refusals import NO_PAYMENT, NO_SUCH_PAYMENT
 from duckycart.store.currency import fix_currency
-from duckycart.store.states import OPEN_PAYMENTS, EndReason, PaymentState
+from duckycart.store.states import OPEN_PAYMENTS, EndReason, Heeded, PaymentState
 from duckycart.store.tables import PAYMENT_STEADY, payments, sessions
 from duckycart.store.transaction import Transaction
 
@@ -275,15 +275,15 @@ def _close(
         _tell_change(tx, locked, payment)
 
 
-def decline_payment(tx: Transaction, payment_id: int) -> str:
+def decline_payment(tx: Transaction, payment_id: int) -> Heeded:
     """The shopper's bank refused; the payment stays open for another try. Returns `declined`, or `ignored` when it is
     over."""
     payment, locked = _lock_payment(tx, payment_id)
     if payment.state not in OPEN_PAYMENTS:
-        return "ignored"
+        return Heeded.IGNORED
     tx.effects.append(Happened("payment_declined", locked.cart.id, payment.session_id, {"payment": payment_id}))
     _tell_failure(tx, locked, payment, DECLINED)
-    return "declined"
+    return Heeded.DECLINED
 
 
 def _tell_failure(tx: Transaction, locked: LockedCart, payment: Payment, message: str) -> None:
@@ -302,7 +302,7 @@ def _tell_change(tx: Transaction, locked: LockedCart, payment: Payment) -> None:
         tx.effects.append(News(NewsKind.CART_UPDATED, locked.cart.id, payment.session_id, version))
 
 
-def settle_payment(tx: Transaction, payment_id: int, amount: int | None, currency: str | None, rules: Rules) -> str:
+def settle_payment(tx: Transaction, payment_id: int, amount: int | None, currency: str | None, rules: Rules) -> Heeded:
     """It was paid. The session ends with it, once (F09); returns `settled`, `repeated`, `mismatch` or `paid_extra`.
 
     A different amount or currency settles nothing and raises an alarm (F17). A success for a closed payment settles if
@@ -311,16 +311,16 @@ def settle_payment(tx: Transaction, payment_id: int, amount: int | None, currenc
     payment, locked = _lock_payment(tx, payment_id)
     session_id = payment.session_id
     if payment.state in _SETTLED:
-        return "repeated"
+        return Heeded.REPEATED
     if (amount, currency) != (payment.amount, payment.currency):
         raise_alarm(
             tx,
-            "payment_mismatch",
+            AlarmKind.PAYMENT_MISMATCH,
             f"Payment {payment_id} of {payment.amount} {payment.currency} was reported paid with {amount} {currency}.",
             cart_id=locked.cart.id,
             session_id=session_id,
         )
-        return "mismatch"
+        return Heeded.MISMATCH
     active = locked.cart.session_id == session_id
     fits = active and (payment.state in OPEN_PAYMENTS or basket_total(tx.connection, session_id)[1] == payment.amount)
     state = PaymentState.PAID if fits else PaymentState.PAID_EXTRA
@@ -328,12 +328,12 @@ def settle_payment(tx: Transaction, payment_id: int, amount: int | None, currenc
     if not fits:
         raise_alarm(
             tx,
-            "paid_extra",
+            AlarmKind.PAID_EXTRA,
             f"Payment {payment_id} was paid after it was closed and fits no active session; give the money back.",
             cart_id=locked.cart.id,
             session_id=session_id,
         )
-        return "paid_extra"
+        return Heeded.PAID_EXTRA
     tx.effects.append(
         Happened(
             Event.SETTLE_PAYMENT,
@@ -343,7 +343,7 @@ def settle_payment(tx: Transaction, payment_id: int, amount: int | None, currenc
         )
     )
     finish_session(tx, locked, Event.SETTLE_PAYMENT, EndReason.PAID, rules)
-    return "settled"
+    return Heeded.SETTLED
 
 
 def unsettled_payments(

@@ -5,7 +5,7 @@ from typing import Final
 
 from sqlalchemy import bindparam, insert, select, update
 
-from duckycart.effects import Happened, News, NewsKind
+from duckycart.effects import AlarmKind, Happened, News, NewsKind
 from duckycart.lifecycle.access import ByCart
 from duckycart.lifecycle.carts import raise_alarm
 from duckycart.lifecycle.sessions import change_session, lock_session, touch_session
@@ -66,7 +66,7 @@ def warn(tx: Transaction, cart: ByCart, session_id: int, type_of_warning: str) -
     if kind is not None and locked.held:
         raise_alarm(
             tx,
-            kind.replace(" ", "_"),
+            AlarmKind[kind.name],
             f"The {kind} on cart {cart.cart_id} in session {session_id}, whose basket is held for its payment.",
             cart_id=cart.cart_id,
             session_id=session_id,

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 
-from duckycart.effects import Happened, News, NewsKind
+from duckycart.effects import AlarmKind, Happened, News, NewsKind
 from duckycart.lifecycle.access import SESSION_COLUMNS, SessionView, Who, find_session, session_of
 from duckycart.lifecycle.carts import Cart, LockedCart, lock_with_phase, queue_command, raise_alarm
 from duckycart.lifecycle.news import final_news
@@ -239,7 +239,7 @@ def end_if_idle(tx: Transaction, session_id: int, cart_id: int, rules: Rules) ->
     tx.connection.execute(update(sessions).where(sessions.c.id == session_id).values(idle_reported_at=tx.now))
     raise_alarm(
         tx,
-        "session_idle",
+        AlarmKind.SESSION_IDLE,
         f"Session {session_id} on cart {cart_id} has shown no sign of life for {rules.idle_seconds} s "
         "and its basket is not empty or its payment is open.",
         cart_id=cart_id,

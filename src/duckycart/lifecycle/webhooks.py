@@ -5,12 +5,13 @@ from typing import Final
 
 from sqlalchemy import Connection, and_, bindparam, delete, insert, select
 
+from duckycart.effects import AlarmKind
 from duckycart.lifecycle.carts import raise_alarm
 from duckycart.lifecycle.payments import close_payment, decline_payment, find_payment, settle_payment
 from duckycart.lifecycle.rules import Rules
 from duckycart.providers.protocol import Outcome, ProviderEvent
 from duckycart.refusals import PAYMENT_NOT_KNOWN_YET
-from duckycart.store.states import PaymentState
+from duckycart.store.states import Heeded, PaymentState
 from duckycart.store.tables import payments, provider_events
 from duckycart.store.transaction import Transaction
 
@@ -34,7 +35,7 @@ _FORGET: Final = delete(provider_events).where(_THIS)
 _INSERT_EVENT: Final = insert(provider_events)
 
 
-def record_event(tx: Transaction, provider: str, event: ProviderEvent, body: str, rules: Rules) -> str:
+def record_event(tx: Transaction, provider: str, event: ProviderEvent, body: str, rules: Rules) -> Heeded:
     """A provider's webhook, once: stored with what came of it, and acted upon in the same transaction.
 
     Returns what came of it: `repeated` for one that was stored before, else as stored. So that the provider need not
@@ -47,12 +48,12 @@ def record_event(tx: Transaction, provider: str, event: ProviderEvent, body: str
     """
     this = {"by": provider, "event": event.event_id}
     seen: str | None = tx.connection.execute(_SEEN, this).scalar_one_or_none()
-    if seen == Outcome.ABSURD:
+    if seen == Heeded.ABSURD:
         if not _makes_sense(event):
-            return seen
+            return Heeded.ABSURD
         tx.connection.execute(_FORGET, this)
     elif seen is not None:
-        return "repeated"
+        return Heeded.REPEATED
     outcome = _act_on(tx, provider, event, rules)
     tx.connection.execute(
         _INSERT_EVENT,
@@ -60,7 +61,7 @@ def record_event(tx: Transaction, provider: str, event: ProviderEvent, body: str
             "provider": provider,
             "event_id": event.event_id,
             "type": event.type[:40],
-            "provider_ref": event.ref if outcome != Outcome.ABSURD else None,
+            "provider_ref": event.ref if outcome is not Heeded.ABSURD else None,
             "body": body,
             "outcome": outcome,
             "received_at": tx.now,
@@ -69,16 +70,16 @@ def record_event(tx: Transaction, provider: str, event: ProviderEvent, body: str
     return outcome
 
 
-def _act_on(tx: Transaction, provider: str, event: ProviderEvent, rules: Rules) -> str:
+def _act_on(tx: Transaction, provider: str, event: ProviderEvent, rules: Rules) -> Heeded:
     if not _makes_sense(event):
         raise_alarm(
             tx,
-            "absurd_webhook",
+            AlarmKind.ABSURD_WEBHOOK,
             f"{provider} signed the event {event.event_id} ({event.type}), which makes no sense; look there.",
         )
-        return Outcome.ABSURD.value
+        return Heeded.ABSURD
     if event.outcome is Outcome.UNKNOWN:
-        return "ignored"
+        return Heeded.IGNORED
     # Asked before the payment is looked for: one that is opened between the two statements is found by the second.
     early = event.outcome is Outcome.SUCCEEDED and _may_be_early(tx.connection, provider, event)
     payment = None if event.ref is None else find_payment(tx.connection, provider, event.ref)
@@ -88,10 +89,10 @@ def _act_on(tx: Transaction, provider: str, event: ProviderEvent, rules: Rules) 
         if event.outcome is Outcome.SUCCEEDED:
             raise_alarm(
                 tx,
-                "unknown_payment_paid",
+                AlarmKind.UNKNOWN_PAYMENT_PAID,
                 f"{provider} says that {event.ref} was paid; it is not known here.",
             )
-        return "unknown_payment"
+        return Heeded.UNKNOWN_PAYMENT
     match event.outcome:
         case Outcome.SUCCEEDED:
             return settle_payment(tx, payment.id, event.amount, event.currency, rules)
@@ -99,7 +100,7 @@ def _act_on(tx: Transaction, provider: str, event: ProviderEvent, rules: Rules) 
             return decline_payment(tx, payment.id)
         case _:
             close_payment(tx, payment.id)
-            return "cancelled"
+            return Heeded.CANCELLED
 
 
 def _makes_sense(event: ProviderEvent) -> bool:

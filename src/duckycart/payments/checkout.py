@@ -28,12 +28,11 @@ from duckycart.providers.protocol import (
     NoAnswer,
     NoLongerCancellable,
     OpenedPayment,
-    Outcome,
     Provider,
     ProviderError,
 )
 from duckycart.refusals import ABSURD_WEBHOOK, PROVIDER_FAILED
-from duckycart.store.states import PaymentState
+from duckycart.store.states import Heeded, PaymentState
 from duckycart.store.transaction import Store, Transaction
 
 log = structlog.get_logger()
@@ -107,7 +106,7 @@ class Checkout:
         )  # PostgreSQL keeps no NUL
         outcome = await self._store.write(lambda tx: record_event(tx, name, event, text, self._rules))
         log.info("webhook", provider=name, id=event.event_id, type=event.type, outcome=outcome)
-        if outcome == Outcome.ABSURD:
+        if outcome is Heeded.ABSURD:
             raise ABSURD_WEBHOOK()
         return outcome
 

@@ -22,7 +22,7 @@ _FIX: Final = text(
 def read_currency(connection: Connection) -> Currency | None:
     """The database's currency; None while it has neither products nor sessions and no server was told one."""
     row = connection.execute(_READ).one_or_none()
-    return None if row is None else Currency(*row)
+    return None if row is None else Currency(row.code, row.digits)
 
 
 def fix_currency(tx: Transaction, wanted: Currency | None) -> Currency:

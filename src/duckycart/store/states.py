@@ -40,6 +40,20 @@ class PaymentState(StrEnum):
     PAID_EXTRA = "paid_extra"  # paid after it was closed, and of no active session: an operator gives it back
 
 
+class Heeded(StrEnum):
+    """What came of a provider's event, which is kept with it and answered to the provider."""
+
+    SETTLED = "settled"  # the payment was paid, and its session ended with it
+    REPEATED = "repeated"  # the event, or the payment's success, was recorded before
+    MISMATCH = "mismatch"  # another amount or currency than the payment's: nothing was settled
+    PAID_EXTRA = "paid_extra"  # the payment was over, and of no active session
+    DECLINED = "declined"  # the payment stays open for another try
+    CANCELLED = "cancelled"  # the payment is over
+    IGNORED = "ignored"  # nothing that changes a payment, or one that is over
+    UNKNOWN_PAYMENT = "unknown_payment"  # of no payment of this shop
+    ABSURD = "absurd"  # signed, and without sense
+
+
 OPEN_PAYMENTS: Final = (PaymentState.CREATING, PaymentState.OPEN)  # of which a session has one at most
 OUTSTANDING_COMMANDS: Final = (CommandState.QUEUED, CommandState.SENT)
 
