@@ -72,15 +72,20 @@ def test_the_way_of_a_command_is_told_whole() -> None:
     """From the request to the receipt; the step between commit and link is one of them."""
     assert [file.removesuffix(".py") for file, _ in WAY] == [
         "api/sessions",
+        "api/writes",
+        "store/threads",
+        "store/transaction",
         "lifecycle/sessions",
         "lifecycle/carts",
         "store/threads",
         "after_commit",
         "hardware/dispatch",
         "bus/protocol",
-        "hardware/link",
+        "hardware/links",
         "hardware/socket",
         "hardware/link",
+        "hardware/link",
+        "hardware/dispatch",
         "hardware/receipts",
     ]
 
