@@ -26,8 +26,8 @@ _VALUE: Final = r'(?:"(?:[^"\\]|\\.)*"|[^\s",;]+)'
 _PAIR: Final = rf"[\w!#$%&'*+.^`|~-]+={_VALUE}"
 _ELEMENT: Final = re.compile(rf"[ \t]*((?:{_PAIR}[ \t]*)?(?:;[ \t]*(?:{_PAIR}[ \t]*)?)*)(?:,|$)")
 _FOR: Final = re.compile(rf"(?:^|;)[ \t]*for=({_VALUE})", re.IGNORECASE)
-_SAID_AT_MOST: Final = 20  # forms that are not understood; a line for each of a flood of them helps nobody
-_said: set[str] = set()
+_LOGGED_AT_MOST: Final = 20  # forms that are not understood; a line for each of a flood of them helps nobody
+_logged: set[str] = set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,9 @@ def client_of(peer: str | None, header: Header, trusted: Iterable[Network]) -> C
     other = _nearest(address, [hop for line in forwarded for hop in _hops(line)], trusted)
     if not listed or client == other:
         return other
-    _say("Forwarded and X-Forwarded-For disagree; let the proxy remove the one that it does not write", address, "both")
+    _log_once(
+        "Forwarded and X-Forwarded-For disagree; let the proxy remove the one that it does not write", address, "both"
+    )
     return Client(None, f"unknown by {address}")
 
 
@@ -111,7 +113,7 @@ def _nearest(address: Address, hops: list[str], trusted: tuple[Network, ...]) ->
             hidden = hop.strip('"').partition(":")[0]
             if _HIDDEN.fullmatch(hidden):
                 return Client(None, f"{hidden} of {address}")
-            _say("a trusted proxy names no address that can be read; such clients share one limit", address, hop)
+            _log_once("a trusted proxy names no address that can be read; such clients share one limit", address, hop)
             return Client(None, f"unknown by {address}")
         address = before
     return Client(address, str(address))
@@ -128,13 +130,13 @@ def _hops(line: str) -> Iterator[str]:
             return
         position = element.end()
         if element[1]:
-            said = _FOR.search(element[1])
-            hops.append("unknown" if said is None else re.sub(r"\\(.)", r"\1", said[1]))
+            match = _FOR.search(element[1])
+            hops.append("unknown" if match is None else re.sub(r"\\(.)", r"\1", match[1]))
     yield from hops
 
 
-def _say(event: str, proxy: Address, form: str) -> None:
+def _log_once(event: str, proxy: Address, form: str) -> None:
     """Once for each proxy and form."""
-    if len(_said) < _SAID_AT_MOST and (key := f"{proxy} {form[:60]}") not in _said:
-        _said.add(key)
+    if len(_logged) < _LOGGED_AT_MOST and (key := f"{proxy} {form[:60]}") not in _logged:
+        _logged.add(key)
         log.warning(event, proxy=str(proxy), form=form[:60])

@@ -471,8 +471,8 @@ def _listen(host: str, port: int) -> list[socket.socket]:
         else:
             port = listeners[0].getsockname()[1]
     if not listeners:
-        said = "" if failed is None else failed.strerror
-        raise CannotListen(f"Cannot listen on {host}, port {port}: {said}") from failed
+        reason = "" if failed is None else failed.strerror
+        raise CannotListen(f"Cannot listen on {host}, port {port}: {reason}") from failed
     return listeners
 
 

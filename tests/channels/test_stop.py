@@ -48,7 +48,7 @@ async def test_screens_that_do_not_read_hold_up_no_stop(opening: OpenShop, caplo
             (listener,) = topic.listeners
             for _ in range(4):
                 shop.inside.channels.tell(NEWS)
-            await until(lambda: listener._saying is not None)  # it waits to be read
+            await until(lambda: listener._writing is not None)  # it waits to be read
     assert not any("timeout graceful shutdown exceeded" in record.getMessage() for record in caplog.records)
     unread.transport.abort()
 

@@ -36,7 +36,7 @@ def listener(topic: Topic) -> Listener:
 def test_f28_whatever_the_order_in_which_it_comes(topic: Topic, order: tuple[int, ...]) -> None:
     said = [one.version for version in order for one in topic.next(news(version))]
     assert said == [5, 6, 7]
-    assert topic.told == 7
+    assert topic.version == 7
 
 
 def test_what_was_said_or_was_before_the_present_is_not_said_again(topic: Topic) -> None:
@@ -63,7 +63,7 @@ def test_between_subscription_and_opening_nothing_is_lost() -> None:
     assert topic.next(news(7)) == [news(7)]
     topic.opened(first, news(5))
     assert topic.next(news(6)) == [news(6)]
-    assert topic.told == 7
+    assert topic.version == 7
     assert topic.next(news(8)) == [news(8)]
 
 
@@ -73,7 +73,7 @@ def test_of_two_who_come_at_once_the_one_who_was_told_less_misses_nothing(topic:
     less, more = listener(topic), listener(topic)
     topic.opened(more, news(6))
     topic.opened(less, news(5))
-    assert topic.told == 4
+    assert topic.version == 4
     said = [*topic.next(news(5)), *(topic.found(news(6)) if lost else topic.next(news(6)))]
     assert [(one.version, less in hearing, more in hearing) for one in said for hearing in [topic.hearing(one)]] == [
         (5, False, False),
@@ -88,7 +88,7 @@ def test_the_first_two_who_come_at_once_miss_nothing_either() -> None:
     less, more = listener(topic), listener(topic)
     topic.opened(more, news(6))
     topic.opened(less, news(5))
-    assert topic.told == 5
+    assert topic.version == 5
     assert topic.found(news(6)) == [news(6)]
     assert topic.hearing(news(6)) == [less]
 
@@ -98,7 +98,7 @@ def test_who_heard_it_before_knowing_the_present_does_not_hear_it_again(topic: T
     assert topic.next(news(5)) == [news(5)]
     assert late in topic.hearing(news(5))
     topic.opened(late, news(4))
-    assert topic.told == 5
+    assert topic.version == 5
 
 
 @pytest.mark.parametrize("said", [news(5), start(9)], ids=["of a session", "of a cart"])
@@ -111,7 +111,7 @@ def test_what_two_heard_before_either_knew_the_present_is_looked_up_for_neither(
     topic.opened(first, present)
     topic.opened(second, present)
     assert topic.found(said) == []
-    assert first.told == second.told == topic.told == (5 if present else 9)
+    assert first.known_version == second.known_version == topic.version == (5 if present else 9)
 
 
 def test_a_scan_changes_nothing_waits_for_nothing_and_is_not_said_when_its_moment_is_past(topic: Topic) -> None:
@@ -133,4 +133,4 @@ def test_a_cart_is_told_of_its_newest_session() -> None:
 def test_nobody_looks_for_more_after_the_last_word(topic: Topic) -> None:
     for listener in topic.listeners:
         listener.offer(News(NewsKind.PAYMENT_SUCCESSFUL, 1, 7, 5, final=True), 0.0)
-    assert topic.told is None
+    assert topic.version is None

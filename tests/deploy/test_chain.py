@@ -130,8 +130,8 @@ async def test_a_restart_of_every_node_in_turn_loses_nothing_and_says_nothing_tw
 
 async def hears(cart: PoliteCart, *words: str) -> None:
     """Until it was told these, in order; fails when it was told anything else."""
-    await until(lambda: len(cart.told) >= len(words))
-    assert [kind for kind, _ in cart.told] == list(words)
+    await until(lambda: len(cart.commands) >= len(words))
+    assert [kind for kind, _ in cart.commands] == list(words)
 
 
 async def _sign_in(http: httpx2.AsyncClient) -> tuple[dict[str, str], str]:

@@ -97,7 +97,7 @@ class Floor:
         await until(lambda: self.rows("SELECT count(*) FROM commands WHERE state IN ('queued', 'sent')") == [(0,)])
         await self._all_connected()
         await until(
-            lambda: not self._received() - {(cart.id, *command) for cart in self.carts for command in cart.told}
+            lambda: not self._received() - {(cart.id, *command) for cart in self.carts for command in cart.commands}
         )
 
     def _received(self) -> set[tuple[Any, ...]]:
@@ -120,7 +120,7 @@ class Floor:
                 f"SELECT type, session_id, state FROM commands WHERE cart_id = {cart.id}"
                 " AND session_id IS NOT NULL ORDER BY seq"
             )
-            told = [command for command in cart.told if command[1] is not None]
+            told = [command for command in cart.commands if command[1] is not None]
             # What was read, but its receipt lost and then judged void, is the one thing told and not received.
             expected = [
                 (kind, session) for kind, session, state in rows if state == "received" or (kind, session) in told

@@ -22,7 +22,7 @@ def known(text: str) -> Client:
 
 @pytest.fixture(autouse=True)
 def nothing_was_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(addresses, "_said", set())
+    monkeypatch.setattr(addresses, "_logged", set())
 
 
 @pytest.mark.parametrize(

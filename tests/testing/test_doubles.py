@@ -29,7 +29,7 @@ async def test_a_silent_cart_hears_and_has_received_nothing_and_is_given_up(shop
         assert "received" not in await shop.states()
         await pass_the_deadline(shop)
         await until(lambda: cart.closes == [4408])
-        await until(lambda: cart.told == [("generate_qr", None)] * 2)
+        await until(lambda: cart.commands == [("generate_qr", None)] * 2)
 
 
 async def test_a_deaf_cart_hears_nothing_and_is_given_up(shop: Shop) -> None:
@@ -38,7 +38,7 @@ async def test_a_deaf_cart_hears_nothing_and_is_given_up(shop: Shop) -> None:
         await shop.qr()
         await pass_the_deadline(shop)
         await shop.offline()
-        assert (cart.told, cart.closes) == ([], [])  # nor does it see that its connection is over
+        assert (cart.commands, cart.closes) == ([], [])  # nor does it see that its connection is over
         assert "received" not in await shop.states()
 
 

@@ -41,7 +41,7 @@ def export(database: DatabaseOption = DEFAULT_DATABASE, as_json: JsonOption = Fa
             ticked = " ".join(map(str, one.selected_item_ids))
             row = one.session_id, iso(one.created_at), one.satisfaction, ticked, one.additional_comments
             lines.writerow(map(_harmless, row))
-        said = [
+        rows = [
             {
                 "session_id": one.session_id,
                 "created_at": iso(one.created_at),
@@ -51,7 +51,7 @@ def export(database: DatabaseOption = DEFAULT_DATABASE, as_json: JsonOption = Fa
             }
             for one in given
         ]
-        shell.answer({"feedback": said}, out.getvalue().removesuffix("\n"))
+        shell.answer({"feedback": rows}, out.getvalue().removesuffix("\n"))
 
 
 def _harmless(cell: object) -> object:

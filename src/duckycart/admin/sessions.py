@@ -17,7 +17,7 @@ def list_(database: DatabaseOption = DEFAULT_DATABASE, as_json: JsonOption = Fal
 
     For a program: duckycart sessions list --json
     """
-    from duckycart.admin.floor import active_sessions
+    from duckycart.admin.overview import active_sessions
 
     with Shell(database, as_json) as shell:
         with shell.open().connect() as connection:
@@ -65,7 +65,7 @@ def alarms(
 
     For a program: duckycart alarms list --json
     """
-    from duckycart.admin.floor import newest_alarms
+    from duckycart.admin.overview import newest_alarms
 
     with Shell(database, as_json) as shell:
         with shell.open().connect() as connection:

@@ -190,8 +190,8 @@ def _in_plain_words(error: BaseException) -> DuckyCartError | None:
     return None
 
 
-def _unusable(said: str) -> Unavailable:
-    reason = " ".join(said.split())[:300]
+def _unusable(reason: str) -> Unavailable:
+    reason = " ".join(reason.split())[:300]
     return CANNOT_USE(reason=reason)
 
 

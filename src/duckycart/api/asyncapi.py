@@ -175,7 +175,7 @@ def _news(kind: NewsKind, model: type[BaseModel]) -> Json:
     )
 
 
-def _message(name: str, summary: str, description: str, payload: Json, said: Json) -> Json:
+def _message(name: str, summary: str, description: str, payload: Json, example: Json) -> Json:
     title = str(name).replace("_", " ").replace("-", " ").capitalize()
     return {
         "name": str(name),
@@ -184,7 +184,7 @@ def _message(name: str, summary: str, description: str, payload: Json, said: Jso
         "description": description,
         "contentType": "application/json",
         "payload": payload,
-        "examples": [{"name": str(name).replace(" ", "_"), "payload": said}],
+        "examples": [{"name": str(name).replace(" ", "_"), "payload": example}],
     }
 
 

@@ -85,7 +85,7 @@ async def look_up(shop: TheShop, caller: WithCredential, barcode: Annotated[Barc
 @refuses(UNKNOWN_SESSION, UNKNOWN_PRODUCT, *refusals_of(Event.CHANGE_BASKET), LINE_FULL, BASKET_FULL, *WRITE_FAILS)
 async def add(request: Request, shop: TheShop, caller: TheCart, item: NewItem) -> LineView:
     """Put one more unit into the basket. 409 once a payment exists."""
-    async with _disagreements_told(shop, caller, item, "added"):
+    async with _refusal_noted(shop, caller, item, "added"):
         line = await write(
             request,
             caller,
@@ -99,7 +99,7 @@ async def add(request: Request, shop: TheShop, caller: TheCart, item: NewItem) -
 @refuses(UNKNOWN_SESSION, UNKNOWN_PRODUCT, NOT_IN_BASKET, *refusals_of(Event.CHANGE_BASKET), *WRITE_FAILS)
 async def remove(request: Request, shop: TheShop, caller: TheCart, item: ItemOfSession) -> Removed:
     """Take one unit out of the basket. `item` is what is left of its line, null when that was the last unit."""
-    async with _disagreements_told(shop, caller, item, "took out"):
+    async with _refusal_noted(shop, caller, item, "took out"):
         line = await write(
             request, caller, Line | None, lambda tx: remove_item(tx, caller, item.session_id, item.barcode)
         )
@@ -119,7 +119,7 @@ async def basket(shop: TheShop, caller: WithCredential, session_id: SessionId) -
 
 
 @asynccontextmanager
-async def _disagreements_told(shop: Shop, cart: ByCart, item: ItemOfSession, did: str) -> AsyncIterator[None]:
+async def _refusal_noted(shop: Shop, cart: ByCart, item: ItemOfSession, did: str) -> AsyncIterator[None]:
     """Tell an operator what is refused, in a transaction of its own: the cart did it already."""
     try:
         yield

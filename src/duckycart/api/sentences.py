@@ -49,22 +49,22 @@ def field_of(error: dict[str, Any]) -> str:
 
 def problem_of(error: dict[str, Any]) -> str:
     """Return what is wrong, as the rest of a sentence that begins with the field."""
-    said = error.get("ctx", {})
+    bounds = error.get("ctx", {})
     match error["type"]:
-        case "string_too_short" | "too_short" if said["min_length"] == 1:
+        case "string_too_short" | "too_short" if bounds["min_length"] == 1:
             return "is empty"
         case "string_too_short":
-            return f"must have at least {said['min_length']} characters"
+            return f"must have at least {bounds['min_length']} characters"
         case "string_too_long":
-            return f"must have at most {said['max_length']} characters"
+            return f"must have at most {bounds['max_length']} characters"
         case "too_long":
-            return f"must have at most {said['max_length']} entries"
+            return f"must have at most {bounds['max_length']} entries"
         case "string_pattern_mismatch":
-            return _FORMS.get(said["pattern"], "is not of the right form")
+            return _FORMS.get(bounds["pattern"], "is not of the right form")
         case "greater_than_equal":
-            return f"must be at least {said['ge']}"
+            return f"must be at least {bounds['ge']}"
         case "less_than_equal":
-            return f"must be at most {said['le']}" if said["le"] < 10**12 else "is too large"
+            return f"must be at most {bounds['le']}" if bounds["le"] < 10**12 else "is too large"
         case kind if kind in _OBJECTS:
             return f"must be an object, like {{…}}, not {kind_of(error['input'])}"
         case kind:

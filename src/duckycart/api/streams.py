@@ -67,17 +67,17 @@ async def of_cart(request: Request, shop: TheShop, caller: TheScreen, cart_id: C
     """Hear each session of the cart as it starts. The present one is said at once; each comes with a screen's token."""
     require_cart(caller, cart_id)
     limit_legacy(shop, caller, f"cart {cart_id}")
-    told = 0
+    newest = 0
 
     async def opening() -> News | None:
         return await shop.store.read(lambda connection: start_of_session(connection, cart_id))
 
     async def write(news: News) -> str:
-        nonlocal told
-        if news.session_id <= told:
+        nonlocal newest
+        if news.session_id <= newest:
             return ""  # it started between subscription and opening
         require_cart(await screen(request), cart_id)  # a key may have been withdrawn since
-        told = news.session_id
+        newest = news.session_id
         return event(encode_start(news, shop.tokens.screen(ScreenToken(news.session_id))))
 
     key = caller.key if isinstance(caller, ByCartScreen) else None

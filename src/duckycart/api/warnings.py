@@ -45,13 +45,13 @@ class Notified(Answer):
 
 @router.post("/", openapi_extra=ONCE)
 @refuses(UNKNOWN_SESSION, SESSION_OVER, *WRITE_FAILS)
-async def add(request: Request, shop: TheShop, caller: TheCart, said: NewWarning) -> WarningView:
+async def add(request: Request, shop: TheShop, caller: TheCart, body: NewWarning) -> WarningView:
     """Warn of something, or leave a notice.
 
     The screen hears of a weight change; once a payment exists, so does an operator.
     """
     kept = await write(
-        request, caller, FraudWarning, lambda tx: warn(tx, caller, said.session_id, said.type_of_warning)
+        request, caller, FraudWarning, lambda tx: warn(tx, caller, body.session_id, body.type_of_warning)
     )
     return WarningView(
         id=kept.id,
@@ -63,7 +63,7 @@ async def add(request: Request, shop: TheShop, caller: TheCart, said: NewWarning
 
 @router.post("/notify-cart-update", openapi_extra=ONCE)
 @refuses(UNKNOWN_SESSION, SESSION_OVER, *WRITE_FAILS)
-async def notify(request: Request, shop: TheShop, caller: TheCart, said: Notice) -> Notified:
+async def notify(request: Request, shop: TheShop, caller: TheCart, body: Notice) -> Notified:
     """Ask the screen to look at the basket again. Barcode 0 means no product in particular."""
-    await write(request, caller, None, lambda tx: notify_cart_update(tx, caller, said.session_id, said.barcode))
+    await write(request, caller, None, lambda tx: notify_cart_update(tx, caller, body.session_id, body.barcode))
     return Notified()

@@ -96,10 +96,10 @@ class NatsBus:
         return self._client is not None and self._client.is_connected
 
     def tell(self, node: str, message: Message) -> None:
-        self._say(self._subject_of(node), message)
+        self._hand_over(self._subject_of(node), message)
 
     def tell_others(self, message: Message) -> None:
-        self._say(f"{self._prefix}.{_ALL}", message)
+        self._hand_over(f"{self._prefix}.{_ALL}", message)
 
     async def close(self) -> None:
         self._closing = True
@@ -114,7 +114,7 @@ class NatsBus:
         # A node's name may hold what a subject may not: dots, spaces.
         return f"{self._prefix}.node.{sha256(node.encode()).hexdigest()[:16]}"
 
-    def _say(self, subject: str, message: Message) -> None:
+    def _hand_over(self, subject: str, message: Message) -> None:
         # Kept for later it would only be stale: by then the sweeps have done it.
         client = self._client
         unsent = 0 if client is None else client.pending_data_size
@@ -126,21 +126,21 @@ class NatsBus:
 
     def _seal(self, words: bytes) -> bytes:
         """Who says it, and the proof that it is one of us."""
-        said = b"%b\n%b" % (self._node.encode(), words)
-        return b"%b\n%b" % (self._tag(said), said)
+        named = b"%b\n%b" % (self._node.encode(), words)
+        return b"%b\n%b" % (self._tag(named), named)
 
     def _open(self, payload: bytes) -> bytes | None:
         """The words, None if they come of a node that is none of this database's now: it may have a copy of it.
 
         Raises NotAMessage for anything that was not sealed with the key."""
-        tag, _, said = payload.partition(b"\n")
-        if not compare_digest(tag, self._tag(said)):
+        tag, _, named = payload.partition(b"\n")
+        if not compare_digest(tag, self._tag(named)):
             raise NotAMessage("not sealed with this shop's key")
-        node, _, words = said.partition(b"\n")
+        node, _, words = named.partition(b"\n")
         return words if self._knows(node.decode()) else None
 
-    def _tag(self, said: bytes) -> bytes:
-        return blake2b(said, digest_size=16, key=self._key).hexdigest().encode()
+    def _tag(self, named: bytes) -> bytes:
+        return blake2b(named, digest_size=16, key=self._key).hexdigest().encode()
 
     async def _run(self) -> None:
         while not self._closing:

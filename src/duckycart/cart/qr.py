@@ -54,9 +54,9 @@ def _lifetime(response: httpx2.Response, token: object, clock: Clock) -> float:
     Only one that does not say so is asked for the times of two clocks, which may be set in between.
     """
     expiry = _expiry(token)
-    said = response.headers.get("Qr-Seconds", "")
-    if said.isascii() and said.isdigit():
-        return float(said)
+    seconds = response.headers.get("Qr-Seconds", "")
+    if seconds.isascii() and seconds.isdigit():
+        return float(seconds)
     return expiry - _server_time(response, clock)
 
 

@@ -54,7 +54,7 @@ class Channels:
         try:
             yield listener
         finally:
-            self._say_left(name, listener)
+            self._log_left(name, listener)
             self._room.leave(listener)
             topic.listeners.discard(listener)  # this very one (F19)
             if not topic.listeners:
@@ -73,11 +73,11 @@ class Channels:
     def heard(self, news: News) -> None:
         """It was told, here or on another node: everybody here whom it concerns."""
         if (topic := self._topics.get(_name(news))) is not None:
-            self._say(topic, topic.next(news))
+            self._offer(topic, topic.next(news))
 
-    def _say(self, topic: Topic, said: list[News]) -> None:
+    def _offer(self, topic: Topic, due: list[News]) -> None:
         now = self._clock.monotonic()
-        for news in said:
+        for news in due:
             for listener in topic.hearing(news):
                 if listener.offer(news, now):
                     log.warning("listener dropped, it does not read", cart=news.cart_id, session=news.session_id)
@@ -97,9 +97,11 @@ class Channels:
         await self._sweep_screens()
 
     async def _sweep_news(self) -> None:
-        told = {name: topic.told for name, topic in self._topics.items()}
-        sessions = {number: heard for (kind, number), heard in told.items() if kind == "session" and heard is not None}
-        waiting_carts = [number for kind, number in told if kind == "cart"]
+        versions = {name: topic.version for name, topic in self._topics.items()}
+        sessions = {
+            number: version for (kind, number), version in versions.items() if kind == "session" and version is not None
+        }
+        waiting_carts = [number for kind, number in versions if kind == "cart"]
         found: list[News] = []
         if sessions:
             found += await self._store.read(lambda connection: missed_news(connection, sessions))
@@ -107,7 +109,7 @@ class Channels:
             found += await self._store.read(lambda connection: starts_of_sessions(connection, waiting_carts))
         for news in found:
             if (topic := self._topics.get(_name(news))) is not None:
-                self._say(topic, topic.found(news))
+                self._offer(topic, topic.found(news))
 
     async def _sweep_screens(self) -> None:
         started = self._store.clock.steady()
@@ -119,7 +121,7 @@ class Channels:
                     listener.finish(End.WITHDRAWN)
         self._since = started
 
-    def _say_left(self, name: Name, listener: Listener) -> None:
+    def _log_left(self, name: Name, listener: Listener) -> None:
         """The line of the log that says why it hears no more. One that was refused never heard anything."""
         if listener.since is not None:
             log.info(

@@ -28,27 +28,27 @@ class Listener:
 
     __slots__ = (
         "_changed",
-        "_saying",
         "_waiting",
+        "_writing",
         "close_code",
         "closes_at",
         "early",
         "end",
         "heard_at",
         "key",
+        "known_version",
         "since",
-        "told",
     )
 
     def __init__(self, now: float, key: str | None = None) -> None:
         self._waiting: deque[News | None] = deque()  # None is a heartbeat
         self._changed = asyncio.Event()
-        self._saying: asyncio.Timeout | None = None  # around a message that is being written
+        self._writing: asyncio.Timeout | None = None  # around a message that is being written
         self.end: End | None = None  # None while it listens
         self.close_code: int | None = None  # of a socket, when it was the screen that closed it
         self.since: float | None = None  # when it was told what there is, None before (monotonic)
         self.key = key  # of a cart's screen: which key opened it; else None
-        self.told = -1  # its topic's: up to which version it knows everything
+        self.known_version = -1  # its topic's: up to which version it knows everything
         self.early: set[int] = set()  # its topic's: versions it heard before that could be told
         self.heard_at = now  # when something was last put in its way (monotonic)
         self.closes_at: float | None = None  # GRACE_SECONDS after its session's last word (monotonic)
@@ -76,21 +76,21 @@ class Listener:
             return
         self.end = end
         self._changed.set()
-        if self._saying is not None:
-            self._saying.reschedule(0)  # long past
+        if self._writing is not None:
+            self._writing.reschedule(0)  # long past
 
-    async def listen(self, say: Callable[[News | None], Awaitable[None]]) -> End:
-        """Say all that comes, in order, until the end; returns which it was."""
+    async def listen(self, write: Callable[[News | None], Awaitable[None]]) -> End:
+        """Write all that comes, in order, until the end; returns which it was."""
         while self.end is None:
             if not self._waiting:
                 self._changed.clear()
                 await self._changed.wait()
                 continue
             try:
-                async with asyncio.timeout(None) as self._saying:
-                    await say(self._waiting.popleft())
+                async with asyncio.timeout(None) as self._writing:
+                    await write(self._waiting.popleft())
             except TimeoutError:
                 return End.TOO_SLOW  # whatever the reason: half a message may be written
             finally:
-                self._saying = None
+                self._writing = None
         return self.end

@@ -7,75 +7,75 @@ from pydantic import BaseModel, ConfigDict, Field
 from duckycart.effects import News, NewsKind
 
 
-class Said(BaseModel):
+class Message(BaseModel):
     """What is said has all its fields, those with one possible value too."""
 
     model_config = ConfigDict(json_schema_serialization_defaults_required=True)
 
 
-class CartUpdated(Said):
+class CartUpdated(Message):
     """The basket, or the session itself, is to be looked at again."""
 
     type: Literal["cart-updated"] = "cart-updated"
     data: int = Field(description="the product's barcode, 0 when it is not about one")
 
 
-class ItemRead(Said):
+class ItemRead(Message):
     """The cart's scanner saw a product; it is not in the basket yet."""
 
     type: Literal["item-read"] = "item-read"
     data: int = Field(description="the product's barcode")
 
 
-class WeightIncreased(Said):
+class WeightIncreased(Message):
     """There is more in the cart than was scanned."""
 
     type: Literal["weight increased"] = "weight increased"
     data: Literal[0]
 
 
-class WeightDecreased(Said):
+class WeightDecreased(Message):
     """There is less in the cart than was scanned."""
 
     type: Literal["weight decreased"] = "weight decreased"
     data: Literal[0]
 
 
-class PaymentCreated(Said):
+class PaymentCreated(Message):
     """A payment is open; where it is paid is to be read with HTTP."""
 
     type: Literal["Payment created"] = "Payment created"
     data: Literal[0]
 
 
-class PaymentSuccessful(Said):
+class PaymentSuccessful(Message):
     """Paid. The session is over, and this is its last message."""
 
     type: Literal["Payment successful"] = "Payment successful"
     data: Literal[0]
 
 
-class Failure(Said):
+class Failure(Message):
     """Why a payment failed."""
 
     message: str = Field(description="a sentence for the shopper")
 
 
-class PaymentFailed(Said):
+class PaymentFailed(Message):
     """An attempt was declined, and the payment can be tried again; or it was cancelled, and another can be created."""
 
     type: Literal["payment-failed"] = "payment-failed"
     data: Failure
 
 
-class PaymentRetrying(Said):
+class PaymentRetrying(Message):
     """Another payment is being created after one that was cancelled."""
 
     type: Literal["payment-retrying"] = "payment-retrying"
     data: Literal[0]
 
 
-class SessionStarted(Said):
+class SessionStarted(Message):
     """A session of the cart started, or had started when the listener came."""
 
     session_id: int

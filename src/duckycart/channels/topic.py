@@ -11,27 +11,27 @@ class Topic:
     session have no gaps, so what came too early is kept until what is before it came, or was looked up by the sweep.
     """
 
-    __slots__ = ("_early", "_told", "listeners")
+    __slots__ = ("_early", "_version", "listeners")
 
     def __init__(self) -> None:
         self.listeners: set[Listener] = set()
-        self._told: int | None = None  # said up to this version; None until the first listener knows the present
+        self._version: int | None = None  # said up to this version; None until the first listener knows the present
         self._early: dict[int, News | None] = {}  # by version; None for what was said already
 
     @property
-    def told(self) -> int | None:
+    def version(self) -> int | None:
         """Up to which version everything was said; None while that is not known, or nobody waits for more."""
-        return self._told if any(listener.closes_at is None for listener in self.listeners) else None
+        return self._version if any(listener.closes_at is None for listener in self.listeners) else None
 
     def opened(self, listener: Listener, present: News | None) -> None:
         """It was told this when it came, None for nothing. Of two who came at once, the other may have been told more:
         what is between is said yet."""
-        listener.told = max(listener.told, 0 if present is None else _number(present))
-        while listener.told + 1 in listener.early:  # said to it before anybody knew the present
-            listener.told += 1
+        listener.known_version = max(listener.known_version, 0 if present is None else _number(present))
+        while listener.known_version + 1 in listener.early:  # said to it before anybody knew the present
+            listener.known_version += 1
         listener.early.clear()
-        if self._told is None or listener.told < self._told:
-            self._told = listener.told
+        if self._version is None or listener.known_version < self._version:
+            self._version = listener.known_version
             self._in_order()
 
     def hearing(self, news: News) -> list[Listener]:
@@ -39,51 +39,51 @@ class Topic:
         if news.kind is NewsKind.ITEM_READ:
             return list(self.listeners)
         number = _number(news)
-        if self._told is None:
+        if self._version is None:
             for listener in self.listeners:
                 if news.kind is NewsKind.SESSION_STARTED:  # of the sessions before it nobody needs to hear
-                    listener.told = max(listener.told, number)
+                    listener.known_version = max(listener.known_version, number)
                 listener.early.add(number)
             return list(self.listeners)
-        hearing = [listener for listener in self.listeners if listener.told < number]
+        hearing = [listener for listener in self.listeners if listener.known_version < number]
         for listener in hearing:
-            listener.told = number
+            listener.known_version = number
         return hearing
 
     def next(self, news: News) -> list[News]:
         """What can be said now that this came."""
         if news.kind is NewsKind.ITEM_READ:  # of a moment, and changes nothing; one that is past is not said
-            return [news] if self._told is None or news.version >= self._told else []
-        if self._told is None:
+            return [news] if self._version is None or news.version >= self._version else []
+        if self._version is None:
             self._early[_number(news)] = None
             return [news]
         if news.kind is NewsKind.SESSION_STARTED:
             return self.found(news)  # of one that is over nobody needs to hear
-        if news.version > self._told:
+        if news.version > self._version:
             self._early.setdefault(news.version, news)
         return self._in_order()
 
     def found(self, news: News) -> list[News]:
         """The same of what was looked up: whatever was before it is said, or need not be."""
         number = _number(news)
-        if self._told is None or number <= self._told:
+        if self._version is None or number <= self._version:
             return []
-        self._told = number - 1
+        self._version = number - 1
         self._early[number] = news
         return self._in_order()
 
     def _in_order(self) -> list[News]:
-        assert self._told is not None
-        said: list[News] = []
+        assert self._version is not None
+        due: list[News] = []
         for number in sorted(self._early):
-            if number > self._told + 1:
+            if number > self._version + 1:
                 break
             news = self._early.pop(number)
-            if number > self._told:
-                self._told = number
+            if number > self._version:
+                self._version = number
                 if news is not None:
-                    said.append(news)
-        return said
+                    due.append(news)
+        return due
 
 
 def _number(news: News) -> int:

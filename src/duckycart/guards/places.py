@@ -51,7 +51,7 @@ class Places:
         self._carts: set[Guest] = set()
         self._idle: dict[Guest, Callable[[], bool]] = {}  # of all but carts
         self._short_at: float | None = None  # when somebody last found no place
-        self._said_at: float | None = None  # when the log last said so
+        self._logged_at: float | None = None  # when the log last said so
 
     def __len__(self) -> int:
         return len(self._idle) + len(self._carts)
@@ -108,8 +108,8 @@ class Places:
     def ran_short(self, of: str, address: str | None = None) -> None:
         """Note it, and say so once in a while."""
         now = self._short_at = self._monotonic()
-        if self._said_at is None or now - self._said_at >= SHORT_SECONDS:
-            self._said_at = now
+        if self._logged_at is None or now - self._logged_at >= SHORT_SECONDS:
+            self._logged_at = now
             log.warning("too many connections", of=of, open=len(self), places=self.places, address=address)
 
     def make_room(self) -> None:

@@ -27,7 +27,7 @@ class Turnstile:
         self.most = most  # whoever raises it later calls `go_on`
         self._waiting: deque[Callable[[], None]] = deque()
         self._turn: asyncio.Handle | None = None
-        self._said = False  # that it is full
+        self._full_logged = False  # once for each time that it is full
 
     def __len__(self) -> int:
         """How many wait."""
@@ -36,8 +36,8 @@ class Turnstile:
     def enter(self, go_in: Callable[[], None]) -> bool:
         """Call `go_in` when there is room; False if too many wait already."""
         if len(self._waiting) + self._inside() >= self.places:
-            if not self._said:
-                self._said = True
+            if not self._full_logged:
+                self._full_logged = True
                 log.warning(f"too many {self._whose} are connecting, the rest is refused", waiting=len(self._waiting))
             return False
         self._waiting.append(go_in)
@@ -56,4 +56,4 @@ class Turnstile:
         if self._inside() < self.most:
             self.go_on()
         if not self._waiting:
-            self._said = False
+            self._full_logged = False

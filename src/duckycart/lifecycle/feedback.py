@@ -37,7 +37,7 @@ _REPLACE: Final = (
     update(feedback)
     .where(feedback.c.session_id == bindparam("of"))
     .values(
-        satisfaction=bindparam("said"),
+        satisfaction=bindparam("answer"),
         selected_item_ids=bindparam("chosen"),
         additional_comments=bindparam("comments"),
         created_at=bindparam("at"),
@@ -56,13 +56,13 @@ def give_feedback(
 ) -> Feedback:
     """Keep it; said again, the last word counts. Raises NotFound for another's session."""
     find_session(tx.connection, who, session_id)
-    said, chosen = json.dumps(satisfaction), json.dumps(selected_item_ids)
-    changes = {"of": session_id, "said": said, "chosen": chosen, "comments": additional_comments, "at": tx.now}
+    answer, chosen = json.dumps(satisfaction), json.dumps(selected_item_ids)
+    changes = {"of": session_id, "answer": answer, "chosen": chosen, "comments": additional_comments, "at": tx.now}
     row = tx.connection.execute(_REPLACE, changes).one_or_none()
     if row is None:
         values = {
             "session_id": session_id,
-            "satisfaction": said,
+            "satisfaction": answer,
             "selected_item_ids": chosen,
             "additional_comments": additional_comments,
             "created_at": tx.now,

@@ -81,16 +81,16 @@ def missed_news(connection: Connection, heard: Mapping[int, int]) -> list[News]:
         if version <= after:
             continue
         keys = {"session": session_id, "heard": after}
-        said = [
+        kept = [
             News(NewsKind(kind), cart_id, session_id, number) for kind, number in connection.execute(_WARNINGS, keys)
         ]
         for kind, number, state in connection.execute(_PAYMENTS, keys):
             failed = kind == NewsKind.PAYMENT_FAILED
             data = {"message": CANCELLED if state == PaymentState.CANCELLED else DECLINED} if failed else 0
-            said.append(News(NewsKind(kind), cart_id, session_id, number, data))
+            kept.append(News(NewsKind(kind), cart_id, session_id, number, data))
         if end_reason is not None:
-            said.append(final_news(cart_id, session_id, version, end_reason))
-        for news in sorted(said, key=lambda news: news.version):
+            kept.append(final_news(cart_id, session_id, version, end_reason))
+        for news in sorted(kept, key=lambda news: news.version):
             if news.version > after + 1:
                 missed.append(News(NewsKind.CART_UPDATED, cart_id, session_id, news.version - 1))
             missed.append(news)

@@ -265,11 +265,11 @@ def _close(
     if payment.state not in only_from:
         return
     decide(event, _phase_in(locked, payment.session_id, locked.phase))
-    told = tx.connection.execute(_CLOSE, {"payment": payment_id, "new_state": state, "at": tx.now}).scalar_one()
+    last_news = tx.connection.execute(_CLOSE, {"payment": payment_id, "new_state": state, "at": tx.now}).scalar_one()
     tx.effects.append(Happened(event, locked.cart.id, payment.session_id, {"payment": payment_id}))
     if payment.state is PaymentState.FAILED:
         return  # its failure was told when it failed
-    if payment.state is PaymentState.OPEN or told is not None:
+    if payment.state is PaymentState.OPEN or last_news is not None:
         _tell_failure(tx, locked, payment, DECLINED if state is PaymentState.FAILED else CANCELLED)
     else:
         _tell_change(tx, locked, payment)

@@ -78,10 +78,10 @@ def forget_sessions(tx: Transaction, before: int) -> Forgotten:
         return Forgotten()
     for table in (basket_lines, feedback, fraud_warnings, session_locations):
         tx.connection.execute(delete(table).where(table.c.session_id.in_(old)))
-    told = tx.connection.execute(delete(commands).where(commands.c.session_id.in_(old))).rowcount
+    forgotten = tx.connection.execute(delete(commands).where(commands.c.session_id.in_(old))).rowcount
     tx.connection.execute(update(analytics).where(analytics.c.session_id.in_(old)).values(user_id=nobody))
     tx.connection.execute(update(sessions).where(sessions.c.id.in_(old)).values(user_id=nobody))
-    return Forgotten(sessions=len(old), commands=told)
+    return Forgotten(sessions=len(old), commands=forgotten)
 
 
 def forget_the_rest(tx: Transaction, before: int) -> Forgotten:

@@ -33,22 +33,22 @@ class Disagreements:
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
-        self._said: dict[str, tuple[float, float]] = {}  # of which node: how far apart, and when that was said
+        self._warned: dict[str, tuple[float, float]] = {}  # of which node: how far apart, and when the log said so
 
     def compare(self, own: int | None, others: Mapping[str, int | None]) -> None:
         """By how many milliseconds each is ahead of the database's clock; None where that is not known."""
         now = self._monotonic()
-        for node in [node for node in self._said if node not in others]:
-            del self._said[node]
+        for node in [node for node in self._warned if node not in others]:
+            del self._warned[node]
         for node, ahead in others.items():
             if own is None or ahead is None:
                 continue
             apart = (own - ahead) / 1000
             if abs(apart) <= DISAGREE_SECONDS:
-                self._said.pop(node, None)
+                self._warned.pop(node, None)
                 continue
-            said, at = self._said.get(node, (0.0, now))
-            if abs(apart - said) > DISAGREE_SECONDS or now - at >= AGAIN_SECONDS:
-                self._said[node] = apart, now
+            warned, at = self._warned.get(node, (0.0, now))
+            if abs(apart - warned) > DISAGREE_SECONDS or now - at >= AGAIN_SECONDS:
+                self._warned[node] = apart, now
                 log.warning("clocks disagree, set them by NTP", other=node, ahead_of_it=round(apart),
                             ahead_of_database=round(own / 1000))  # fmt: skip

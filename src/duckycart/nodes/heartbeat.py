@@ -144,12 +144,12 @@ class Heartbeat:
 
     async def _beat(self, links: int) -> tuple[bool, dict[str, int]]:
         # Cancelling the caller, a timer, does not cancel the beat. So `end` must be able to wait for it.
-        self._beating = asyncio.ensure_future(self._store.write(lambda tx: self._say(tx, links)))
+        self._beating = asyncio.ensure_future(self._store.write(lambda tx: self._write_beat(tx, links)))
         there, own, others = await asyncio.shield(self._beating)
         self._clocks.compare(own, {node: other.clock_ahead for node, other in others.items()})
         return there, {node: other.beats for node, other in others.items()}
 
-    def _say(self, tx: Transaction, links: int) -> tuple[bool, int | None, dict[str, Other]]:
+    def _write_beat(self, tx: Transaction, links: int) -> tuple[bool, int | None, dict[str, Other]]:
         ahead = ahead_of_database(tx, self._clock)
         there, others = beat(tx, self._node, links, ahead)
         return there, ahead, others

@@ -33,9 +33,9 @@ def copy_database(source: Path, target: URL, progress: Progress) -> dict[str, in
 
 
 def _copy(source: Path, target: URL, progress: Progress) -> dict[str, int]:
-    here, there = sqlite.engine_for(source), postgres.engine_for(target)
+    file, postgresql = sqlite.engine_for(source), postgres.engine_for(target)
     try:
-        with here.connect() as reading, there.begin() as writing:
+        with file.connect() as reading, postgresql.begin() as writing:
             postgres.take_time(writing)
             reading.connection.cursor().execute("BEGIN")  # one state, whatever the administration does meanwhile
             for table in metadata.sorted_tables:
@@ -48,8 +48,8 @@ def _copy(source: Path, target: URL, progress: Progress) -> dict[str, int]:
             _go_on_counting(reading, writing)
             return copied
     finally:
-        here.dispose()
-        there.dispose()
+        file.dispose()
+        postgresql.dispose()
 
 
 def _copy_table(reading: Connection, writing: Connection, table: Table, progress: Progress) -> int:

@@ -64,7 +64,7 @@ def open_database(database: str, *, alone: bool = True, currency: Currency | Non
             raise _unreachable(place, error) from error
         return Database(
             name_of(place),
-            lambda clock, told: PostgresStore(place, clock, told),
+            lambda clock, committed: PostgresStore(place, clock, committed),
             partial(_hold, tenancy),
             tenancy.release,
         )
@@ -84,7 +84,7 @@ def open_database(database: str, *, alone: bool = True, currency: Currency | Non
         raise
     if copy is not None:
         log.info("database migrated", copy=str(copy))
-    return Database(str(place), lambda clock, told: SqliteStore(place, clock, told), None, lock.release)
+    return Database(str(place), lambda clock, committed: SqliteStore(place, clock, committed), None, lock.release)
 
 
 def _refuse_at_start(place: Path) -> None:

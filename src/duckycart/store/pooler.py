@@ -15,7 +15,7 @@ from duckycart.errors import Conflict, Refusal
 ROUNDS: Final = 3  # a pooler that is busy with others may keep two of our transactions apart by chance
 
 _PID: Final = text("SELECT pg_backend_pid()")
-_SAYS_SO: Final = "pooling mode"  # PgBouncer in statement mode, when a transaction begins
+_STATEMENT_MODE: Final = "pooling mode"  # PgBouncer in statement mode, when a transaction begins
 
 
 class SharedSessions(Conflict):
@@ -47,7 +47,7 @@ def refuse_shared_sessions(engine: Engine, name: str) -> None:
                     if backend(other) == before or backend(one) != before:
                         raise SHARED_SESSIONS(name=name)
     except DBAPIError as error:
-        if _SAYS_SO in str(error.orig):
+        if _STATEMENT_MODE in str(error.orig):
             raise SHARED_SESSIONS(name=name) from error
         raise
 

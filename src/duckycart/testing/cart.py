@@ -192,22 +192,22 @@ class PoliteCart:
         self._endpoints = [endpoint] if isinstance(endpoint, Endpoint) else list(endpoint)
 
     @property
-    def told(self) -> list[Command]:
+    def commands(self) -> list[Command]:
         """All that it was told, on all its connections, in order."""
         return [command for connection in self.connections for command in connection]
 
     async def hears(self, kind: str, data: int | None = None) -> None:
         """Wait until it was told this. Raises TimeoutError after PATIENCE."""
-        await until(lambda: (kind, data) in self.told)
+        await until(lambda: (kind, data) in self.commands)
 
     async def run(self) -> None:
         """Connect for ever."""
         while True:
-            told: list[Command] = []
+            commands: list[Command] = []
 
-            def heard(connection: CartConnection, text: str, told: list[Command] = told) -> None:
+            def heard(connection: CartConnection, text: str, commands: list[Command] = commands) -> None:
                 message = json.loads(text)
-                told.append((message["type"], message["data"]))
+                commands.append((message["type"], message["data"]))
                 self.heard(connection)
 
             try:
@@ -224,7 +224,7 @@ class PoliteCart:
                         self.refusals[connection.status] += 1
                     await asyncio.sleep(AGAIN_SECONDS)
                     continue
-                self.connections.append(told)
+                self.connections.append(commands)
                 self.connected(connection)
                 await connection.gone(None)
                 self.closes.append(None if connection.closed is None else connection.closed[0])
