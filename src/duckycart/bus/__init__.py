@@ -1,5 +1,5 @@
-"""What the servers of one database tell each other.
+"""The bus carries messages between the servers of one database.
 
-`messages.py` is what they say, `protocol.py` the promise of whoever carries it, `nats.py` the carrier. A bus only
+`messages.py` has the messages, `protocol.py` the promise of whoever carries them, `nats.py` the carrier. A bus only
 hurries things: whatever it loses, the sweeps find in the database.
 """

@@ -1,7 +1,8 @@
-"""What nodes tell each other: effects of committed transactions that concern a link or a listener elsewhere.
+"""Nodes tell each other of effects of committed transactions that concern a link or a listener elsewhere.
 
-Each is a hint. It may come late, twice, out of order or never, so whoever hears one compares it with what is known
-here: a command's seq with its link's, a piece of news with the session's version, a take-over with the link's epoch.
+Each message is a hint. It may come late, twice, out of order or never, so a node that hears one compares it with what
+it knows: a command's seq with its link's, a piece of news with the session's version, a take-over with the link's
+epoch.
 """
 
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ Message = Queued | Received | News | TakenOver
 
 
 class NotAMessage(ValueError):
-    """Nothing that a node of this version says; the text says what it is."""
+    """The bytes are nothing that a node of this version sends; the error's text says what they are."""
 
 
 _FORMS: Final[dict[str, TypeAdapter[Any]]] = {
@@ -33,13 +34,14 @@ _FORMS: Final[dict[str, TypeAdapter[Any]]] = {
 
 
 def encode(message: Message) -> bytes:
-    """The message's name, a space, its fields as JSON."""
+    """Return the message's name, a space, and its fields as JSON."""
     name = type(message).__name__
     return b"%b %b" % (name.encode(), _FORMS[name].dump_json(message))
 
 
 def decode(payload: bytes) -> Message:
-    """Raises NotAMessage for anything that `encode` does not write; a newer version's words are such."""
+    """Return the message that `encode` wrote. Raises NotAMessage for anything else, a newer version's messages for
+    one."""
     name, _, fields = payload.partition(b" ")
     form = _FORMS.get(name.decode(errors="replace"))
     if form is None:

@@ -1,6 +1,6 @@
-"""The bus on NATS: a subject for each node and one for all, of this database alone.
+"""The bus on NATS has a subject for each node and one for all, of this database alone.
 
-What is said is sealed with a key that is in the database, and names its node, which must be one of the database's: so
+Messages are sealed with a key that is in the database, and name their node, which must be one of the database's: so
 neither somebody else on the same NATS nor a copy of the database can tell a cart or a screen anything.
 """
 
@@ -34,15 +34,15 @@ _ALL: Final = "all"
 
 
 def sealing_key(oldest_key: bytes) -> bytes:
-    """A key that all servers of one database know, and nobody else: the same NATS may serve others.
+    """Return a key that all servers of one database know, and nobody else: the same NATS may serve others.
 
-    It comes from the oldest of the database's signing keys, so it stays when another is added.
+    The key comes from the oldest of the database's signing keys, so it stays when another is added.
     """
     return sha256(b"the bus of " + oldest_key).digest()
 
 
 class NatsBus:
-    """See `Bus`. Connects in the background, again and again, for as long as it takes; says so in the log.
+    """A `Bus` that connects to NATS in the background, again and again, for as long as it takes; the log says so.
 
     The library's own reconnecting is not used: it gives up for good where a server refuses a login once.
     """
@@ -58,8 +58,8 @@ class NatsBus:
         credentials: Path | None = None,
         ca: Path | None = None,
     ) -> None:
-        """`key` (16 to 64 bytes) is what the nodes of one database share. `heard` is called in the event
-        loop with each message of a node that `knows` knows. Raises OSError for a `ca` that cannot be used."""
+        """Begin to connect. `key` (16 to 64 bytes) is what the nodes of one database share. `heard` is called in the
+        event loop with each message of a node that `knows` knows. Raises OSError for a `ca` that cannot be used."""
         self._key = key
         self._prefix = f"duckycart.{sha256(key).hexdigest()[:16]}"
         self._node = node
@@ -92,7 +92,7 @@ class NatsBus:
 
     @property
     def connected(self) -> bool:
-        """Whether what is said now leaves, and what is said to this node is heard."""
+        """Whether messages leave now, and those for this node are heard."""
         return self._client is not None and self._client.is_connected
 
     def tell(self, node: str, message: Message) -> None:
@@ -125,14 +125,17 @@ class NatsBus:
         self._changed.set()
 
     def _seal(self, words: bytes) -> bytes:
-        """Who says it, and the proof that it is one of us."""
+        """Return the words with the name of this node before them, and the proof that a node of this database sent
+        them."""
         named = b"%b\n%b" % (self._node.encode(), words)
         return b"%b\n%b" % (self._tag(named), named)
 
     def _open(self, payload: bytes) -> bytes | None:
-        """The words, None if they come of a node that is none of this database's now: it may have a copy of it.
+        """Return the words, None if they come from a node that is none of this database's now: a server on a copy of
+        the database has the key too.
 
-        Raises NotAMessage for anything that was not sealed with the key."""
+        Raises NotAMessage for anything that was not sealed with the key.
+        """
         tag, _, named = payload.partition(b"\n")
         if not compare_digest(tag, self._tag(named)):
             raise NotAMessage("not sealed with this shop's key")
@@ -169,9 +172,10 @@ class NatsBus:
         self._dropped = 0
 
     async def _pass_on(self, client: Client) -> None:
-        """Until the connection is lost, or the end and all is said.
+        """Publish what is handed over until the connection is lost, or until the end when everything has left.
 
-        That it is lost is looked for: with a peer that does not read, the library waits for it and tells nobody.
+        Whether the connection is lost is looked at: with a peer that does not read, the library waits for it and tells
+        nobody.
         """
         publishing = asyncio.get_running_loop().create_task(self._publish(client))
         publishing.add_done_callback(self._on_published)

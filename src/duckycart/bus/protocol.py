@@ -1,4 +1,4 @@
-"""What a node expects of whoever carries its messages to the others."""
+"""This module has the promises that a node expects of whoever carries its messages to the others."""
 
 from typing import Final, Protocol
 
@@ -6,16 +6,17 @@ from duckycart.bus.messages import Message
 
 
 class Bus(Protocol):
-    """Nobody waits for it and it fails nobody: what it cannot carry now is dropped, and a sweep finds it (F28)."""
+    """Carries messages to other nodes. Nobody waits for a bus and a bus fails nobody: what cannot be carried now is
+    dropped, and a sweep finds it in the database (F28)."""
 
     def tell(self, node: str, message: Message) -> None:
-        """Say it to one node, named as in the carts' rows."""
+        """Send the message to one node, named as in the carts' rows."""
 
     def tell_others(self, message: Message) -> None:
-        """Say it to every node but this one."""
+        """Send the message to every node but this one."""
 
     async def close(self) -> None:
-        """Say what was handed over, then leave."""
+        """Send what was handed over, then leave."""
 
 
 class Alone:

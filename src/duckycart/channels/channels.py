@@ -1,4 +1,4 @@
-"""Who listens to what in this process, and how news reaches them."""
+"""This module knows who listens to what in this process, and brings news to them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +23,12 @@ OVERLAP_MS: Final = 60_000  # how far readings and long transactions of others m
 
 
 class Channels:
-    """Told in the event loop, after the commit and after the cart's command; by other nodes over the bus."""
+    """The sockets and streams open here, by what they listen to; each committed piece of news is offered to those it
+    concerns.
+
+    Everything here runs in the event loop. News comes after the commit and after the cart's command; that of other
+    nodes comes over the bus.
+    """
 
     def __init__(self, store: Store, clock: Clock, bus: Bus, room: Room) -> None:
         self._store = store
@@ -39,11 +44,11 @@ class Channels:
 
     @contextmanager
     def listening(self, name: Name, address: str, key: str | None = None) -> Iterator[Listener]:
-        """One more listener, for the time of the block. Raises TooManyRequests when too many listen.
+        """Register one more listener, for the time of the block. Raises TooManyRequests when too many listen.
 
-        Enter it before reading the present state, and say `opened` then: what happens after that is heard. While the
-        server stops it hears the present and its end: fielded screens, and browsers with a stream, come back after what
-        had opened, and never after a refusal (F69).
+        Enter the block before reading the present state, and call `opened` then: what happens after that is heard.
+        While the server stops, a listener hears the present and its end: fielded screens, and browsers with a stream,
+        come back after what had opened, and never after a refusal (F69).
         """
         listener = Listener(self._clock.monotonic(), key)
         self._room.enter(listener, name, address)
@@ -61,17 +66,19 @@ class Channels:
                 del self._topics[name]
 
     def opened(self, name: Name, listener: Listener, present: News | None) -> None:
-        """It was told this when it came, None for nothing."""
+        """Note that the listener, when it came, was sent `present` as the state of its topic; None when there was
+        nothing to send."""
         listener.since = self._clock.monotonic()
         self._topics[name].opened(listener, present)
 
     def tell(self, news: News) -> None:
-        """Everybody whom it concerns, here and on other nodes, in the order of the session's versions."""
+        """Offer news to all listeners that it concerns, of this node and of the others, in the order of the session's
+        versions."""
         self.heard(news)
         self._bus.tell_others(news)
 
     def heard(self, news: News) -> None:
-        """It was told, here or on another node: everybody here whom it concerns."""
+        """Offer news, of this node or another, to those listeners of this node that it concerns."""
         if (topic := self._topics.get(_name(news))) is not None:
             self._offer(topic, topic.next(news))
 
@@ -83,7 +90,7 @@ class Channels:
                     log.warning("listener dropped, it does not read", cart=news.cart_id, session=news.session_id)
 
     def tick(self) -> None:
-        """Once a second: heartbeats, and those whose session ended a while ago."""
+        """Send heartbeats, and close listeners whose session ended a while ago. Called once a second."""
         now = self._clock.monotonic()
         for listener in self._all():
             if listener.closes_at is not None and now >= listener.closes_at:
@@ -92,7 +99,8 @@ class Channels:
                 listener.offer(None, now)
 
     async def sweep(self) -> None:
-        """What nobody told this process: news of other nodes that was lost, keys of screens changed in a shell."""
+        """Find in the database what nobody told this process: news of other nodes that was lost, keys of screens
+        changed in a shell."""
         await self._sweep_news()
         await self._sweep_screens()
 
@@ -122,7 +130,7 @@ class Channels:
         self._since = started
 
     def _log_left(self, name: Name, listener: Listener) -> None:
-        """The line of the log that says why it hears no more. One that was refused never heard anything."""
+        """Write into the log why a listener hears no more. One that was refused never heard anything."""
         if listener.since is not None:
             log.info(
                 "screen disconnected",
@@ -133,7 +141,7 @@ class Channels:
             )
 
     def stop(self) -> None:
-        """The server stops: nobody is to wait for a listener."""
+        """End all listeners, since the server stops and nobody is to wait for them."""
         self._stopping = True
         for listener in self._all():
             listener.finish(End.STOPPING)
@@ -143,7 +151,8 @@ class Channels:
 
 
 def _name(news: News) -> Name:
-    """A session's start concerns those who listen to the cart; all else those who listen to the session."""
+    """Return what news is about: a session's start concerns those who listen to the cart, all else those of the
+    session."""
     if news.kind is NewsKind.SESSION_STARTED:
         return "cart", news.cart_id
     return "session", news.session_id

@@ -1,4 +1,4 @@
-"""One open socket or stream, and what it has yet to be told."""
+"""A listener is one open socket or stream, with the news that waits to be written to it."""
 
 import asyncio
 from collections import deque
@@ -13,7 +13,7 @@ MAX_WAITING: Final = 64  # pieces of news that one listener has not read; a whol
 
 
 class End(StrEnum):
-    """Why a listener hears no more; the log has the word."""
+    """Why a listener hears no more; the log uses these words."""
 
     OVER = "session_over"  # its grace too
     WITHDRAWN = "withdrawn"  # the key that opened it is void
@@ -24,7 +24,7 @@ class End(StrEnum):
 
 
 class Listener:
-    """One open socket or stream."""
+    """One open socket or stream, which reads news at its own pace until it is finished."""
 
     __slots__ = (
         "_changed",
@@ -54,9 +54,10 @@ class Listener:
         self.closes_at: float | None = None  # GRACE_SECONDS after its session's last word (monotonic)
 
     def offer(self, news: News | None, now: float) -> bool:
-        """Put news, or a heartbeat, in its way. Never waits: a listener that does not read is dropped (F24).
+        """Put news, or a heartbeat (None), behind what waits. Never blocks: a listener that does not read is dropped
+        (F24).
 
-        Returns whether this was what it was dropped for.
+        Returns whether the listener was dropped by this call.
         """
         if self.end is not None or (news is not None and news.final and self.closes_at is not None):
             return False  # the last word is said once
@@ -71,7 +72,7 @@ class Listener:
         return False
 
     def finish(self, end: End) -> None:
-        """It hears no more; what it is slow to read now is given up."""
+        """End this listener: nothing more is offered to it, and a message that it is slow to read now is given up."""
         if self.end is not None:
             return
         self.end = end
@@ -80,7 +81,7 @@ class Listener:
             self._writing.reschedule(0)  # long past
 
     async def listen(self, write: Callable[[News | None], Awaitable[None]]) -> End:
-        """Write all that comes, in order, until the end; returns which it was."""
+        """Hand all that comes to `write`, in order, until the end; returns which end it was."""
         while self.end is None:
             if not self._waiting:
                 self._changed.clear()

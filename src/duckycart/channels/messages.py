@@ -96,12 +96,12 @@ MESSAGES: Final[dict[NewsKind, type[BaseModel]]] = {
 
 
 def encode(news: News) -> str:
-    """What the listeners of a session read."""
+    """Return news as the listeners of a session read it."""
     return MESSAGES[news.kind].model_validate({"data": news.data}).model_dump_json()
 
 
 def encode_start(news: News, token: str) -> str:
-    """What the listeners of a cart read: its new session, with a screen's token for it."""
+    """Return a session's start as the listeners of its cart read it, with a screen's token for that session."""
     return SessionStarted(session_id=news.session_id, token=token).model_dump_json()
 
 
@@ -113,6 +113,6 @@ _EXAMPLES: Final[dict[NewsKind, int | dict[str, str]]] = {  # of what is not abo
 
 
 def example(kind: NewsKind) -> str:
-    """A message of this kind, for the documents: session 7 of cart 1."""
+    """Return a message of this kind, for the documents: session 7 of cart 1."""
     news = News(kind, cart_id=1, session_id=7, version=1, data=_EXAMPLES.get(kind, 0))
     return encode_start(news, "header.claims.signature") if kind is NewsKind.SESSION_STARTED else encode(news)

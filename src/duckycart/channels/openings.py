@@ -1,4 +1,4 @@
-"""Streams and sockets of screens and phones are opened a few at a time, so that a cart's command goes out between."""
+"""Streams and sockets of screens and phones are opened a few at a time, so that carts' commands go out between them."""
 
 import asyncio
 from functools import partial
@@ -12,8 +12,9 @@ INSIDE: Final = 2  # openings under way: a cart's own requests stand behind so m
 
 
 class Openings:
-    """What becomes a stream or a socket takes its turn before anything is looked at: its credential is one look at the
-    store, what it hears first another. `places` may wait or be under way."""
+    """A request that becomes a stream or a socket waits here for its turn before anything about it is looked up:
+    checking its credential is one read of the store, and what it hears first is another. `places` may wait or be under
+    way."""
 
     def __init__(self, places: int) -> None:
         self._under_way: set[asyncio.Future[None]] = set()
@@ -22,7 +23,8 @@ class Openings:
         )
 
     def turn(self) -> asyncio.Future[None]:
-        """What one opening has to wait for. Say `over` of it in any case. Raises Unavailable if too many wait."""
+        """Return the future that one opening has to await. Call `over` with it in any case. Raises Unavailable if too
+        many wait."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if not self.turnstile.enter(partial(self._begin, turn)):
             raise TOO_MANY_OPENINGS()
@@ -35,7 +37,7 @@ class Openings:
         turn.set_result(None)
 
     def over(self, turn: asyncio.Future[None]) -> None:
-        """It is open, or refused, or nobody waits any more. May be said again and again."""
+        """Give the turn back: the opening is done, or refused, or nobody waits for it any more. May be called again."""
         turn.cancel()
         self._under_way.discard(turn)
         self.turnstile.go_on()

@@ -1,4 +1,4 @@
-"""How many may listen, and who has to go when it is too many."""
+"""Bounds on how many may listen, and the choice of who has to go when there are too many."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ Name = tuple[Literal["session", "cart"], int]
 
 @dataclass(slots=True)
 class Room:
-    """Bounds on listeners: of one session or cart, of one address, and of all.
+    """Listeners are bounded three ways: for one session or cart, for one address, and in all.
 
     Over a bound whoever takes most gives up first: of one session's listeners the address that has most of them, of one
     address's the session that has most. So a shop's Wi-Fi, which is one address, loses no screen to a guest in it.
@@ -30,8 +30,8 @@ class Room:
     _leave: dict[Listener, Callable[[], None]] = field(default_factory=dict)
 
     def enter(self, listener: Listener, topic: Name, address: str) -> None:
-        """One more; somebody may have to go for it. Raises TooManyRequests if that would be itself, or if too many came
-        lately."""
+        """Take one more listener in, and send another away where it needs the place. Raises TooManyRequests if the
+        newcomer is the one to go, or if too many came in the last minute."""
         self.count(f"{topic[0]} {topic[1]} {address}")
         of_topic = self._topics.get(topic) or Crowd()
         of_address = self._addresses.get(address) or Crowd()
@@ -47,7 +47,7 @@ class Room:
         self._leave[listener] = lambda: self._take_out(listener, topic, address)
 
     def leave(self, listener: Listener) -> None:
-        """It is gone; that may be said twice."""
+        """Free the place of a listener that is gone; does nothing when it has none."""
         if (take_out := self._leave.pop(listener, None)) is not None:
             take_out()
 

@@ -21,9 +21,9 @@ CLOSE_SECONDS: Final = 3.0  # for a peer that we stopped listening to
 
 
 class ScreenSocket(InTurns, MustRead, WebSocketsSansIOProtocol):
-    """One connection. A screen owes nothing but pongs: what else it sends is counted and forgotten.
+    """One connection of a screen or phone. A screen owes nothing but pongs: what else it sends is counted and dropped.
 
-    What comes before the handshake is answered waits until it is.
+    Bytes that arrive before the handshake is answered wait until it is.
     """
 
     def __init__(self, config: "Config", server_state: "ServerState", app_state: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""News over a WebSocket, in uvicorn's own class: it pings, and closes who does not answer."""
+"""This module sends news over a WebSocket in uvicorn's own class, which pings, and closes on who does not answer."""
 
 import asyncio
 from typing import Final
@@ -14,7 +14,8 @@ _CODES: Final = {End.OVER: 1000, End.STOPPING: 1012, End.CROWDED: 1013}  # the o
 
 
 async def serve_socket(websocket: WebSocket, listener: Listener, first: News) -> None:
-    """Open it, say `first` and then what comes. After a last word that is old news it closes at once, with 1000."""
+    """Open the socket, send `first` and then all that comes. When `first` is the session's last word, close at once
+    with 1000."""
 
     async def say(news: News | None) -> None:
         if news is not None:  # uvicorn's pings are the heartbeat here
@@ -34,7 +35,7 @@ async def serve_socket(websocket: WebSocket, listener: Listener, first: News) ->
 
 
 async def _until_gone(websocket: WebSocket, listener: Listener) -> None:
-    """What a screen sends is nobody's business."""
+    """Read until the screen closes, and ignore what it sends."""
     while (message := await websocket.receive())["type"] != "websocket.disconnect":
         pass
     listener.close_code = message.get("code")

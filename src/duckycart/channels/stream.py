@@ -1,4 +1,4 @@
-"""News as server-sent events (HTML, "Server-sent events"): default events, a comment as heartbeat."""
+"""This module sends news as server-sent events (HTML, "Server-sent events"): default events, a comment as heartbeat."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -19,7 +19,7 @@ _HEARTBEAT: Final = b": \n\n"
 
 
 def event(data: str, version: int | None = None) -> str:
-    """One event; `data` is one line. `version` becomes its id, which clients may compare."""
+    """Return one event; `data` is one line. `version` becomes the event's id, which clients may compare."""
     return f"data: {data}\n\n" if version is None else f"id: {version}\ndata: {data}\n\n"
 
 

@@ -1,11 +1,11 @@
-"""What there is to listen to, a session or a cart, and how much of it was said here."""
+"""A topic is what can be listened to, a session or a cart, and how much of its news this process has passed on."""
 
 from duckycart.channels.listener import Listener
 from duckycart.effects import News, NewsKind
 
 
 class Topic:
-    """Its listeners, and the order of what they hear.
+    """The listeners of one session or cart, and the order of what they hear.
 
     News comes from this process and, over the bus, from others: late, twice, out of order or never. The versions of a
     session have no gaps, so what came too early is kept until what is before it came, or was looked up by the sweep.
@@ -20,12 +20,12 @@ class Topic:
 
     @property
     def version(self) -> int | None:
-        """Up to which version everything was said; None while that is not known, or nobody waits for more."""
+        """The version up to which everything was passed on; None while that is not known, or nobody waits for more."""
         return self._version if any(listener.closes_at is None for listener in self.listeners) else None
 
     def opened(self, listener: Listener, present: News | None) -> None:
-        """It was told this when it came, None for nothing. Of two who came at once, the other may have been told more:
-        what is between is said yet."""
+        """Note that the listener was sent `present` when it came, None for nothing. When two came at once and the other
+        was sent a later state, what lies between the two is still passed on."""
         listener.known_version = max(listener.known_version, 0 if present is None else _number(present))
         while listener.known_version + 1 in listener.early:  # said to it before anybody knew the present
             listener.known_version += 1
@@ -35,7 +35,7 @@ class Topic:
             self._in_order()
 
     def hearing(self, news: News) -> list[Listener]:
-        """Who has to hear what can be said now: all but those who knew it when they came."""
+        """Return who has to hear this news now: all listeners but those that knew it when they came."""
         if news.kind is NewsKind.ITEM_READ:
             return list(self.listeners)
         number = _number(news)
@@ -51,7 +51,7 @@ class Topic:
         return hearing
 
     def next(self, news: News) -> list[News]:
-        """What can be said now that this came."""
+        """Return the news that can be passed on now that this piece came, in order."""
         if news.kind is NewsKind.ITEM_READ:  # of a moment, and changes nothing; one that is past is not said
             return [news] if self._version is None or news.version >= self._version else []
         if self._version is None:
@@ -64,7 +64,8 @@ class Topic:
         return self._in_order()
 
     def found(self, news: News) -> list[News]:
-        """The same of what was looked up: whatever was before it is said, or need not be."""
+        """Return what can be passed on now that the sweep found this piece: whatever was before it is passed on, or
+        need not be."""
         number = _number(news)
         if self._version is None or number <= self._version:
             return []
@@ -87,5 +88,5 @@ class Topic:
 
 
 def _number(news: News) -> int:
-    """Its place in the order of its topic."""
+    """Return the news' place in the order of its topic."""
     return news.session_id if news.kind is NewsKind.SESSION_STARTED else news.version

@@ -1,4 +1,4 @@
-"""Who takes most gives up first: free of I/O."""
+"""Members come in groups, and when there are too many the group that takes most gives up first: free of I/O."""
 
 from collections.abc import Hashable, Iterator
 from typing import Generic, TypeVar
@@ -7,8 +7,8 @@ Member = TypeVar("Member")
 
 
 class Crowd(Generic[Member]):
-    """Members in groups, such as connections by their address. It knows whose turn it is to go when there are too many:
-    the largest group's, and in it whoever came first. So whoever takes many places takes them from itself."""
+    """Members in groups, such as connections by their address; whoever has to go belongs to the largest group, and came
+    first in it. So an address that takes many places takes them from itself."""
 
     def __init__(self) -> None:
         self._groups: dict[Hashable, dict[Member, None]] = {}  # in the order in which they came
@@ -24,7 +24,7 @@ class Crowd(Generic[Member]):
         return len(self._groups.get(group, ()))
 
     def members(self, group: Hashable) -> Iterator[Member]:
-        """Those of one group, the first to come first."""
+        """Return the members of one group, the first to come first."""
         return iter(self._groups.get(group, {}))
 
     def add(self, member: Member, group: Hashable) -> None:
@@ -41,12 +41,12 @@ class Crowd(Generic[Member]):
         return group
 
     def in_turn(self) -> Iterator[Member]:
-        """Whose turn it is to go, and who would be next: the largest group first."""
+        """Return all members in the order in which they would have to go: the largest group first."""
         for group in sorted(self._groups, key=self.size, reverse=True):
             yield from self.members(group)
 
     def to_make_room_for(self, group: Hashable) -> Member | None:
-        """Who has to go so that one more of this group can stay; None if that one itself has to."""
+        """Return who has to go so that one more of this group can stay; None if the newcomer has to."""
         mine = self.size(group) + 1
         largest = max(self._groups, key=self.size, default=None)
         if largest is None or self.size(largest) <= 1:

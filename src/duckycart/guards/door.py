@@ -1,4 +1,4 @@
-"""Where connections come in: a few in each turn of the event loop.
+"""The door accepts connections: a few in each turn of the event loop.
 
 asyncio's own server and uvloop's accept all that wait at once; and when the process has no descriptor left, uvloop
 closes whoever comes, a cart too, and nobody hears of it.
@@ -32,7 +32,8 @@ _NONE_LEFT: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
 class Door:
-    """Accepts what comes to one listening socket, which it owns from now on. In place of an `asyncio.Server`."""
+    """Accepts what comes to one listening socket, which belongs to the door from now on. In place of an
+    `asyncio.Server`."""
 
     def __init__(
         self,
@@ -42,7 +43,8 @@ class Door:
         tls: ssl.SSLContext | None,
         plain: Iterable[Network] = (),
     ) -> None:
-        """`plain`: from these networks whoever begins without TLS is served too, on a port of TLS."""
+        """Begin to accept. On a port of TLS, whoever begins without it is served too when it comes from one of the
+        networks `plain`."""
         self._loop = asyncio.get_running_loop()
         self._listening = listening
         self._make_protocol = make_protocol
@@ -121,7 +123,7 @@ class Door:
             )
 
     def close(self) -> None:
-        """Take nobody in any more. Who is in the door goes on. May be said twice."""
+        """Accept nobody any more. Handshakes of TLS that are under way go on. May be called twice."""
         if self._later is not None:
             self._later.cancel()
             self._later = None
@@ -130,7 +132,7 @@ class Door:
             self._listening.close()
 
     async def wait_closed(self) -> None:
-        """Wait for nobody: who is still in the door is sent away."""
+        """End the TLS handshakes that are still under way, and wait for nobody."""
         arriving = tuple(self._arriving.in_turn())
         for task in arriving:
             task.cancel()

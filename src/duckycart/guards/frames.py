@@ -1,4 +1,4 @@
-"""How many frames the peer of a WebSocket may send, and where each of them ends: free of I/O.
+"""This module counts the frames of a WebSocket's peer, and finds where each of them ends: free of I/O.
 
 One read may hold 40,000 empty frames. So bytes are cut into frames before anybody parses them, and what is behind the
 frame that was one too many is never parsed.
@@ -15,7 +15,7 @@ _EXTENDED: Final = {126: 2, 127: 8}  # bytes of a length that does not fit into 
 
 
 class FrameGuard:
-    """The frames of one peer, of carts and of screens alike. Times are seconds of a clock that only grows."""
+    """Counts and cuts the frames of one peer, cart or screen. Times are seconds of a clock that only grows."""
 
     __slots__ = ("_count", "_header", "_left", "_since")
 
@@ -26,7 +26,7 @@ class FrameGuard:
         self._since = now
 
     def end_of_frame(self, data: bytes, begin: int, end: int) -> int:
-        """Up to where `data[begin:end]` belongs to the present frame, or to the one that begins there.
+        """Return up to where `data[begin:end]` belongs to the present frame, or to the one that begins there.
 
         Every byte is shown once, in order. At least one is always taken. A frame that the protocol forbids is cut by
         what it says of itself: whoever parses it refuses it.
@@ -46,7 +46,8 @@ class FrameGuard:
         return at + step
 
     def one_more(self, now: float) -> bool:
-        """Count a frame that answers nothing of ours. False if it is one too many: the connection is to be closed."""
+        """Count a frame that answers nothing of ours. Returns False if it is one too many: the connection is to be
+        closed."""
         if now - self._since >= FLOOD_SECONDS:
             self._since = now
             self._count = 0
@@ -55,7 +56,7 @@ class FrameGuard:
 
 
 def _header_size(header: bytes) -> int:
-    """Bytes of the whole header, 2 while that is not known."""
+    """Return the bytes of the whole header, 2 while that is not known."""
     if len(header) < 2:
         return 2
     return 2 + _EXTENDED.get(header[1] & 0x7F, 0) + (_MASK if header[1] & 0x80 else 0)

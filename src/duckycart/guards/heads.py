@@ -1,4 +1,4 @@
-"""Where the head of a request ends: free of I/O.
+"""This module finds where a part of an HTTP request ends: free of I/O.
 
 A parser that is fed with bytes parses all of them, and a read may hold 10,000 requests. So it is fed with one request
 at a time (RFC 9112, 2.1 and 7.1: a head and a chunked body end with an empty line).
@@ -19,7 +19,7 @@ class EmptyLines:
         self._tail = b""  # what an empty line may have begun with
 
     def end_of_part(self, data: bytes, begin: int, end: int) -> int:
-        """The end of the first empty line in `data[begin:end]`, or `end`. Every byte is shown once, in order."""
+        """Return the end of the first empty line in `data[begin:end]`, or `end`. Every byte is shown once, in order."""
         piece = self._tail + data[begin:end]
         if (found := _EMPTY_LINE.search(piece)) is not None:
             end = begin + found.end() - len(self._tail)
@@ -29,5 +29,5 @@ class EmptyLines:
         return end
 
     def forget(self) -> None:
-        """What comes next has nothing to do with what came."""
+        """Forget what came: what comes next is no continuation of it."""
         self._tail = b""

@@ -1,7 +1,8 @@
-"""How many connections there may be, and who gives up a place: free of I/O but for the word to whoever has to go.
+"""The server has a bounded number of places for connections, and here is chosen who gives one up: free of I/O.
 
-Descriptors are few (160 on some small machines), and anybody who reaches the port can open connections. Carts come
-first: a cart that was let in is never sent away, and half of all places is for carts alone.
+Only `abort` of whoever has to go is called. Descriptors are few (160 on some small machines), and anybody who reaches
+the port can open connections. Carts come first: a cart that was let in is never sent away, and half of all places is
+for carts alone.
 """
 
 import resource
@@ -21,23 +22,23 @@ SPARE_FILES: Final = 64  # descriptors for the database, the log, the bus, and w
 
 
 def descriptors() -> int:
-    """How many connections the process may have open, by the limit that it has now."""
+    """Return how many connections the process may have open, by the limit that it has now."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return max(4, (1_048_576 if soft == resource.RLIM_INFINITY else soft) - SPARE_FILES)
 
 
 class Guest(Protocol):
-    """A connection, as an asyncio transport has it."""
+    """A connection, as an asyncio transport provides it."""
 
     def abort(self) -> None: ...
 
 
 class Places:
-    """The connections of one server.
+    """The places of one server, and the connections that have them.
 
-    Each is a stranger until its first bytes tell whether it is a guest or knocks as a cart, and a cart when it was
-    admitted as one. Only a connection that is idle, which is to say waits for its other side, is sent away for another,
-    and of these whoever came first from the address that has most.
+    Each connection is a stranger until its first bytes tell whether it is a guest or knocks as a cart, and a cart when
+    it was admitted as one. Only a connection that is idle, which is to say waits for its other side, is sent away for
+    another, and of these whoever came first from the address that has most.
     """
 
     def __init__(self, places: int, per_address: int, monotonic: Callable[[], float]) -> None:
@@ -58,7 +59,7 @@ class Places:
 
     @property
     def short(self) -> bool:
-        """Whether somebody lately found no place, or had to give one up."""
+        """Whether, in the last SHORT_SECONDS, somebody found no place or had to give one up."""
         return self._short_at is not None and self._monotonic() - self._short_at < SHORT_SECONDS
 
     @property
@@ -67,8 +68,8 @@ class Places:
         return len(self) >= self.places and next(self._to_go(self._anybody()), None) is None
 
     def enter(self, stranger: Guest, address: str, idle: Callable[[], bool], *, bounded: bool = True) -> None:
-        """One more connection; somebody may have to go for it, and be it itself. `bounded`: not from a proxy, which
-        speaks for many. `idle` tells whether it waits for its other side."""
+        """Give a new connection a place; somebody may have to go for it, and be it the newcomer. `bounded` is False for
+        a proxy, which speaks for many. `idle` tells whether the connection waits for its other side."""
         self._crowd.add(stranger, address)
         self._idle[stranger] = idle
         if bounded and self._crowd.size(address) > self._per_address:
@@ -77,7 +78,8 @@ class Places:
             self._send_away(stranger, self._anybody(), "connections", address)
 
     def settle(self, guest: Guest, idle: Callable[[], bool]) -> bool:
-        """It is no cart. False if there is no place for it, and it has to go."""
+        """Count a connection as a guest, now that it is known to be no cart's. Returns False if there is no place for a
+        guest: then the caller sends it away."""
         if guest not in self._crowd:
             return False
         self._idle[guest] = idle
@@ -88,17 +90,18 @@ class Places:
         return self._send_away(guest, guests, "connections that are no carts")
 
     def knock(self, cart: Guest) -> None:
-        """It says that it is a cart."""
+        """Note that a stranger asks for a cart's place: from now on it is not counted among the guests and strangers of
+        its address."""
         if cart in self._crowd:
             self._knocking.add(cart, self._crowd.discard(cart))
 
     def admit(self, cart: Guest) -> None:
-        """It is one."""
+        """Make the connection a cart's, which is never sent away."""
         self.leave(cart)
         self._carts.add(cart)
 
     def leave(self, anybody: Guest) -> None:
-        """Its connection is at its end."""
+        """Free the place of a connection that has ended."""
         self._crowd.discard(anybody)
         self._guests.discard(anybody)
         self._knocking.discard(anybody)
@@ -106,14 +109,14 @@ class Places:
         self._idle.pop(anybody, None)
 
     def ran_short(self, of: str, address: str | None = None) -> None:
-        """Note it, and say so once in a while."""
+        """Note that places ran out, and write so to the log once in SHORT_SECONDS."""
         now = self._short_at = self._monotonic()
         if self._logged_at is None or now - self._logged_at >= SHORT_SECONDS:
             self._logged_at = now
             log.warning("too many connections", of=of, open=len(self), places=self.places, address=address)
 
     def make_room(self) -> None:
-        """The process has no descriptor left, whatever was counted: somebody has to go."""
+        """Send somebody away because the process has no descriptor left, whatever was counted."""
         if (guest := next(self._to_go(self._anybody()), None)) is not None:
             self._go(guest)
 
@@ -125,7 +128,8 @@ class Places:
         return (guest for guest in in_turn if self._idle[guest]())
 
     def _send_away(self, newcomer: Guest, in_turn: Iterator[Guest], of: str, address: str | None = None) -> bool:
-        """False if it is the newcomer who has to go; a stranger does at once."""
+        """Send away the first idle one of `in_turn`, or else the newcomer. Returns False if it is the newcomer who has
+        to go: a stranger is closed at once, a guest by the caller."""
         self.ran_short(of, address)
         guest = next((guest for guest in self._to_go(in_turn) if guest is not newcomer), newcomer)
         if guest is newcomer and guest in self._guests:

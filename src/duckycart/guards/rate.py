@@ -9,8 +9,8 @@ from duckycart.refusals import TOO_MANY_REQUESTS
 
 
 class RateLimit:
-    """Each key has a bucket that refills steadily: so many calls a minute. The oldest keys are forgotten, so it cannot
-    grow."""
+    """Each key has a bucket that refills steadily, and each call takes from it: so many calls a minute. The keys that
+    called least recently are forgotten, so memory is bounded."""
 
     KEYS: Final = 50_000
 

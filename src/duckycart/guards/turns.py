@@ -1,4 +1,4 @@
-"""One connection's turns of the event loop: what it costs the others, however fast it sends."""
+"""A connection has its turns of the event loop, so that what it costs the others is bounded however fast it sends."""
 
 import asyncio
 from typing import Final
@@ -29,26 +29,26 @@ class InTurns:
     # What a subclass provides
 
     def _open_transport(self) -> asyncio.Transport | None:
-        """The connection; None if nobody is there any more, or it is closing."""
+        """Return the connection; None if nobody is there any more, or it is closing."""
         raise NotImplementedError
 
     def _parse(self, data: bytes, begin: int, end: int) -> int:
-        """Parse one piece of `data[begin:end]`, which has at least one byte; returns up to where."""
+        """Parse one piece of `data[begin:end]`, which has at least one byte; return up to where."""
         raise NotImplementedError
 
     def _holding(self) -> bool:
-        """Whether what comes next must not be parsed yet. Asked before each piece."""
+        """Return whether what comes next must not be parsed yet. Asked before each piece."""
         return False
 
     def _failed(self) -> None:
-        """An error of ours ends this connection, and no other."""
+        """End this connection, and no other, after an error of ours."""
         if (transport := self._open_transport()) is not None:
             transport.abort()
 
     # What it gets
 
     def _came(self, data: bytes) -> None:
-        """These bytes arrived. Parses what is due in this turn."""
+        """Take bytes that arrived, and parse what is due in this turn."""
         if self._waiting is None:
             return
         self._waiting = self._waiting[self._at :] + data if self._waiting else data

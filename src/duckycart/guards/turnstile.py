@@ -1,4 +1,4 @@
-"""Who comes all at once goes in a few at a time: carts after an outage, screens that open their streams and sockets."""
+"""A crowd that comes at once goes in a few at a time: carts after an outage, screens that open streams and sockets."""
 
 import asyncio
 from collections import deque
@@ -10,8 +10,8 @@ log = structlog.get_logger()
 
 
 class Turnstile:
-    """Lets `a_turn` in in one turn of the event loop, as long as fewer than `most` are inside; the others wait in front
-    of it, in the order in which they came.
+    """Lets `a_turn` callers in in one turn of the event loop, as long as fewer than `most` are inside; the others wait
+    in front, in the order in which they came.
 
     Fielded carts that are refused come again without any delay: 5,000 of them were refused 75,000 times in a minute,
     and hardly one was let in. Fielded screens never come again. One that waits costs nothing but memory, so whoever
@@ -19,7 +19,8 @@ class Turnstile:
     """
 
     def __init__(self, whose: str, places: int, inside: Callable[[], int], *, a_turn: int, most: int) -> None:
-        """`whose`: for the log, in the plural. `inside` counts those who went in and did not come out."""
+        """Make a turnstile with nobody before it. `whose` is for the log, in the plural; `inside` counts those who went
+        in and did not come out."""
         self._whose = whose
         self.places = places
         self._inside = inside
@@ -30,11 +31,11 @@ class Turnstile:
         self._full_logged = False  # once for each time that it is full
 
     def __len__(self) -> int:
-        """How many wait."""
+        """Return how many wait."""
         return len(self._waiting)
 
     def enter(self, go_in: Callable[[], None]) -> bool:
-        """Call `go_in` when there is room; False if too many wait already."""
+        """Call `go_in` when there is room; return False if too many wait already."""
         if len(self._waiting) + self._inside() >= self.places:
             if not self._full_logged:
                 self._full_logged = True
@@ -45,7 +46,7 @@ class Turnstile:
         return True
 
     def go_on(self) -> None:
-        """Somebody came, or came out."""
+        """Let the next ones in, now that somebody came or came out."""
         if self._turn is None and self._waiting:
             self._turn = asyncio.get_running_loop().call_soon(self._let_in)
 

@@ -1,4 +1,4 @@
-"""Ends a connection whose other side does not read."""
+"""This module ends a connection whose other side does not read."""
 
 import asyncio
 from typing import Final

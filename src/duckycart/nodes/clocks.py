@@ -1,4 +1,5 @@
-"""Nodes whose clocks disagree are told so. Nothing is decided by these clocks (store/steady.py), but people read them.
+"""The log warns of nodes whose clocks disagree. Nothing is decided by these clocks (store/steady.py), but people read
+them.
 
 The database's own clock is the reference: each node writes by how much its own is ahead of that, with every beat.
 """
@@ -22,21 +23,24 @@ _DATABASES_CLOCK: Final = text("SELECT CAST(extract(epoch FROM clock_timestamp()
 
 
 def ahead_of_database(tx: Transaction, clock: Clock) -> int | None:
-    """By how many milliseconds the time of day is ahead of the database's; None when it took too long to answer."""
+    """Return by how many milliseconds the time of day is ahead of the database's; None when the answer took too
+    long."""
     began, asked = clock.monotonic(), clock.now()
     reference: int = tx.connection.execute(_DATABASES_CLOCK).scalar_one()
     return None if clock.monotonic() - began > PROMPT_SECONDS else (asked + clock.now()) // 2 - reference
 
 
 class Disagreements:
-    """Says of each other node that its clock and ours are apart: at once, again when that changes, and now and then."""
+    """Logs of each other node that its clock and ours are apart: at once, again when that changes, and every
+    AGAIN_SECONDS."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
         self._warned: dict[str, tuple[float, float]] = {}  # of which node: how far apart, and when the log said so
 
     def compare(self, own: int | None, others: Mapping[str, int | None]) -> None:
-        """By how many milliseconds each is ahead of the database's clock; None where that is not known."""
+        """Compare clocks, each given by how many milliseconds it is ahead of the database's; None where that is not
+        known."""
         now = self._monotonic()
         for node in [node for node in self._warned if node not in others]:
             del self._warned[node]

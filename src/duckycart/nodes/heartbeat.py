@@ -1,8 +1,8 @@
-"""Nodes have rows that they keep touching. One whose row stands still is dead, and its carts are offline.
+"""Each node has a row that it keeps touching. One whose row stands still is dead, and its carts are offline.
 
 A node judges the others by what it saw itself, never by comparing clocks: `beats` stood still for DEAD_SECONDS in which
-it looked again and again. Who was given up wrongly (a long pause, a database away for this node alone) finds its row
-gone and makes it anew; its sweep takes back those of its links that nobody claimed meanwhile.
+it looked again and again. A node that was given up wrongly (a long pause, a database away for this node alone) finds
+its row gone and makes it anew; its sweep takes back those of its links that nobody claimed meanwhile.
 """
 
 import asyncio
@@ -49,9 +49,9 @@ class Other:
 
 
 def beat(tx: Transaction, node: str, links: int, clock_ahead: int | None = None) -> tuple[bool, dict[str, Other]]:
-    """Say that the node lives, holds so many links, and has its clock so many milliseconds ahead of the database's.
+    """Write that the node lives, holds so many links, and has its clock so many milliseconds ahead of the database's.
 
-    Returns whether its row was there, and the others'.
+    Returns whether the node's row was there, and what the others' rows say.
     """
     sign = {"node": node, "at": tx.now, "held": links, "ahead": clock_ahead}
     known = tx.connection.execute(_BEAT, sign).rowcount == 1
@@ -63,13 +63,13 @@ def beat(tx: Transaction, node: str, links: int, clock_ahead: int | None = None)
 
 
 def count_others(connection: Connection, node: str) -> int:
-    """How many other nodes there are, as far as is known."""
+    """Return how many other nodes there are, as far as is known."""
     count: int = connection.execute(select(func.count()).where(nodes.c.id != node)).scalar_one()
     return count
 
 
 def list_nodes(connection: Connection) -> Sequence[Row[Any]]:
-    """All rows, the oldest node first."""
+    """Return all rows, the oldest node first."""
     return connection.execute(select(nodes).order_by(nodes.c.started_at, nodes.c.id)).all()
 
 
@@ -83,7 +83,7 @@ class Heartbeat:
     """Beats for this node and watches the others; call it every BEAT_SECONDS."""
 
     def __init__(self, store: Store, clock: Clock, node: str, links: Callable[[], int]) -> None:
-        """`links` says how many carts are connected to this node."""
+        """Watch nothing yet; `begin` comes next. `links` returns how many carts are connected to this node."""
         self._store = store
         self._clock = clock
         self._node = node
@@ -97,17 +97,19 @@ class Heartbeat:
         self._ending = False
 
     async def begin(self) -> None:
-        """Before the first cart connects."""
+        """Make this node's row, and release the carts of nodes that there are no more. To be awaited before the first
+        cart connects."""
         _, others = await self._beat(0)
         self._silent(others)
         await self._store.write(release_orphans, within=RELEASE_SECONDS)
 
     def knows(self, node: str) -> bool:
-        """Whether this was a living node of the same database, when this one last looked."""
+        """Return whether this was a living node of the same database when ours last looked."""
         return node in self._seen
 
     async def __call__(self) -> None:
-        """One round; none after the end. Raises Unavailable while the database is away."""
+        """Beat once, and give up nodes that are silent; does nothing after the end. Raises Unavailable while the
+        database is away."""
         if self._ending:
             return
         held = self._links()
@@ -126,14 +128,14 @@ class Heartbeat:
         await self._store.write(lambda tx: self._store.clock.keep(tx.connection), hurry=False)
 
     async def others(self) -> bool:
-        """Whether another node lives, as far as is known; False when the database cannot say."""
+        """Return whether another node lives, as far as is known; False when the database cannot tell."""
         try:
             return await self._store.read(lambda connection: count_others(connection, self._node)) > 0
         except DuckyCartError:
             return False
 
     async def end(self) -> None:
-        """After the last link was released. No beat of before makes the node's row anew."""
+        """Delete this node's row, after the last link was released. No beat under way makes it anew."""
         self._ending = True
         if self._beating is not None:
             await asyncio.wait([self._beating])
@@ -155,7 +157,7 @@ class Heartbeat:
         return there, ahead, others
 
     def _silent(self, others: Mapping[str, int]) -> list[tuple[str, int]]:
-        """The nodes whose beats have stood still for too long, under our own eyes."""
+        """Return the nodes whose beats have stood still for too long, under our own eyes, with those beats."""
         now = self._clock.monotonic()
         if self._looked_at is None or now - self._looked_at > GAP_SECONDS:
             self._seen.clear()
