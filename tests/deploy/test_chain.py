@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx2
 import pytest
 from typer.testing import CliRunner
+from websockets.http11 import Response
 
 from duckycart import cli
 from duckycart.testing.cart import PoliteCart, running
@@ -18,6 +19,13 @@ from tests.deploy.conftest import Balance
 from tests.deploy.world import Balancer, Screen
 from tests.nats import NatsServer
 from tests.process.world import Served, serving
+
+
+class ItsCart(PoliteCart):
+    hurried = False  # it was refused without a word of when to come again
+
+    def refused(self, response: Response) -> None:
+        self.hurried |= "Retry-After" not in response.headers
 
 
 class Chain:
@@ -92,7 +100,7 @@ async def test_a_restart_of_every_node_in_turn_loses_nothing_and_says_nothing_tw
     with_key = {"X-API-Key": key}
     async with AsyncExitStack() as stack:
         balancer = Endpoint(chain.balancer.port, tls=chain.balancer.trusting)
-        cart = PoliteCart(balancer, 1)
+        cart = ItsCart(balancer, 1)
         cart.path += f"?key={key}"
         await stack.enter_async_context(running(cart))
         here, there = await chain.where_the_cart_is()
@@ -125,6 +133,7 @@ async def test_a_restart_of_every_node_in_turn_loses_nothing_and_says_nothing_tw
         await hears(cart, "generate_qr", "session_started", "payment_created", "end_session")
         assert cart.closes == [1012, 1012]
         assert set(cart.refusals) <= {503}
+        assert not cart.hurried
         await screen.hears_at_last("Payment successful")
 
 

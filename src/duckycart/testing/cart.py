@@ -222,6 +222,7 @@ class PoliteCart:
                 if connection.response is None or connection.status != 101:
                     if connection.response is not None:
                         self.refusals[connection.status] += 1
+                        self.refused(connection.response)
                     await asyncio.sleep(AGAIN_SECONDS)
                     continue
                 self.connections.append(commands)
@@ -233,6 +234,9 @@ class PoliteCart:
 
     def connected(self, connection: CartConnection) -> None:
         """Do what this double does with a connection that was let in: nothing."""
+
+    def refused(self, response: Response) -> None:
+        """Do what this double does when its handshake was refused with this answer: nothing."""
 
     def heard(self, connection: CartConnection) -> None:
         """Do what this double does when it was told something, before its ping is answered: nothing."""
