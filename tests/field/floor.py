@@ -52,7 +52,7 @@ class Floor:
                 await self.shop.add_cart(cart_id)
             here = self.network.endpoint.called_from(f"127.1.0.{cart_id}")
             random = Random(f"{self.seed} cart {cart_id}")
-            cart = FieldedCart(cart_id, self.shop.keys[cart_id], here, self.pace, random=random, blocks=self.blocks)
+            cart = FieldedCart(here, cart_id, self.shop.keys[cart_id], self.pace, random=random, blocks=self.blocks)
             screen = FieldedScreen(cart_id, here, self.pace, self.screens_tasks)
             self.carts.append(cart)
             self.screens.append(screen)

@@ -67,7 +67,7 @@ class Crowd:
         self.tasks.start(self.pace.run())
         for cart_id in range(1, CARTS + 1):
             here = self._served.endpoint.called_from(f"127.1.0.{cart_id}")
-            cart = FieldedCart(cart_id, key_of(cart_id), here, self.pace)
+            cart = FieldedCart(here, cart_id, key_of(cart_id), self.pace)
             screen = FieldedScreen(cart_id, here, self.pace, self.tasks)
             self.carts.append(cart)
             self.screens.append(screen)

@@ -5,10 +5,12 @@ import asyncio
 import pytest
 
 from duckycart.testing.cart import DeafCart, SilentCart, running
+from duckycart.testing.crowd import CrowdCart
 from duckycart.testing.endpoint import Endpoint
 from duckycart.testing.fielded import FieldedCart
 from duckycart.testing.furnish import MILK
 from duckycart.testing.pace import RealPace
+from duckycart.testing.relay import relaying
 from duckycart.testing.waiting import until
 from tests.world import Shop
 
@@ -43,7 +45,7 @@ async def test_a_deaf_cart_hears_nothing_and_is_given_up(shop: Shop) -> None:
 
 
 async def test_a_fielded_cart_wipes_its_basket_at_a_second_start_and_says_so(shop: Shop) -> None:
-    async with running(FieldedCart(1, shop.keys[1], shop.endpoint, RealPace(faster=100))) as cart:
+    async with running(FieldedCart(shop.endpoint, 1, shop.keys[1], RealPace(faster=100))) as cart:
         await shop.online()
         session_id = await shop.start(await shop.shopper())
         await until(lambda: cart.session == session_id)
@@ -52,6 +54,13 @@ async def test_a_fielded_cart_wipes_its_basket_at_a_second_start_and_says_so(sho
         cart.hear(f'{{"type": "session_started", "data": {session_id}}}')  # what a server must not do
         assert cart.wiped == [session_id]
         cart.leave()
+
+
+async def test_a_cart_of_a_crowd_is_called_from_the_address_that_its_endpoint_says(shop: Shop) -> None:
+    async with relaying(shop.endpoint) as relay:
+        cart = await CrowdCart.connect(relay.endpoint.called_from("127.0.0.9"), 1, shop.keys[1])
+        assert [wire.address for wire in relay.wires] == ["127.0.0.9"]
+        cart.close()
 
 
 def test_an_endpoint_is_what_its_url_says() -> None:

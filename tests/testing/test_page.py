@@ -1,7 +1,10 @@
 """docs/testing.md, run as it stands there."""
 
 import asyncio
+import json
 import re
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -15,10 +18,13 @@ from tests.process.world import Served, serving
 PAGE = (Path(__file__).parent.parent.parent / "docs/testing.md").read_text()
 
 
+EXAMPLES = re.findall(r"<!-- tested: tests/testing/test_page.py -->\n```python\n(.*?)```", PAGE, re.DOTALL)
+
+
 def shown() -> dict[str, Any]:
     """What the page's examples define."""
     names: dict[str, Any] = {}
-    for example in re.findall(r"<!-- tested: tests/testing/test_page.py -->\n```python\n(.*?)```", PAGE, re.DOTALL):
+    for example in EXAMPLES:
         exec(compile(example, "docs/testing.md", "exec", dont_inherit=True), names)
     return names
 
@@ -73,6 +79,23 @@ async def test_a_cart_is_tested_as_the_page_on_testing_shows(served: Served) -> 
     await served.start()
     key, token = furnished.keys[1], furnished.shoppers[1]
     await page["a_cart_keeps_its_session_over_a_lost_pong"](served.url, key, token, start)
+
+
+async def test_the_small_cart_of_the_page_passes_the_test_of_the_page(served: Served) -> None:
+    page = shown()
+    (served.database.parent / "shop.py").write_text(EXAMPLES[0])
+    program = [sys.executable, "shop.py", "shop.db"]
+    printed = await asyncio.to_thread(subprocess.check_output, program, cwd=served.database.parent)
+    made = json.loads(printed)
+    await served.start()
+    await page["a_cart_keeps_its_session_over_a_lost_pong"](served.url, made["key"], made["token"], page["start"])
+
+
+def test_the_tests_of_a_cart_need_no_server_installed() -> None:
+    """All that the page shows but `shop.py` runs where only the light package is."""
+    for example in EXAMPLES[1:]:
+        assert "furnish import" not in example
+        assert "duckycart.store" not in example
 
 
 async def test_a_server_is_tested_as_the_page_on_testing_shows(served: Served) -> None:

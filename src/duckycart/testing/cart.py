@@ -198,7 +198,10 @@ class PoliteCart:
 
     async def hears(self, kind: str, data: int | None = None) -> None:
         """Wait until it was told this. Raises TimeoutError after PATIENCE."""
-        await until(lambda: (kind, data) in self.commands)
+        try:
+            await until(lambda: (kind, data) in self.commands)
+        except TimeoutError:
+            raise TimeoutError(f"not {(kind, data)}, but {self.commands}") from None
 
     async def run(self) -> None:
         """Connect for ever."""

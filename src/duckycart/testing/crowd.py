@@ -30,7 +30,11 @@ class CrowdCart(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         opened: asyncio.Future[None] = loop.create_future()
         _, cart = await loop.create_connection(
-            lambda: cls(cart_id, key, opened, heard), endpoint.host, endpoint.port, ssl=endpoint.tls
+            lambda: cls(cart_id, key, opened, heard),
+            endpoint.host,
+            endpoint.port,
+            ssl=endpoint.tls,
+            local_addr=endpoint.local_address,
         )
         await opened
         return cart

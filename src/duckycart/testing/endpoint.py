@@ -31,7 +31,11 @@ class Endpoint:
         """The same port, connected to from this address: so a server takes each double for a machine of its own."""
         return replace(self, local=address)
 
+    @property
+    def local_address(self) -> tuple[str, int] | None:
+        """The address and port to connect from, as asyncio wants them; None if any will do."""
+        return None if self.local is None else (self.local, 0)
+
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Open a connection. Raises OSError."""
-        local = None if self.local is None else (self.local, 0)
-        return await asyncio.open_connection(self.host, self.port, ssl=self.tls, local_addr=local)
+        return await asyncio.open_connection(self.host, self.port, ssl=self.tls, local_addr=self.local_address)

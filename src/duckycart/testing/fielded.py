@@ -28,9 +28,9 @@ class FieldedCart:
 
     def __init__(
         self,
+        endpoint: Endpoint,
         cart_id: int,
         key: str,
-        endpoint: Endpoint,
         pace: Pace,
         *,
         random: Random | None = None,
