@@ -27,6 +27,7 @@ from duckycart.guards.heads import EmptyLines
 from duckycart.guards.places import SPARE_FILES
 from duckycart.guards.turns import InTurns
 from duckycart.guards.unread import MustRead
+from duckycart.handshake import origin_form
 from duckycart.hardware.drain import drain
 from duckycart.hardware.socket import HardwareSocket, asks_for_cart, begins_for_cart
 from duckycart.notify import notify, watchdog_seconds
@@ -180,7 +181,9 @@ class BoundedHttp(InTurns, MustRead, UpgradingHttp):
 
     def handle_websocket_upgrade(self) -> None:
         self._upgraded = True
-        self.ws_protocol_class = cast(Any, HardwareSocket if asks_for_cart(self.url) else ScreenSocket)
+        # In the form that is handed on: a cart's address that comes out of unescaping that again is a bad one of a cart.
+        target = origin_form(self.url)
+        self.ws_protocol_class = cast(Any, HardwareSocket if asks_for_cart(target) else ScreenSocket)
         super().handle_websocket_upgrade()
         self._watch_no_more()
         cast(HeldBack, self.flow).go_on = None

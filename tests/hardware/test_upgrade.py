@@ -113,6 +113,13 @@ async def test_f58_escaped_letters_and_digits_are_those_letters_and_digits(shop:
         assert status in (400, 403, 404), path
 
 
+async def test_f58_what_is_escaped_twice_is_a_bad_address_of_a_cart(shop: Shop) -> None:
+    for path in ("/%7%37s/hardware/1", "/ws/h%6%31rdware/1"):
+        head = await ask(shop, ASKS + REST, f"GET {path}?key={shop.keys[1]} HTTP/1.1")
+        assert head.startswith(b"HTTP/1.1 400 "), path
+        assert b"\r\nContent-Length: 75\r\n" in head, path  # the sentence about ids
+
+
 @pytest.mark.parametrize(
     ("lines", "line", "status", "says"),
     [
