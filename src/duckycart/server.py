@@ -181,7 +181,7 @@ class BoundedHttp(InTurns, MustRead, UpgradingHttp):
 
     def handle_websocket_upgrade(self) -> None:
         self._upgraded = True
-        # In the form that is handed on: a cart's address that comes out of unescaping that again is a bad one of a cart.
+        # In the form that is handed on: what is a cart's address only when unescaped once more is a bad one of a cart.
         target = origin_form(self.url)
         self.ws_protocol_class = cast(Any, HardwareSocket if asks_for_cart(target) else ScreenSocket)
         super().handle_websocket_upgrade()
