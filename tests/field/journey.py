@@ -85,7 +85,7 @@ class Journey:
                 if random.random() < 0.15:
                     await cart.locate(session_id, random.randint(1, 9))
             except Lost:
-                continue
+                self.screen.late.add((session_id, barcode))
 
     async def _finish(self, session_id: int, meant: str) -> None:
         match meant:

@@ -29,6 +29,8 @@ class FieldedScreen:
         self.tokens: dict[int, str] = {}
         self.session: int | None = None  # that it shows; None while it shows its QR, or the button for it
         self.forgotten: list[int] = []  # sessions that a 401 made it forget
+        # Of a session, barcodes of calls that the cart lost: they may reach the server whenever the network likes.
+        self.late: set[tuple[int, int]] = set()
         self.wrong: list[str] = []
 
     async def qr(self) -> str:
@@ -168,9 +170,10 @@ class SessionSocket:
         """Whether the last of these may come after the others."""
         *before, kind = [message["type"] for message in heard]
         created = CREATED in before
+        late = (self.session_id, heard[-1]["data"]) in self._screen.late
         right = {
             "cart-updated": True,
-            "item-read": not created,
+            "item-read": late or not created,
             "weight increased": True,
             "weight decreased": True,
             CREATED: not created,
@@ -178,7 +181,7 @@ class SessionSocket:
             PAID: True,
         }.get(kind, False)
         if heard[-1]["type"] == "cart-updated" and created:
-            right = heard[-1]["data"] == 0  # no basket changes once there is a payment
+            right = late or heard[-1]["data"] == 0  # no basket changes once there is a payment
         if not before:
             right = kind in ("cart-updated", PAID) and heard[0]["data"] == 0
         if not right or PAID in before:
