@@ -8,9 +8,10 @@ import httpx2
 import pytest
 from sqlalchemy import select
 
+from duckycart.hardware.receipts import KEPT_SECONDS
 from duckycart.lifecycle.boots import KEPT
 from duckycart.refusals import DATABASE_UNAVAILABLE
-from duckycart.store.tables import boots
+from duckycart.store.tables import boots, commands
 from duckycart.testing.cart import CartConnection
 from duckycart.testing.furnish import BREAD, MILK
 from duckycart.testing.waiting import until
@@ -158,6 +159,127 @@ async def test_f06_so_many_boots_of_a_cart_are_remembered(shop: Shop) -> None:
         shop.clock.move(10)
     rows = await shop.rows(select(boots.c.boot_id).order_by(boots.c.left_epoch))
     assert [row.boot_id for row in rows] == [f"B{number}" for number in range(3, KEPT + 3)]
+
+
+# F41, F42: what a boot does not need, since another one has read it, it is not said to have read
+
+
+async def session_before(shop: Shop, *rebooted: str) -> tuple[int, CartConnection]:
+    """Boot A read a session from its start to its end. Then the cart was rebooted, and C has read a QR; of the boots
+    `rebooted` handshakes come late."""
+    session_id, cart, _ = await in_session(shop, "A")
+    await end_by_force(shop, session_id)
+    await heard(cart, GENERATE_QR, said("session_started", session_id), said("end_session", session_id))
+    await shop.settled()
+    await away(shop, cart)
+    cart = await raw(shop, boot="C")
+    await shop.qr()
+    await heard(cart, GENERATE_QR)
+    await shop.settled()
+    for boot in rebooted:
+        await away(shop, cart)
+        shop.clock.move(10)  # connects are braked
+        cart = await raw(shop, boot=boot, answers=False)
+    return session_id, cart
+
+
+async def boot_now(shop: Shop) -> int:
+    return int((await shop.cart_row()).boot_generation)
+
+
+async def received_by(shop: Shop, boot: int) -> list[str]:
+    """Of which commands the rows say that this boot has received them."""
+    rows = select(commands.c.type).where(commands.c.boot_generation == boot, commands.c.state == "received")
+    return [row.type for row in await shop.rows(rows.order_by(commands.c.seq))]
+
+
+async def test_f41_f42_an_end_that_only_an_earlier_boot_read_is_not_received_by_the_boot_that_is_back(
+    shop: Shop,
+) -> None:
+    """B, whose handshakes are late twice, may have heard of the session for all that is known; C cannot have."""
+    session_id, late = await session_before(shop, "B", "A", "B")
+    await heard(late, said("end_session", session_id), GENERATE_QR)
+    await away(shop, late)
+    back = await raw(shop, boot="C")
+    assert await shop.settled() == ["received"] * 4
+    assert await received_by(shop, await boot_now(shop)) == ["generate_qr"]
+    assert back.texts == []
+    await away(shop, back)
+    shop.clock.move(10)
+    await heard(await raw(shop, boot="B", answers=False), said("end_session", session_id), GENERATE_QR)
+
+
+async def test_f42_a_call_is_no_receipt_of_an_end_that_only_an_earlier_boot_read(shop: Shop) -> None:
+    """A call proves what came before its session's start, unless another boot had read that already."""
+    before, cart = await session_before(shop)
+    await away(shop, cart)
+    shop.clock.move(10)
+    cart = await raw(shop, boot="D", answers=False)
+    session_id = await shop.start(await shop.shopper("ali@example.com"))
+    await until(lambda: said("session_started", session_id) in cart.texts)
+    await away(shop, cart)
+    await away(shop, await raw(shop, boot="A", answers=False))
+    shop.clock.move(10)
+    cart = await raw(shop, boot="D", answers=False)
+    await heard(cart, said("end_session", before), said("session_started", session_id))
+    assert (await call(shop, "GET", f"/cart-items/session/{session_id}", "D")).status_code == 200
+    assert await shop.settled() == ["received", "received", "received", "superseded", "superseded", "received"]
+    assert await received_by(shop, await boot_now(shop)) == ["session_started"]
+    await away(shop, cart)
+    await away(shop, await raw(shop, boot="A", answers=False))
+    shop.clock.move(10)
+    back = await raw(shop, boot="D")
+    await shop.settled()
+    assert back.texts == []
+
+
+async def test_f41_f42_who_names_no_boot_has_not_read_what_the_boot_before_it_had(shop: Shop) -> None:
+    session_id, cart, shopper = await in_session(shop, "B2")
+    await shop.add(session_id)
+    await away(shop, cart)
+    looking = await raw(shop)
+    await shop.create_payment(session_id, shopper)
+    await heard(looking, said("payment_created", session_id))
+    await shop.settled()
+    await away(shop, await raw(shop, boot="B1", answers=False))
+    shop.clock.move(10)
+    looking = await raw(shop)
+    assert (await shop.settled())[1:] == ["received"] * 2
+    assert await received_by(shop, await boot_now(shop)) == ["payment_created"]
+    await away(shop, looking)
+    back = await raw(shop, boot="B2")
+    await heard(back, said("payment_created", session_id))
+    await shop.settled()
+
+
+async def test_f41_a_fielded_cart_hears_nothing_again_after_somebody_named_a_boot_in_its_place(shop: Shop) -> None:
+    session_id, cart, _ = await in_session(shop, None)
+    await away(shop, cart)
+    await away(shop, await raw(shop, boot="B1", answers=False))
+    back = await raw(shop)
+    assert await shop.settled() == ["received"] * 2
+    assert back.texts == []
+    await end_by_force(shop, session_id)
+    await heard(back, said("end_session", session_id))
+
+
+async def test_f41_the_boot_that_is_back_is_not_forgotten_for_being_the_oldest(shop: Shop) -> None:
+    session_id, cart, _ = await in_session(shop, "B")
+    await away(shop, cart)
+    for number in range(KEPT):
+        shop.clock.move(10)
+        late = await raw(shop, boot=f"late-{number}")
+        await heard(late, said("session_started", session_id))
+        await shop.settled()
+        await away(shop, late)
+    for other in ("late-0", "late-1"):
+        shop.clock.move(KEPT_SECONDS + 1)
+        shop.inside.dispatch.receipts.forget_old()  # what is not in the rows
+        back = await raw(shop, boot="B")
+        assert (await shop.settled())[1] == "received"
+        assert back.texts == []
+        await away(shop, back)
+        await away(shop, await raw(shop, boot=other, answers=False))
 
 
 # F42: a call is a receipt of the boot that heard the command

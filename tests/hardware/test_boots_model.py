@@ -277,8 +277,10 @@ class BootsMachine(RuleBasedStateMachine):
         if (payload := wire.read()) is not None:
             self.server.act(lambda: wire.pong(payload))
 
-    @initialize(luck=st.sampled_from(LUCK), somebody_shops=st.booleans())
-    def it_begins(self, luck: str, somebody_shops: bool) -> None:
+    @initialize(luck=st.sampled_from(LUCK), somebody_shops=st.booleans(), somebody_was_here=st.booleans())
+    def it_begins(self, luck: str, somebody_shops: bool, somebody_was_here: bool) -> None:
+        if somebody_was_here:
+            self.somebody_looks_in_its_place()
         self.connects(luck)
         if somebody_shops:
             self.a_session_starts(luck)

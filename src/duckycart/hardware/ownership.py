@@ -112,7 +112,9 @@ def claim_many(tx: Transaction, claims: Sequence[Claim], node: str) -> list[Fill
         claimed[cart.id] = cart = replace(cart, link_epoch=cart.link_epoch + 1, link_node=node)
         boot_id = UNNAMED if claim.boot_id is None and row.boot_id is not None else claim.boot_id
         if boot_id is not None and boot_id != row.boot_id:
-            changes.append(Change(cart, row.boot_id, boot_id))
+            # Who never named a boot is known from now on as one that did not, with all it has heard.
+            before = UNNAMED if row.boot_id is None and row.link_epoch else row.boot_id
+            changes.append(Change(cart, before, boot_id))
     if claimed:
         tx.connection.execute(_CLAIM, {"carts": list(claimed), "node": node, **_now(tx)})
     if changes:

@@ -4,6 +4,11 @@ A command's row says what the boot that holds the cart's link has. So when anoth
 one before has heard is kept, and the rows are made to say what the other one has: nothing of the present if it is new,
 for its memory is empty (F32); if it was here before, what it had heard then. So an old handshake that comes through
 late takes nothing from the boot that lives: when that one is back, it hears what it lacks, and nothing again (F41).
+
+Who lacks nothing up to a command has not read all that came before it: a boot that began after a session needs no end
+of it. So a command's row keeps which boot read it (`read_by`) while it speaks of one that lacks it, and names that
+reader when it is `received` once more without having been read anew: `received` is never said of a boot that did not
+read (F42).
 """
 
 import re
@@ -12,7 +17,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from sqlalchemy import Connection, Executable, and_, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Executable, and_, bindparam, case, delete, func, insert, or_, select, update
 
 from duckycart.lifecycle.carts import Cart
 from duckycart.refusals import BAD_BOOT_ID
@@ -42,7 +47,7 @@ class Change:
     """A connection claims its cart for another boot than the one whose link was the last."""
 
     cart: Cart  # its row, with the epoch of the new link and the generation of the boot before
-    before: str | None  # None: that one named no boot
+    before: str | None  # None: there was none
     now: str
 
 
@@ -89,19 +94,21 @@ _HEAR: Final = (
     )
     .values(heard_seq=bindparam("heard"))
 )
-_FORGET_OLDEST: Final = delete(boots).where(boots.c.cart_id == bindparam("cart"), boots.c.boot_id.in_(_OLDEST))
+_FORGET_OLDEST: Final = delete(boots).where(
+    boots.c.cart_id == bindparam("cart"), boots.c.boot_id.in_(_OLDEST), boots.c.boot_id != bindparam("now")
+)
 
 _OF_CART: Final = commands.c.cart_id == bindparam("cart")
-_NOW_OF: Final = {
-    "boot_generation": bindparam("number"),
-    "several_boots": or_(
-        commands.c.several_boots, and_(commands.c.attempted, commands.c.boot_generation != bindparam("number"))
-    ),
-}
+_SEVERAL: Final = or_(
+    commands.c.several_boots, and_(commands.c.attempted, commands.c.boot_generation != bindparam("number"))
+)
+# Who has read a command that the boot `number` does not lack. Nobody noted: then it is that one, for a command that no
+# boot had read yet is handed to each before any later one, or is void for all.
+READER: Final = func.coalesce(commands.c.read_by, bindparam("number"))
 _HAS: Final = (
     update(commands)
     .where(_OF_CART, commands.c.seq <= bindparam("heard"), OUTSTANDING)
-    .values(state=CommandState.RECEIVED, received_at=bindparam("at"), **_NOW_OF)
+    .values(state=CommandState.RECEIVED, received_at=bindparam("at"), boot_generation=READER, several_boots=_SEVERAL)
 )
 _LACKS: Final = (
     update(commands)
@@ -113,7 +120,14 @@ _LACKS: Final = (
         or_(commands.c.state != CommandState.RECEIVED, commands.c.boot_generation != bindparam("number")),
     )
     # Also what is still outstanding: a late receipt of the boot before must not settle it.
-    .values(state=CommandState.QUEUED, sent_at=None, received_at=None, **_NOW_OF)
+    .values(
+        state=CommandState.QUEUED,
+        sent_at=None,
+        received_at=None,
+        boot_generation=bindparam("number"),
+        several_boots=_SEVERAL,
+        read_by=case((commands.c.state == CommandState.RECEIVED, commands.c.boot_generation), else_=commands.c.read_by),
+    )
 )
 _start: Final = commands.alias("start")
 _LACKS_OF_SESSION: Final = _LACKS.where(commands.c.session_id == bindparam("session"))
@@ -190,7 +204,8 @@ def _remember(tx: Transaction, changes: Collection[Change]) -> None:
         }
         for change in changes
     ])  # fmt: skip
-    _run(tx, _FORGET_OLDEST, [{"cart": change.cart.id} for change in changes])
+    # The one that is back may be the oldest; it is not gone.
+    _run(tx, _FORGET_OLDEST, [{"cart": change.cart.id, "now": change.now} for change in changes])
 
 
 def _tell_rows(tx: Transaction, taking: Collection[tuple[Cart, Boot]]) -> None:

@@ -8,11 +8,11 @@ heard the command (F42).
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, bindparam, case, select, update
 
 from duckycart.effects import Received
 from duckycart.lifecycle.access import ByCart
-from duckycart.lifecycle.boots import find_boot, note_heard
+from duckycart.lifecycle.boots import READER, find_boot, note_heard
 from duckycart.lifecycle.carts import lock_cart
 from duckycart.store.states import OUTSTANDING_COMMANDS, CommandState
 from duckycart.store.tables import OUTSTANDING, carts, commands
@@ -44,7 +44,12 @@ _ACKNOWLEDGE: Final = (
         commands.c.boot_generation == bindparam("number"),
         OUTSTANDING,
     )
-    .values(state=CommandState.RECEIVED, received_at=bindparam("at"))
+    .values(
+        state=CommandState.RECEIVED,
+        received_at=bindparam("at"),
+        # Of what came before the start it proves no more than that this boot does not lack it.
+        boot_generation=case((commands.c.seq == bindparam("start"), bindparam("number")), else_=READER),
+    )
 )
 
 

@@ -191,6 +191,8 @@ commands = Table(
     Column("received_at", BigInteger),
     # Links of more than one boot may have written it: a call that names no boot does not say which of them heard it.
     Column("several_boots", Boolean, nullable=False, server_default=false()),
+    # The boot that had received it, when `state` came to speak of one that lacks it; None where there was no such boot.
+    Column("read_by", Integer),
     PrimaryKeyConstraint("cart_id", "seq"),
     CheckConstraint(is_in("type", CommandType), name="type"),
     CheckConstraint(is_in("state", CommandState), name="state"),
