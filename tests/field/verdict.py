@@ -186,7 +186,7 @@ async def nothing_is_leaked(floor: Floor) -> None:
     left = traces(inside.channels)
     assert not any(left.values()), left
     await floor.close()
-    await until(lambda: not inside.dispatch.working and not inside.connector.handshaking)
+    await until(lambda: not inside.dispatch.background and not inside.connector.handshaking)
     await inside.dispatch.receipts.finish()
     shop.clock.move(11)  # the brake forgets
     shop.tick()

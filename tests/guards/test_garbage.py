@@ -98,7 +98,7 @@ async def come_and_go(shop: Shop, data: bytes, answered: bool, reset: bool) -> N
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     peer.close()
     await until(lambda: not shop.server.server_state.connections and not shop.server.server_state.tasks)
-    await until(lambda: not shop.inside.dispatch.working)
+    await until(lambda: not shop.inside.dispatch.background)
 
 
 @pytest.mark.parametrize("reset", [False, True], ids=["closed", "reset"])

@@ -122,7 +122,7 @@ class Server:
         async def all_of_it() -> T:
             result = await work
             dispatch = self.inside.dispatch
-            while dispatch.working or dispatch.receipts._writes:  # noqa: ASYNC110 - nothing tells
+            while dispatch.background or dispatch.receipts._writes:  # noqa: ASYNC110 - nothing tells
                 await asyncio.sleep(0)
             return result
 

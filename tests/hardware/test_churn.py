@@ -39,7 +39,7 @@ def sockets(shop: Shop) -> list[object]:
 
 async def all_gone(shop: Shop) -> None:
     dispatch, connector = shop.inside.dispatch, shop.inside.connector
-    await until(lambda: not sockets(shop) and not dispatch.working and not connector.handshaking)
+    await until(lambda: not sockets(shop) and not dispatch.background and not connector.handshaking)
     await shop.inside.dispatch.receipts.finish()
     assert len(connector.links) == 0
     assert connector.links.watched == 0

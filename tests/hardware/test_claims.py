@@ -31,7 +31,7 @@ async def connecting(shop: Shop, answers: bool = True) -> "asyncio.Task[CartConn
 
 
 async def at_rest(shop: Shop) -> None:
-    await until(lambda: not shop.inside.dispatch.working and not shop.inside.connector.handshaking)
+    await until(lambda: not shop.inside.dispatch.background and not shop.inside.connector.handshaking)
 
 
 async def test_a_connection_that_goes_away_while_its_claim_waits_never_claims(shop: Shop) -> None:

@@ -26,7 +26,7 @@ async def test_f02_a_late_close_of_the_old_changes_nothing(shop: Shop, monkeypat
     new = await raw(shop)
     old.cut()
     await until(lambda: before._transport is None)
-    await until(lambda: not shop.inside.dispatch.working)
+    await until(lambda: not shop.inside.dispatch.background)
     assert (await shop.cart_row()).link_node == shop.inside.dispatch.node
     assert len(shop.inside.dispatch.links) == 1
     await shop.qr()

@@ -157,7 +157,7 @@ async def test_f71_each_end_has_its_reason_in_the_log_and_in_the_record(
     assert (line["cart"], line["epoch"], line["reason"], line["ended_by"]) == (1, 1, reason, reason.by)
     assert code in {line["code_sent"], line["code_received"]}
     assert line["seconds"] >= 5
-    await until(lambda: not shop.inside.dispatch.working)
+    await until(lambda: not shop.inside.dispatch.background)
     first = (await past(shop))[-1]
     assert (first.epoch, first.reason, first.close_code) == (1, reason, code)
     assert (first.node, first.address) == (shop.inside.dispatch.node, "127.0.0.1")
@@ -202,7 +202,7 @@ async def test_f71_what_was_sent_and_read_is_counted(shop: Shop) -> None:
     await until(lambda: len(cart.texts) == 4)
     cart.cut()
     await shop.offline()
-    await until(lambda: not shop.inside.dispatch.working)
+    await until(lambda: not shop.inside.dispatch.background)
     (one,) = await past(shop)
     assert (one.commands_sent, one.commands_received) == (4, 3)
 
@@ -226,7 +226,7 @@ async def test_f71_a_cart_that_left_during_its_claim_was_never_opened(
     )
     await until(lambda: of(logged, "cart refused"))
     await shop.offline()
-    await until(lambda: not shop.inside.dispatch.working)
+    await until(lambda: not shop.inside.dispatch.background)
     (line,) = of(logged, "cart refused")
     assert (line["reason"], line["status"]) == (Refused.CART_LEFT, None)
     assert of(logged, "cart disconnected") == []
@@ -303,7 +303,7 @@ async def test_f71_a_clock_that_was_set_makes_no_connection_longer_or_shorter(sh
     shop.clock.correct(-86_400)
     cart.cut()
     await shop.offline()
-    await until(lambda: not shop.inside.dispatch.working)
+    await until(lambda: not shop.inside.dispatch.background)
     (one,) = await past(shop)
     assert one.until == one.since + 30_000
 
@@ -321,7 +321,7 @@ async def test_f71_an_end_that_the_database_refused_is_written_by_a_later_sweep(
         await until(lambda: shop.inside.connector.claims._unreleased)
     shop.clock.move(3600)
     await shop.sweep()
-    await until(lambda: not shop.inside.dispatch.working)
+    await until(lambda: not shop.inside.dispatch.background)
     (one,) = await past(shop)
     assert (one.reason, one.until) == (Ended.CART_LEFT, one.since)
 
@@ -469,7 +469,7 @@ async def test_f71_old_ends_and_refusals_are_forgotten_with_the_rest(shop: Shop)
     (await raw(shop)).end_of_stream()
     await shop.offline()
     await raw(shop)
-    await until(lambda: not shop.inside.dispatch.working)
+    await until(lambda: not shop.inside.dispatch.background)
     for before, left in ((shop.clock.now(), (2, 1)), (shop.clock.now() + 1, (1, 0))):
         await shop.inside.store.write(lambda tx, before=before: forget_the_rest(tx, before))  # type: ignore[misc]
         counts = [await shop.rows(select(func.count()).select_from(table)) for table in (connections, refusals)]

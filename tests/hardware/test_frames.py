@@ -185,7 +185,7 @@ async def test_f24_too_many_bytes_before_the_answer_are_cut(shop: Shop) -> None:
         assert isinstance(connection, HardwareSocket)
         connection.data_received(b"x" * (MAX_EARLY + 1))
         await (await opening).gone()
-    await until(lambda: not shop.inside.dispatch.working)
+    await until(lambda: not shop.inside.dispatch.background)
     assert (await shop.cart_row()).link_node is None
 
 

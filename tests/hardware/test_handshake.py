@@ -166,7 +166,7 @@ async def test_503_when_the_database_takes_too_long_and_the_late_claim_is_droppe
     monkeypatch.setattr("duckycart.hardware.connect.CLAIM_SECONDS", 0.01)
     with writer_blocked(shop):
         assert await refused(shop) == (503, "2")
-    await until(lambda: not shop.inside.dispatch.working)
+    await until(lambda: not shop.inside.dispatch.background)
     row = await shop.cart_row()
     assert (row.link_epoch, row.link_node) == (0, None)
     assert not shop.inside.dispatch.links

@@ -103,6 +103,6 @@ async def test_a_cart_that_leaves_in_mid_handshake_leaves_nothing(shop: Shop) ->
         writer.write(request())
         writer.transport.abort()
     await nothing_left(shop)
-    await until(lambda: not shop.inside.dispatch.working)
+    await until(lambda: not shop.inside.dispatch.background)
     assert (await shop.cart_row()).link_node is None
     await heard(await raw(shop))

@@ -88,7 +88,7 @@ async def test_all_who_go_at_once_are_released_in_far_fewer_transactions(shop: S
             for cart in gone:
                 cart.cut()
             await until(lambda: not shop.inside.dispatch.links)
-        await until(lambda: not shop.inside.dispatch.working)
+        await until(lambda: not shop.inside.dispatch.background)
         assert write.call_count < COUNT / 4
     assert await online(shop) == 0
 
@@ -185,7 +185,7 @@ async def test_a_batch_the_database_does_not_do_is_503_for_all_and_leaves_nobody
         with writer_blocked(shop):
             coming = await come(shop, *some)
         assert {cart.status for cart in await coming} == {503}
-    await until(lambda: not dispatch.working and not connector.handshaking)
+    await until(lambda: not dispatch.background and not connector.handshaking)
     assert (len(connector.links), connector.links.claiming_count, len(connector.claims)) == (0, 0, 0)
     assert await online(shop) == 0
     for cart in await asyncio.gather(*(raw(shop, cart_id) for cart_id in some)):

@@ -55,7 +55,7 @@ async def test_f28_hints_lost_doubled_and_out_of_order(shop: Shop, monkeypatch: 
         session_id = await shop.start(shopper)
         await end_by_force(shop, session_id)
         expected += [said("session_started", session_id), said("end_session", session_id)]
-    await until(lambda: not dispatch.working)
+    await until(lambda: not dispatch.background)
     await shop.sweep()
     await until(lambda: cart.texts[-1:] == expected[-1:])
     states = await shop.settled()
@@ -96,7 +96,7 @@ async def test_a_cart_that_another_node_took_over_is_closed_within_a_sweep(shop:
     await until(lambda: cart.closed)
     assert cart.closed == (4409, "a newer connection of this cart took over")
     await until(lambda: not shop.inside.dispatch.links)
-    await until(lambda: not shop.inside.dispatch.working)
+    await until(lambda: not shop.inside.dispatch.background)
     assert (await shop.cart_row()).link_node == "elsewhere"
 
 
@@ -130,7 +130,7 @@ async def test_the_sweep_leaves_alone_what_is_in_order(shop: Shop) -> None:
     await heard(cart, GENERATE_QR)
     for _ in range(3):
         await shop.sweep()
-    await until(lambda: not shop.inside.dispatch.working)
+    await until(lambda: not shop.inside.dispatch.background)
     assert cart.texts == [GENERATE_QR]
     assert len(cart.pings) == 1
 
@@ -150,7 +150,7 @@ async def test_a_gap_that_could_not_be_read_leaves_no_link_deaf(
         await shop.qr()
         patch.setattr("duckycart.hardware.dispatch.fill", fails)
         await shop.sweep()
-        await until(lambda: not dispatch.working)
+        await until(lambda: not dispatch.background)
         assert cart.texts == []
     await swept(shop, cart, GENERATE_QR)
 
@@ -176,9 +176,9 @@ async def test_f28_what_could_not_be_read_is_read_again_though_its_row_says_sent
     with monkeypatch.context() as patch:
         patch.setattr(dispatch, "fill", fail)
         connection.behind(1)
-        await until(lambda: not hardware.working)
+        await until(lambda: not hardware.background)
         await shop.sweep()
-        await until(lambda: not hardware.working)
+        await until(lambda: not hardware.background)
     assert cart.texts == []
     await swept(shop, cart, GENERATE_QR)
     assert await shop.settled() == ["received"]

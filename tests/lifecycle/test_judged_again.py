@@ -306,7 +306,7 @@ async def test_a_sweep_between_a_claim_and_its_answer_releases_nothing(shop: Sho
     dispatch.links.claiming(link)
     await claimed(shop, dispatch.node)
     await shop.sweep()
-    while dispatch.working:
+    while dispatch.background:
         await dispatch.receipts.finish()
         await shop.inside.store.read(lambda _: None)
     assert await owner(shop) == (1, dispatch.node)

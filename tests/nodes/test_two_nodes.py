@@ -61,7 +61,7 @@ async def test_f01_f02_the_newcomer_on_another_node_owns_the_cart_and_the_dead_l
     assert dead.closed is not None
     assert dead.closed[0] == 4409
     dead.cut()
-    await until(lambda: not chain.a.inside.dispatch.links and not chain.a.inside.dispatch.working)
+    await until(lambda: not chain.a.inside.dispatch.links and not chain.a.inside.dispatch.background)
     assert (await chain.a.cart_row()).link_node == node
     await chain.a.qr()
     await hears(chain, alive, GENERATE_QR)

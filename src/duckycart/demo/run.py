@@ -71,7 +71,6 @@ async def run_demo(folder: Path, port: int, *, once: bool) -> None:
 class _Demo:
     def __init__(self, folder: Path, port: int) -> None:
         self.url = f"http://127.0.0.1:{port}"
-        self._port = port
         self._transcript = Transcript()
         self.say = self._transcript.say
         self._environment = os.environ | {

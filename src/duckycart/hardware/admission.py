@@ -1,4 +1,5 @@
-"""Who may try to connect now: the brake for one cart, and how many pass the turnstile (guards/turnstile.py)."""
+"""Two bounds decide who may try to connect now: the brake for one cart, and the turnstile (guards/turnstile.py) for
+all."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,10 +13,11 @@ INSIDE: Final = 256  # handshakes under way: two batches of claims at the store,
 
 
 class NotAdmitted(Exception):
-    """The handshake is answered with the status of `why` instead of 101. Never after the upgrade (F08)."""
+    """A cart is refused during its handshake, with the status of `why` instead of 101; never after the upgrade
+    (F08)."""
 
     def __init__(self, why: Refused, sentence: str | None = None, retry_after: int | None = None) -> None:
-        """`sentence` says more than `why` does by itself."""
+        """Refuse for the reason `why`, with a `sentence` where it tells more than the reason's own."""
         self.why = why
         self.sentence = sentence or why.sentence
         self.retry_after = retry_after  # seconds
@@ -32,7 +34,7 @@ class Brake:
     _accepted: dict[int, tuple[float, ...]] = field(default_factory=dict)
 
     def retry_after(self, cart_id: int) -> int | None:
-        """Seconds until this cart may connect again, None if it may now."""
+        """Return the seconds until this cart may connect again, None if it may now."""
         now = self.monotonic()
         recent = tuple(at for at in self._accepted.get(cart_id, ()) if now - at < WINDOW_SECONDS)
         if len(recent) < self.connects:

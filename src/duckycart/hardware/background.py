@@ -1,4 +1,4 @@
-"""Work of carts that nobody waits for."""
+"""Work of carts goes on in tasks that nobody waits for."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -10,17 +10,17 @@ log = structlog.get_logger()
 
 
 class Background:
-    """Keeps the tasks under way, so that none is collected before its end and none is lost at the end of the server."""
+    """Keeps the tasks that are under way, so that none is collected before its end or lost at the end of the server."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def __len__(self) -> int:
-        """How many are under way."""
+        """Return how many tasks are under way."""
         return len(self._tasks)
 
     def begin(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do this, whatever becomes of whoever asks for it."""
+        """Run the work in a task of its own, whatever becomes of whoever asks for it."""
         task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)

@@ -1,4 +1,4 @@
-"""Many claims, or many releases, in one transaction.
+"""Claims share transactions, and so do releases: each batch is one transaction for many carts.
 
 When a store's power comes back, thousands of carts ask in the same second. Nobody waits for a batch to fill: whoever
 asks while the store is idle goes at once, and whoever asks while a batch is under way goes with the next one, together
@@ -23,7 +23,7 @@ BATCH: Final = 64  # carts in one transaction: a shopper's scan waits for at mos
 
 @dataclass(slots=True, eq=False)
 class Asking(Generic[Item, Result]):
-    """One who waits for a batch, or is in one that is under way."""
+    """One item that waits for a batch, or is in one that is under way."""
 
     cart_id: int
     item: Item
@@ -31,7 +31,7 @@ class Asking(Generic[Item, Result]):
 
 
 class Batches(Generic[Item, Result]):
-    """`work` does many items in one transaction and returns what became of each, in their order.
+    """Collects items into transactions; `work` does the items of one and returns what became of each, in their order.
 
     A batch has each cart at most once, and no cart that a batch under way has: one cart's items are done in the order
     in which they came.
@@ -52,12 +52,12 @@ class Batches(Generic[Item, Result]):
         self._under_way: set[int] = set()  # carts
 
     def __len__(self) -> int:
-        """How many wait or are under way."""
+        """Return how many items wait or are under way."""
         return len(self._waiting) + len(self._under_way)
 
     def ask(self, cart_id: int, item: Item) -> "asyncio.Future[Result]":
-        """The future fails as the transaction does, and with it all others in its batch. Cancelling it does not undo
-        work that has begun."""
+        """Put the item into the next batch; the future becomes its result. The future fails as the transaction does,
+        and with it all others in its batch. Cancelling it does not undo work that has begun."""
         asking = Asking[Item, Result](cart_id, item)
         self._waiting.append(asking)
         if self._idle:

@@ -1,4 +1,4 @@
-"""What a cart has to hear now is decided by one function, behind claim, gap and sweep.
+"""One function decides what a cart has to hear now, whoever asks: a claim, a gap or the sweep.
 
 A cart that comes back is brought to the present, not replayed the past.
 """
@@ -30,7 +30,7 @@ class Outstanding:
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """The rows a link must send, and the seq up to which everything else is settled."""
+    """What a link must send, and the seq up to which nothing else needs sending."""
 
     epoch: int
     generation: int
@@ -42,7 +42,7 @@ class Filled:
 def catch_up(
     cart: Cart, outstanding: Sequence[Outstanding], steady: int
 ) -> tuple[list[Outstanding], list[Outstanding]]:
-    """(what to send, what is void), both in the order of `outstanding`, which is that of seq.
+    """Divide outstanding commands, which are in the order of seq, into those to send and those that are void. Sent are:
 
     - `generate_qr`: the newest, if a QR of this round is still valid and the cart is available;
     - of a session that is over: its `end_session`, if any command of that session may have been sent. A spare one is
@@ -119,13 +119,13 @@ def lock_outstanding(tx: Transaction, cart_ids: Collection[int]) -> None:
 
 
 def fill(tx: Transaction, cart_id: int, epoch: int, after_seq: int) -> Filled | None:
-    """Read what a live link has not sent. None when a newer connection owns the cart."""
+    """Hand out what a live link has not sent. Returns None when a newer connection owns the cart."""
     cart = lock_cart(tx, cart_id)
     return hand_out(tx, [cart], after_seq)[cart_id] if cart.link_epoch == epoch else None
 
 
 def hand_out(tx: Transaction, locked: Collection[Cart], after_seq: int) -> dict[int, Filled]:
-    """For each of these carts what a link that sent everything up to `after_seq` must send now."""
+    """Return, for each of these locked carts, what a link that sent everything up to `after_seq` must send now."""
     if not locked:
         return {}
     outstanding: defaultdict[int, list[Outstanding]] = defaultdict(list)

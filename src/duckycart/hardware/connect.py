@@ -1,4 +1,4 @@
-"""A cart connects to this node, and is gone again: the brake, the probe, the claim, the release."""
+"""A cart connects to this node and leaves it again: the brake, the probe, the claim, the release."""
 
 import asyncio
 import random
@@ -64,7 +64,7 @@ class Connector:
         return self._clock.monotonic()
 
     def link(self, cart_id: int) -> Link:
-        """A link for a connection that asks for its cart now."""
+        """Make the link for a connection that asks for its cart now."""
         # Each has a silence of its own, so that carts that came at once are not pinged at once for ever.
         silence = SILENCE_SECONDS * random.uniform(0.9, 1.0)  # noqa: S311 - no secret
         return Link(cart_id, self.monotonic(), silence)
@@ -74,7 +74,7 @@ class Connector:
     async def connect(
         self, connection: Connection, key_hash: bytes | None, boot_id: str | None, address: str | None = None
     ) -> Filled:
-        """Claim the cart for this connection. Returns what it must send first; raises NotAdmitted.
+        """Claim the cart for this connection. Returns what the connection must send first; raises NotAdmitted.
 
         When this returns the connection is the cart's current one, and an older one of this node is closing.
         """
@@ -156,13 +156,14 @@ class Connector:
     # A cart is connected
 
     def answered(self, link: Link) -> None:
-        """A pong came. Whoever asks from now on sends a ping of its own."""
+        """Note that the cart answered a ping: whoever probes it gets the answer, and the next one to ask sends a ping
+        anew."""
         for probe in self._probes.pop(link, ()):
             if not probe.done():
                 probe.set_result(None)
 
     def taken_over(self, message: TakenOver) -> None:
-        """Another node claimed the cart. A link of a later claim stays."""
+        """Close the cart's link, which another node has claimed; a link of a later claim stays."""
         connection = self.links.current(message.cart_id)
         if connection is not None and connection.link.epoch < message.epoch:
             connection.close(Ended.TAKEN_OVER)
@@ -180,7 +181,7 @@ class Connector:
     # A cart is gone
 
     def lost(self, connection: Connection, ending: Ending) -> None:
-        """The socket is closed, whoever closed it."""
+        """Forget a connection whose socket is closed, and release its cart."""
         self.links.remove(connection)
         if connection.link.epoch:
             self._release(connection.link, ending)
@@ -191,7 +192,7 @@ class Connector:
 
 
 class Claims:
-    """Claims and releases on their way to the store, which many carts share a transaction for."""
+    """Claims and releases wait here for the store; many carts share a transaction."""
 
     def __init__(self, store: Store, node: str, background: Background) -> None:
         self._background = background
@@ -202,16 +203,16 @@ class Claims:
         self._unreleased: dict[tuple[int, int], Gone] = {}  # by (cart, epoch): what the database could not release yet
 
     def __len__(self) -> int:
-        """How many claims and releases are not settled yet."""
+        """Return how many claims and releases are not settled yet."""
         return len(self._claims) + len(self._releases) + len(self._unreleased)
 
     async def claim(
         self, connection: Connection, key_hash: bytes | None, boot_id: str | None, address: str | None
     ) -> Filled | Refused:
-        """The cart is this connection's; else why it may not have it, CART_LEFT if it was gone before its turn came.
-        Raises DuckyCartError when the database did not do it.
+        """Claim the cart for this connection. Returns what to send on it, or why the connection may not have the cart:
+        CART_LEFT if it was gone before its turn came. Raises DuckyCartError when the database did not do it.
 
-        Giving up does not undo a claim that was made: it is then released by its epoch.
+        Cancelling does not undo a claim that was made: the claim is then released by its epoch.
         """
         cart_id = connection.link.cart_id
         given_up = False
@@ -235,7 +236,8 @@ class Claims:
             await self._release(Gone(cart_id, filled.epoch, Ending(Ended.NEVER_OPENED)))
 
     def release(self, cart_id: int, epoch: int, ending: Ending | None = None) -> None:
-        """The link of this epoch is gone; without `ending` no process knows how."""
+        """Release the cart from its link of this epoch, which is gone; without `ending` no process knows how it
+        ended."""
         self._background.begin(self._release(Gone(cart_id, epoch, ending)))
 
     async def _release(self, gone: Gone) -> None:
@@ -248,7 +250,7 @@ class Claims:
                 self._unreleased[key] = gone if gone.ending is not None else self._unreleased.get(key, gone)
 
     def release_again(self) -> None:
-        """Release what the database could not when the link was lost, or the cart would count as online for ever."""
+        """Release what the database could not when the link was lost: else the cart would count as online for ever."""
         unreleased, self._unreleased = self._unreleased, {}
         for gone in unreleased.values():
             self._background.begin(self._release(gone))

@@ -1,4 +1,5 @@
-"""The last connections of each cart, and what it was refused for: a cart that flaps is seen at a glance."""
+"""The database keeps the last connections of each cart, and how often it was refused: a cart that flaps is seen at
+once."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -68,7 +69,7 @@ _REFUSED: Final = _counted.from_select(
 
 
 def began(tx: Transaction, claimed: Iterable[Cart], addresses: Mapping[int, str | None]) -> None:
-    """These carts, locked, have each a new connection, from these addresses."""
+    """Write down a new connection of each of these carts, which are locked, with the address that it comes from."""
     rows = [
         {
             "cart_id": cart.id,
@@ -85,8 +86,10 @@ def began(tx: Transaction, claimed: Iterable[Cart], addresses: Mapping[int, str 
 
 
 def ended(tx: Transaction, links: Iterable[Gone]) -> None:
-    """The connections of these links are over; in the order of their carts, and after the carts' own locks, where both
-    are taken. Nothing is written of one whose ending no process knows."""
+    """Write down how the connections of these links ended; nothing for one whose ending no process knows.
+
+    Rows are locked in the order of their carts; a caller that also locks the carts' own rows does that first.
+    """
     rows = [
         {
             "cart": gone.cart_id,
@@ -107,7 +110,7 @@ def ended(tx: Transaction, links: Iterable[Gone]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class PastConnection:
-    """One connection as its row has it; `until` and `reason` are None while it lasts."""
+    """One connection, as its row says; `until` and `reason` are None while it lasts."""
 
     epoch: int
     node: str
@@ -131,11 +134,11 @@ class PastRefusal:
 
 
 def last_connections(connection: Connection, cart_id: int) -> list[PastConnection]:
-    """The newest first, CONNECTIONS_KEPT at the most.
+    """Return the cart's connections, the newest first, CONNECTIONS_KEPT at the most.
 
-    Who is killed writes no end. So a row without one is that of a connection which lasts only if the cart's row still
-    names it; else its reason is NODE_GONE, and its end, at the latest, the beginning of the next or the moment in which
-    the cart was released.
+    A process that is killed writes no end. So a row without one is that of a connection which lasts only if the cart's
+    row still names it; else its reason is NODE_GONE, and its end, at the latest, the beginning of the next or the
+    moment in which the cart was released.
     """
     cart = connection.execute(
         select(
@@ -172,7 +175,7 @@ def last_connections(connection: Connection, cart_id: int) -> list[PastConnectio
 
 
 def past_refusals(connection: Connection, cart_id: int) -> list[PastRefusal]:
-    """The latest first."""
+    """Return why the cart was refused, and how often, the latest reason first."""
     rows = connection.execute(
         select(refusals.c.reason, refusals.c.times, refusals.c.last_at, refusals.c.address)
         .where(refusals.c.cart_id == cart_id)
@@ -182,8 +185,8 @@ def past_refusals(connection: Connection, cart_id: int) -> list[PastRefusal]:
 
 
 class Refusals:
-    """Counts whom this node refuses; the sweep writes it. A cart is refused hundreds of times a second if it likes, so
-    not each is worth a transaction."""
+    """Counts whom this node refuses; the sweep writes the counts. A cart can be refused hundreds of times a second, so
+    no single refusal is worth a transaction."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -194,14 +197,15 @@ class Refusals:
         return len(self._times)
 
     def add(self, cart_id: int, why: Refused, address: str | None) -> None:
-        """Remember it, if it is the cart's own matter and there is room."""
+        """Count a refusal, if its reason is the cart's own matter and there is room."""
         key = cart_id, why
         if why in _OF_THE_CART and (key in self._times or len(self._times) < REFUSALS_WAITING):
             self._times[key] += 1
             self._address[key] = address
 
     async def write(self) -> None:
-        """Into the rows of carts that there are. What the database refuses is forgotten: the log has it."""
+        """Add the counts to the rows of carts that exist. Counts that the database refuses are forgotten: the log has
+        them."""
         if not self._times:
             return
         times, self._times = self._times, Counter()

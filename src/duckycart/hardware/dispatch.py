@@ -1,4 +1,4 @@
-"""Committed commands go to the link of their cart, on whichever node, and what became of each is known."""
+"""Dispatch brings committed commands to the links of their carts, on whichever node, and knows what became of each."""
 
 import asyncio
 from collections import defaultdict
@@ -30,29 +30,24 @@ _STATE: Final = select(commands.c.state).where(
 
 
 class Dispatch:
-    """Offers commands to the links of this node, and knows what became of a command."""
+    """Offers commands to the links of this node, hands their receipts on, and tells what became of a command."""
 
     def __init__(
         self, store: Store, node: str, bus: Bus, links: Links, receipts: Receipts, background: Background
     ) -> None:
         self._store = store
         self._bus = bus
-        self._background = background
+        self.background = background
         self.node = node
         self.links = links
         self.receipts = receipts
         self._waiters: defaultdict[tuple[int, int], set[asyncio.Future[None]]] = defaultdict(set)  # by cart and seq
         self._unfilled: dict[Connection, int] = {}  # the seq up to which rows could not be read
 
-    @property
-    def working(self) -> int:
-        """Pieces of work under way that nobody waits for."""
-        return len(self._background)
-
     # From the commit to the link
 
     def queued(self, effect: Queued) -> None:
-        """A command was committed by this process: offer it to whoever holds the cart, on whichever node."""
+        """Offer a command that this process committed to whoever holds the cart, on whichever node."""
         log_command(CommandState.QUEUED, effect.cart_id, effect.seq, effect.command, online=effect.node is not None)
         if effect.node == self.node:
             self.offered(effect)
@@ -60,13 +55,13 @@ class Dispatch:
             self._bus.tell(effect.node, effect)
 
     def offered(self, effect: Queued) -> None:
-        """A command was committed, on any node, while this one held the cart: offer it to its links."""
+        """Offer a command, committed on any node while this one held the cart, to the cart's links."""
         for connection in tuple(self.links.of(effect.cart_id)):
             connection.offer(effect.seq, effect.command)
 
     def need_rows(self, connection: Connection, after_seq: int) -> None:
-        """The link has a gap, or the sweep found it behind: read what it lacks."""
-        self._background.begin(self._fill(connection, after_seq))
+        """Read the rows that a link lacks, because it has a gap or the sweep found it behind."""
+        self.background.begin(self._fill(connection, after_seq))
 
     async def _fill(self, connection: Connection, after_seq: int) -> None:
         link = connection.link
@@ -85,7 +80,8 @@ class Dispatch:
             connection.fill(filled.rows, filled.through)
 
     def fill_again(self) -> None:
-        """Read what could not be read. Its rows may say `sent`, of an older link: no look at the rows finds it."""
+        """Read again the rows that could not be read. They may say `sent`, of an older link: no sweep of the rows finds
+        them."""
         unfilled, self._unfilled = self._unfilled, {}
         for connection, seq in unfilled.items():
             connection.behind(seq)
@@ -93,17 +89,17 @@ class Dispatch:
     # From the link to the row
 
     def sent(self, link: Link, send: Send) -> None:
-        """The command was written to the cart's socket."""
+        """Note that the command was written to the cart's socket."""
         self.receipts.sent(link, send)
 
     def read(self, link: Link, sent: tuple[Send, ...]) -> None:
-        """The cart's socket read these."""
+        """Note that the cart's socket read these commands, and tell all nodes."""
         self.receipts.received(link, sent)
         for send in sent:
             self._wake_all(Received(link.cart_id, send.seq, send.command, link.generation))
 
     def received(self, effect: Received) -> None:
-        """A call of the cart was the receipt."""
+        """Note that a call of the cart was the command's receipt, and tell all nodes."""
         log_command(CommandState.RECEIVED, effect.cart_id, effect.seq, effect.command, by="call")
         self._wake_all(effect)
 
@@ -112,7 +108,7 @@ class Dispatch:
         self._bus.tell_others(message)
 
     def wake(self, message: Received) -> None:
-        """The command was received, on any node: whoever waits for that goes on, and no link sends it again."""
+        """Let those go on who wait for this receipt, of any node, and keep links from sending the command again."""
         self.receipts.heard(message)
         for connection in self.links.of(message.cart_id):
             connection.link.known(self.receipts.known(connection.link))
@@ -123,7 +119,8 @@ class Dispatch:
     # What became of a command
 
     async def delivery(self, cart_id: int, seq: int, wait_seconds: float) -> str:
-        """queued, sent, received or superseded; waits up to `wait_seconds` for `received`."""
+        """Return the command's state: queued, sent, received or superseded; waits up to `wait_seconds` for
+        `received`."""
         loop = asyncio.get_running_loop()
         until = loop.time() + wait_seconds
         waiter: asyncio.Future[None] = loop.create_future()
@@ -157,6 +154,6 @@ class Dispatch:
     # The end of the server
 
     async def finish(self) -> None:
-        """Every connection is closed: write what is left to write."""
-        await self._background.finish()
+        """Write what is left to write, once every connection is closed."""
+        await self.background.finish()
         await self.receipts.finish()

@@ -1,4 +1,4 @@
-"""The end of a node among others: its carts are sent to them a few at a time, those that are idle first."""
+"""A node that ends among others sends its carts to them a few at a time, those that are idle first."""
 
 import asyncio
 from collections import deque

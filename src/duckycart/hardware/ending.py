@@ -1,4 +1,4 @@
-"""Why a cart's connection ended, and why one was never opened: two closed lists, for the log and for operators."""
+"""Two closed lists say why a cart's connection ended, and why one was never opened: for the log and for operators."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,7 +14,7 @@ TAKEN_OVER: Final = 4409
 
 
 class Ended(StrEnum):
-    """Why a connection that owned its cart ended. The first cause counts, not what follows from it."""
+    """Why a connection that had been claimed for its cart ended. The first cause counts, not what follows from it."""
 
     CART_CLOSED = "cart_closed"
     CART_LEFT = "cart_left"
@@ -34,12 +34,12 @@ class Ended(StrEnum):
 
     @property
     def by(self) -> "By":
-        """Who ended it."""
+        """Who ended the connection."""
         return _ENDED[self][0]
 
     @property
     def words(self) -> str:
-        """Why it ended, for people: the second half of a sentence."""
+        """Why the connection ended, for people: the second half of a sentence."""
         return _ENDED[self][1]
 
 
@@ -88,7 +88,7 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """A link that is over."""
+    """A link that is over, and what is known of its end."""
 
     cart_id: int
     epoch: int

@@ -1,4 +1,4 @@
-"""One connection of one cart, free of I/O: its methods take what happened and when, and return what to do.
+"""A link is one connection of one cart, free of I/O: its methods take what happened and when, and return what to do.
 
 Frames keep their order, and every WebSocket library answers pings by itself (RFC 6455, 5.5.2). So after each command
 the link pings with the command's seq, and the pong for N proves that the cart's socket read everything sent on this
@@ -62,7 +62,8 @@ Outputs = list[Output]
 
 
 class Link:
-    """What is known of one connection. Times are seconds of a clock that only grows."""
+    """Decides what is sent on one connection, from what was offered and what the cart answered. Times are seconds of a
+    clock that only grows."""
 
     __slots__ = (
         "_asked",
@@ -102,13 +103,14 @@ class Link:
         self._closed = False
 
     def claimed(self, epoch: int, generation: int) -> None:
-        """The database says that this connection owns the cart. `fill` with the claim's rows comes next."""
+        """Take the epoch and boot of the claim: this connection owns the cart. `fill` with the claim's rows comes
+        next."""
         self.epoch = epoch
         self.generation = generation
         self._known = 0  # until now nobody knew which boot this is
 
     def offer(self, seq: int, command: Command, now: float) -> Outputs:
-        """A committed command, from whoever, in whatever order, any number of times: sent once, in order."""
+        """Send a committed command once and in order, however often and in whatever order commands are offered."""
         if self._closed or seq <= self.last_seq:
             return []
         if self._holding:
@@ -119,7 +121,7 @@ class Link:
         return self._send(Send(seq, command), now)
 
     def behind(self, seq: int) -> Outputs:
-        """The cart has commands up to `seq`; read what this link has not sent."""
+        """Ask for the rows that this link has not sent, since the cart has commands up to `seq`."""
         if self._closed or seq <= self.last_seq:
             return []
         self._highest = max(self._highest, seq)
@@ -130,7 +132,7 @@ class Link:
         return [NeedRows(self.last_seq)]
 
     def fill(self, rows: Sequence[Send], through: int, now: float) -> Outputs:
-        """The link sends `rows`; nothing else up to `through` needs sending."""
+        """Send `rows`, the answer to NeedRows or to the claim; nothing else up to `through` needs sending."""
         if self._closed:
             return []
         outputs: Outputs = []
@@ -148,12 +150,12 @@ class Link:
         return outputs
 
     def known(self, seq: int) -> None:
-        """This boot of the cart has all up to `seq`, as another link or a call says: rows read before that are not sent
-        (F30)."""
+        """Never send rows up to `seq`: this boot of the cart has them, as another link or a call says (F30)."""
         self._known = max(self._known, seq)
 
     def fill_failed(self) -> int:
-        """The rows could not be read. Returns up to which seq they are wanted: `behind` asks again."""
+        """Stop waiting for rows that could not be read. Returns up to which seq they are wanted: `behind` asks
+        again."""
         self._holding = False
         return self._highest
 
@@ -175,7 +177,7 @@ class Link:
         return [] if self._closed else [self._ping(now)]
 
     def pong(self, payload: bytes, now: float) -> Outputs:
-        """An answer to one of our pings, or a frame like any other (RFC 6455 allows unsolicited pongs).
+        """Take a pong: an answer to one of our pings, or a frame like any other (RFC 6455 allows unsolicited pongs).
 
         One that comes after `close` is a fact all the same: what was read must not be sent again (F30).
         """
@@ -196,16 +198,16 @@ class Link:
         return [Read(read)]
 
     def awaits(self, payload: bytes) -> bool:
-        """Whether a pong with it answers a ping of ours: such are no flood, it is we who asked."""
+        """Return whether a pong with this payload answers a ping of ours: such a pong is no flood, since we asked."""
         return payload in self._pinged
 
     def heard(self, now: float) -> None:
-        """A frame arrived that answers nothing of ours."""
+        """Note that a frame arrived that answers nothing of ours."""
         if not self._closed:
             self._heard_at = now
 
     def tick(self, now: float) -> Outputs:
-        """The time `deadline` named has come, or has moved on meanwhile."""
+        """Send a heartbeat, or close for want of a pong, if the time that `deadline` named has come."""
         if self._closed or now < self.deadline:
             return []
         if self._pinged:
@@ -213,14 +215,14 @@ class Link:
         return [self._ping(now)]
 
     def close(self, why: Ended) -> Outputs:
-        """This side ends it, for one of the reasons that have a close code. Nothing is sent afterwards."""
+        """Close the connection from this side, for a reason that has a close code. Nothing is sent afterwards."""
         if self._closed:
             return []
         self._closed = True
         return [Close(why)]
 
     def lost(self) -> None:
-        """The connection is gone."""
+        """Send nothing any more: the connection is gone."""
         self._closed = True
 
     @property
@@ -234,5 +236,5 @@ class Link:
         return self._pinged_at + PONG_SECONDS if self._pinged else self._heard_at + self._silence
 
     def look_again_at(self, now: float) -> float:
-        """No `deadline` comes before this, whatever happens from now on: a pong only makes room for a heartbeat."""
+        """Return a time before which no `deadline` comes, whatever happens: a pong only makes room for a heartbeat."""
         return min(self.deadline, now + self._silence)

@@ -1,4 +1,4 @@
-"""Which carts are connected to this node, and when each wants to be looked at."""
+"""The registry knows which carts are connected to this node, and when each connection wants to be looked at."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -32,7 +32,8 @@ class Connection(Protocol):
 
 
 class Links:
-    """One current connection per cart, and those whose claim is under way. Removal is by identity (F02)."""
+    """The current connection of each cart, and the connections whose claim is under way. Removal is by identity
+    (F02)."""
 
     def __init__(self) -> None:
         self._current: dict[int, Connection] = {}
@@ -44,33 +45,35 @@ class Links:
 
     @property
     def watched(self) -> int:
-        """Entries waiting for a deadline."""
+        """How many connections wait for a deadline. Only tests ask, to see that none was left behind."""
         return sum(map(len, self._buckets.values()))
 
     @property
     def claiming_count(self) -> int:
-        """Connections whose claim is under way."""
+        """How many connections have a claim under way. Only tests ask, to wait for that moment."""
         return sum(map(len, self._claiming.values()))
 
     def current(self, cart_id: int) -> Connection | None:
         return self._current.get(cart_id)
 
     def epochs(self) -> dict[int, int]:
-        """The epoch of each connected cart's link."""
+        """Return the epoch of each connected cart's link."""
         return {cart_id: connection.link.epoch for cart_id, connection in self._current.items()}
 
     def of(self, cart_id: int) -> Iterator[Connection]:
-        """Whoever must be offered a command of this cart: also a connection whose claim is not answered yet."""
+        """Yield each connection that must be offered a command of this cart, one whose claim is not answered yet
+        too."""
         if (current := self._current.get(cart_id)) is not None:
             yield current
         yield from self._claiming.get(cart_id, ())
 
     def is_claiming(self, cart_id: int) -> bool:
-        """Whether a connection of this cart waits for its claim."""
+        """Return whether a connection of this cart waits for its claim."""
         return cart_id in self._claiming
 
     def claiming(self, connection: Connection) -> None:
-        """Register, holding, before the claim is handed over: no command can fall between the two."""
+        """Register a connection, which holds what it is offered, before its claim is handed over: no command falls
+        between."""
         self._claiming.setdefault(connection.link.cart_id, []).append(connection)
 
     def unclaim(self, connection: Connection) -> None:
@@ -82,8 +85,8 @@ class Links:
             self._claiming.pop(cart_id, None)
 
     def take(self, connection: Connection) -> Connection | None:
-        """The claim succeeded: this is the cart's connection now. Returns whichever of the two must close: the older
-        one, or this one if a newer claim was quicker."""
+        """Make this connection, whose claim succeeded, the cart's current one. Returns whichever of the two must close:
+        the older one, or this one if a newer claim was quicker."""
         self.unclaim(connection)
         older = self._current.get(connection.link.cart_id)
         if older is not None and older.link.epoch > connection.link.epoch:
@@ -92,7 +95,7 @@ class Links:
         return older
 
     def remove(self, connection: Connection) -> None:
-        """The connection is gone. Leaves alone whoever came after it."""
+        """Forget a connection that is gone; a newer one of its cart stays."""
         cart_id = connection.link.cart_id
         self.unclaim(connection)
         if self._current.get(cart_id) is connection:
@@ -103,12 +106,12 @@ class Links:
                 del self._buckets[connection.bucket]
 
     def watch(self, connection: Connection, now: float) -> None:
-        """Look at it again when its deadline may have come. Deadlines move on with every frame, buckets do not: a
-        connection that turns out not to be due is simply watched again."""
+        """Look at the connection again when its deadline may have come. Deadlines move on with every frame, buckets do
+        not: a connection that turns out not to be due is simply watched again."""
         connection.bucket = int(connection.link.look_again_at(now)) + 1
         self._buckets[connection.bucket].add(connection)
 
     def due(self, now: float) -> list[Connection]:
-        """Connections to look at now; they leave their buckets."""
+        """Return the connections to look at now; they leave their buckets."""
         seconds = [second for second in self._buckets if second <= now]
         return [connection for second in seconds for connection in self._buckets.pop(second)]

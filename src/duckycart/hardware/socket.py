@@ -1,8 +1,8 @@
-"""The cart's WebSocket: uvicorn hands the upgrade here, the frames go through websockets' sans-I/O protocol.
+"""A cart's WebSocket is a protocol class of our own, to which uvicorn's HTTP class hands the upgrade.
 
-uvicorn makes one of these for every WebSocket upgrade below `/ws/hardware` (`asks_for_cart`).
-The handshake stays open while the claim runs in its thread, so that a cart that may not connect is refused with an HTTP
-status; bytes that arrive meanwhile wait in a small buffer.
+server.py chooses it for every WebSocket upgrade at or below `/ws/hardware` (`asks_for_cart`); frames are parsed by
+websockets' sans-I/O protocol. The handshake stays open while the claim runs in its thread, so that a cart that may not
+connect is refused with an HTTP status; bytes that arrive meanwhile wait in a small buffer.
 """
 
 import asyncio
@@ -59,7 +59,8 @@ _quiet: Final = logging.getLogger("duckycart.websockets")  # the library's own l
 
 
 class HardwareSocket(InTurns, asyncio.Protocol):
-    """One connection, from the handshake to its end. What it needs is in the lifespan state, under `shop`."""
+    """One connection of a cart, from the handshake to its end. All parts of the server that it uses come from the
+    lifespan state, under `shop`."""
 
     __slots__ = (
         "_abort_timer",
@@ -155,7 +156,7 @@ class HardwareSocket(InTurns, asyncio.Protocol):
             protocol.parser_exc = None  # its traceback holds that generator
 
     def shutdown(self) -> None:
-        """uvicorn stops: the cart is to come back when the server does."""
+        """Close the connection since uvicorn stops; the cart is to come back when the server does."""
         if hasattr(self, "link") and self.link.epoch:
             self.close(Ended.SERVER_STOPPED)
         else:
@@ -234,7 +235,7 @@ class HardwareSocket(InTurns, asyncio.Protocol):
             self._came(bytes(early))
 
     def _read_request(self, request: Request, client: Client) -> tuple[bytes | None, str | None]:
-        """SHA-256 of the cart's key (None where none is needed), boot id. Raises NotAdmitted."""
+        """Return the SHA-256 of the cart's key (None where none is needed) and the boot id. Raises NotAdmitted."""
         try:
             query = parse_qs(urlsplit(request.path).query, max_num_fields=10)
         except ValueError:
@@ -253,7 +254,8 @@ class HardwareSocket(InTurns, asyncio.Protocol):
         raise NotAdmitted(Refused.NO_KEY)
 
     def _require_no_foreign_page(self, request: Request) -> None:
-        """Raises NotAdmitted. A browser in a keyless network lets every page that it shows open sockets."""
+        """Raise NotAdmitted for a web page of another origin: a browser in a keyless network lets each page open
+        sockets."""
         tls = self._transport is not None and self._transport.get_extra_info("sslcontext") is not None
         foreign = refusal(self._settings, request.headers.get_all, socket=True, peer=self._peer(), tls=tls)
         if foreign is not None:
@@ -267,7 +269,7 @@ class HardwareSocket(InTurns, asyncio.Protocol):
         return peer[0] if peer else None
 
     def _refuse(self, opening: ServerProtocol, response: Response, request: Request, why: Refused) -> None:
-        """With this answer, unless nobody is there any more to hear it."""
+        """Answer the handshake with this response, unless nobody is there any more to hear it."""
         client = self._client(request)
         if self.gone:
             self._log_refused(request, client, Refused.CART_LEFT, None)
@@ -407,7 +409,7 @@ class HardwareSocket(InTurns, asyncio.Protocol):
             transport.close()
 
     def _abort_after(self) -> None:
-        """Whatever the other side does, the connection ends."""
+        """End the connection in CLOSE_SECONDS, whatever the other side does."""
         if self._abort_timer is None and self._transport is not None:
             self._abort_timer = self._loop.call_later(CLOSE_SECONDS, self._transport.abort)
 
@@ -429,7 +431,7 @@ class HardwareSocket(InTurns, asyncio.Protocol):
             self._ended = why
 
     def _ending(self, protocol: Protocol | None) -> Ending:
-        """What is known of the connection now that it is over."""
+        """Return what is known of the connection now that it is over."""
         if self._opened_at is None or not isinstance(self._ended, Ended):
             return Ending(Ended.NEVER_OPENED)
         close = None
@@ -462,19 +464,19 @@ class HardwareSocket(InTurns, asyncio.Protocol):
 
 
 def asks_for_cart(target: bytes) -> bool:
-    """Whether a request's target is a path at or below /ws/hardware."""
+    """Return whether a request's target is a path at or below /ws/hardware."""
     path = origin_form(target).split(b"?", 1)[0]
     return path == PATH or path.startswith(PATH + b"/")
 
 
 def begins_for_cart(request: bytes) -> bool:
-    """Whether the request line, as far as it has come, asks for such a path."""
+    """Return whether the request line, as far as it has come, asks for a path at or below /ws/hardware."""
     target = request.split(b"\r\n", 1)[0].split(b" ")[1:2]
     return bool(target) and asks_for_cart(target[0])
 
 
 def _cart_id(request: Request) -> int:
-    """Raises NotAdmitted."""
+    """Return the cart's id from the path. Raises NotAdmitted when there is none."""
     match = _CART_ID.fullmatch(urlsplit(request.path).path)
     if match is None:
         sentence = f"The cart id must be an integer from 1 to {MAX_ID}: /ws/hardware/<cart id>"

@@ -1,4 +1,4 @@
-"""The sweep makes every hint dispensable: which of this node's carts are behind, and which are another node's by now?
+"""The sweep makes every hint dispensable: it finds this node's carts that are behind, or another node's by now.
 
 If every message between commit and link were lost, this alone would deliver everything, a few seconds late.
 """
@@ -67,8 +67,9 @@ class Sweep:
         return of_links + of_rows
 
     async def _compare_owners(self, owners: list[Owner]) -> None:
-        """Links that are not this node's any more close. Those that are nobody's, because other nodes took this one for
-        dead, are its own again; carts whose rows name this node, and that have no link to it, are released."""
+        """Compare links with what the rows say. Links that are not this node's any more close. Those that are nobody's,
+        because other nodes took this one for dead, are its own again; carts whose rows name this node, and that have no
+        link to it, are released."""
         given_up: dict[int, int] = {}
         links = self._dispatch.links
         for owner in owners:
