@@ -1,1 +1,2 @@
-"""Where everything is kept: tables, transactions, migrations."""
+"""The store keeps everything: `tables.py` and `migrations/` say what, `transaction.py` promises how, `sqlite.py` and
+`postgres.py` do it."""

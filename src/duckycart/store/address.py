@@ -1,4 +1,4 @@
-"""Where the database is: reads the `--database` URL."""
+"""This module reads the `--database` URL, which says where the database is."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from duckycart.store.refusals import UNSUPPORTED_DATABASE
 
 
 def locate(database: str, given: str = "with --database or as DUCKYCART_DATABASE") -> Path | URL:
-    """The file that an sqlite:/// URL names, or the PostgreSQL database of a postgresql:// one.
+    """Return the file that an sqlite:/// URL names, or the PostgreSQL database of a postgresql:// one.
 
     Raises BadRequest, with a sentence that says how it was `given`, for anything else.
     """

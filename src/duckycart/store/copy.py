@@ -1,4 +1,5 @@
-"""A shop grows: everything of an SQLite file into an empty PostgreSQL database, verified before it counts."""
+"""A shop that grows copies everything of its SQLite file into an empty PostgreSQL database, verified before it
+counts."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -62,7 +63,7 @@ def _copy_table(reading: Connection, writing: Connection, table: Table, progress
 
 
 def _go_on_counting(reading: Connection, writing: Connection) -> None:
-    """An id is never given twice: the target counts on from the highest that the source ever gave."""
+    """Let the target's ids count on from the highest that the source ever gave: an id is never given twice."""
     for name, highest in reading.execute(text("SELECT name, seq FROM sqlite_sequence")).all():
         if name in metadata.tables and highest:
             writing.execute(
@@ -80,7 +81,8 @@ def _batches(connection: Connection, table: Table) -> Iterator[Sequence[Row[*tup
 
 
 def _checksum(connection: Connection, table: Table) -> tuple[int, int]:
-    """(rows, sum of each row's SHA-256): the same whatever the order, which the two sort differently."""
+    """Return the number of rows and the sum of each row's SHA-256, whatever their order: the two databases sort
+    differently."""
     count, total = 0, 0
     for batch in _batches(connection, table):
         for row in batch:

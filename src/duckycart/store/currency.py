@@ -1,6 +1,7 @@
-"""The currency of the database: a fact that is written down once, and that whoever reads a price goes by.
+"""A database has one currency, which is written down once, and whoever reads a price goes by it.
 
-It is fixed in the transaction that adds the first product or session, or when a server starts that was told one.
+The currency is fixed in the transaction that adds the first product or session, or when a server starts whose settings
+name one.
 """
 
 from typing import Final
@@ -20,13 +21,14 @@ _FIX: Final = text(
 
 
 def read_currency(connection: Connection) -> Currency | None:
-    """The database's currency; None while it has neither products nor sessions and no server was told one."""
+    """Return the database's currency; None while there are neither products nor sessions and no server's settings named
+    one."""
     row = connection.execute(_READ).one_or_none()
     return None if row is None else Currency(row.code, row.digits)
 
 
 def fix_currency(tx: Transaction, wanted: Currency | None) -> Currency:
-    """The database's currency, which from now on it has: one that has none gets `wanted`, or the default.
+    """Return the database's currency. A database that has none gets `wanted` from now on, or the default.
 
     Raises WrongCurrency when it has another than `wanted`; None agrees with any.
     """
@@ -40,17 +42,18 @@ def fix_currency(tx: Transaction, wanted: Currency | None) -> Currency:
 
 
 def agreed(present: Currency, wanted: Currency | None) -> Currency:
-    """The database's currency. Raises WrongCurrency when it is another than `wanted`."""
+    """Return the database's currency. Raises WrongCurrency when it is another than `wanted`."""
     if wanted not in (None, present):
         raise WRONG_CURRENCY(wanted=wanted.code, present=present.code, digits=present.digits)
     return present
 
 
 def settle_currency(tx: Transaction, wanted: Currency | None) -> Currency | None:
-    """The currency for a server that starts. Its database has one from now on if it was told one, or has prices.
+    """Return the currency for a server that starts, and fix it if the server's settings name one or the database has
+    prices.
 
-    None for one that was told none, on a database without products and sessions: its first one fixes it. Raises
-    WrongCurrency.
+    Returns None for a server without such a setting, on a database without products and sessions: the first one fixes
+    the currency. Raises WrongCurrency.
     """
     if wanted is None and read_currency(tx.connection) is None and not _has_prices(tx.connection):
         return None
@@ -65,7 +68,7 @@ class KnownCurrency:
         self._present = present  # None until there is a product or a session, so while there is no amount to show
 
     async def learn(self) -> None:
-        """Look whether it was fixed meanwhile: by a session, by an import from the shell, by another node."""
+        """Look whether the currency was fixed meanwhile: by a session, by an import from the shell, by another node."""
         if self._present is None:
             self._present = await self._store.read(read_currency)
 
@@ -79,7 +82,7 @@ def _has_prices(connection: Connection) -> bool:
 
 
 def change_currency(tx: Transaction, new: Currency) -> Currency | None:
-    """Another currency for a database in which nobody has shopped yet; 12.50 stays 12.50. Returns the one before.
+    """Change the currency of a database in which nobody has shopped yet; 12.50 stays 12.50. Returns the one before.
 
     Raises Conflict when there was a session, or when a price has more decimals than the new currency.
     """

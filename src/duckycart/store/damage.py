@@ -1,9 +1,10 @@
-"""Whether an SQLite file may be used as it is: neither damaged, nor another's journal beside it.
+"""This module tells whether an SQLite file may be used as it is: neither damaged, nor with another file's journal
+beside it.
 
 A server that was killed leaves its last transactions in the file's `-wal`, and SQLite plays them into whatever file has
-that name now. Over a backup that was copied there this makes a mixture of two databases (F65). The two say nothing of
-each other, so each backup has a mark of its own in its header (`PRAGMA user_version`, which nothing else here uses),
-and a server writes down, beside the file, with which mark it took it.
+that name now. Over a backup that was copied there this makes a mixture of two databases (F65). The two files say
+nothing of each other, so each backup has a mark of its own in its header (`PRAGMA user_version`, which nothing else
+here uses), and a server writes down, beside the file, with which mark it took it.
 """
 
 import os
@@ -29,7 +30,7 @@ def new_mark() -> bytes:
 
 
 def mark_of(path: Path) -> int:
-    """The mark in the file itself, whatever its journal says; 0 for a file that is not there, or too short."""
+    """Return the mark in the file itself, whatever its journal says; 0 for a file that is not there, or too short."""
     try:
         with path.open("rb") as file:
             file.seek(_MARK_AT)
@@ -49,7 +50,7 @@ def set_mark(path: Path) -> None:
 
 
 def has_journal(path: Path) -> bool:
-    """Whether there are transactions that are not in the file itself yet."""
+    """Return whether there are transactions that are not in the file itself yet."""
     try:
         return Path(f"{path}-wal").stat().st_size > _WAL_HEADER
     except FileNotFoundError:
@@ -57,16 +58,16 @@ def has_journal(path: Path) -> bool:
 
 
 def refuse_stale_journal(path: Path, taken_with: int | None) -> None:
-    """`taken_with` is the mark with which the last server took the file, None where that is not known.
+    """Raise Unavailable when the file was replaced since the last server took it, and its journal was not.
 
-    Raises Unavailable when the file was replaced since, and the journal was not.
+    `taken_with` is the mark with which the last server took the file, None where that is not known.
     """
     if taken_with is not None and has_journal(path) and mark_of(path) != taken_with:
         raise STALE_JOURNAL(path=path)
 
 
 def refuse_at_start(path: Path) -> None:
-    """What can be seen in a moment. As `refuse_damaged`."""
+    """Raise as `refuse_damaged` for what can be seen in a moment."""
     if has_journal(path):
         _refuse(path, damage(path, seconds=DEATH_SECONDS))
     elif path.exists() and path.stat().st_size <= START_BYTES:
@@ -84,7 +85,7 @@ def _refuse(path: Path, verdict: str | None) -> None:
 
 
 def damage(path: Path, check: str = "integrity_check", *, seconds: float | None = None) -> str | None:
-    """What SQLite finds wrong with the file; None for nothing, or for nothing so far when the time is up.
+    """Return what SQLite finds wrong with the file; None for nothing, or for nothing so far when the time is up.
 
     Raises sqlite3.Error for what cannot be opened.
     """

@@ -1,4 +1,4 @@
-"""Opens the database that `--database` names, whichever of the two it is."""
+"""This module opens the database that `--database` names, whichever of the two kinds it is."""
 
 import errno
 import sqlite3
@@ -35,7 +35,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """It is there and has the schema of this version."""
+    """A database that is there and has the schema of this version, held for this server."""
 
     name: str  # for people: without a password
     open: Callable[[Clock, EffectsHandler], Store]
@@ -45,12 +45,11 @@ class Database:
 
 
 def open_database(database: str, *, alone: bool = True, currency: Currency | None = None) -> Database:
-    """A file is locked for this process, made and migrated; a PostgreSQL database is only checked.
+    """Open the database for a server: a file is locked for this process, made and migrated; PostgreSQL is only checked.
 
-    Not `alone` it is shared with other servers, which only PostgreSQL can be. `currency` is what the server was told.
-
-    Raises BadRequest, DatabaseInUse, WrongSchema, WrongCurrency, Unavailable, each a plain sentence; OSError for a file
-    that cannot be used.
+    A database that is not `alone` is shared with other servers, which only PostgreSQL can be. `currency` is the one
+    that the server's settings name. Raises BadRequest, DatabaseInUse, WrongSchema, WrongCurrency, Unavailable, each a
+    plain sentence; OSError for a file that cannot be used.
     """
     place = locate(database)
     if isinstance(place, URL):
@@ -104,7 +103,7 @@ def _agree_on(place: Path | URL, currency: Currency | None) -> None:
 
 @contextmanager
 def alone_with(place: Path | URL) -> Iterator[None]:
-    """No server has the database meanwhile. Raises DatabaseInUse while one does."""
+    """Keep servers away from the database for the block. Raises DatabaseInUse while one has it."""
     if isinstance(place, Path):
         release = FileLock(place).release
     else:
@@ -125,7 +124,7 @@ def _hold(tenancy: "Tenancy") -> None:
 
 
 def engine_for(place: Path | URL) -> Engine:
-    """For the administration, which needs no threads."""
+    """Return an engine for the administration, which needs no threads."""
     if isinstance(place, URL):
         from duckycart.store import postgres  # as above
 
@@ -134,7 +133,7 @@ def engine_for(place: Path | URL) -> Engine:
 
 
 def transact(engine: Engine, clock: Clock, work: Callable[[Transaction], T]) -> T:
-    """One transaction by itself, beside servers that run."""
+    """Run one transaction by itself, beside servers that run."""
     if engine.dialect.name == "postgresql":
         from duckycart.store import postgres  # as above
 
@@ -143,6 +142,6 @@ def transact(engine: Engine, clock: Clock, work: Callable[[Transaction], T]) -> 
 
 
 def _unreachable(url: URL, error: DBAPIError) -> Unavailable:
-    """What people are told of a PostgreSQL that does not let us in: its own words, never the password."""
+    """Return the error for a PostgreSQL that does not let us in: its own words, never the password."""
     reason = " ".join(str(error.orig).split())[:300]
     return UNREACHABLE(database=name_of(url), reason=reason)

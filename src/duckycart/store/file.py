@@ -1,4 +1,5 @@
-"""The SQLite file as the system has it: whose it is to read, and whether it is still where everybody looks for it."""
+"""This module looks after the SQLite file in its folder: who may read it, and whether it is still where it was
+opened."""
 
 import os
 import sqlite3
@@ -15,14 +16,15 @@ _BESIDE: Final = ("", "-wal", "-shm")
 
 
 def make_private(path: Path) -> None:
-    """A file that is not there is made, readable for its owner alone; SQLite makes those beside it likewise."""
+    """Make the file if it is not there, readable for its owner alone; SQLite makes those beside it likewise."""
     os.close(os.open(path, os.O_RDONLY | os.O_CREAT, PRIVATE))
 
 
 def tighten(path: Path) -> None:
-    """Of the database, what is beside it and the copies of before migrations: others of this machine may read none.
+    """Take from others of this machine the right to read the database, what is beside it, and the copies made before
+    migrations.
 
-    What was open to them is said in the log; what is not ours to change too. The folder stays as it is.
+    The log says which files were open to them, and which are not ours to change. The folder stays as it is.
     """
     copies = [*path.parent.glob(f"{path.name}.before-*"), Path(f"{path}.lock")]
     for file in [*(Path(f"{path}{end}") for end in _BESIDE), *copies]:
@@ -42,16 +44,16 @@ class FileGone(sqlite3.OperationalError):
 
 
 class Place:
-    """The database and what is beside it, as they were when they were opened. Any thread may look."""
+    """The database's file and what SQLite keeps beside it, as they were when they were opened. Any thread may look."""
 
     def __init__(self, path: Path) -> None:
-        """For a database that is open, and was read: then all of them are there."""
+        """Remember the files of a database that is open, and was read: then all of them are there."""
         self._path = path
         self._were = {end: _identity(f"{path}{end}") for end in _BESIDE}
         self._gone = False  # when somebody looked last
 
     def look(self) -> bool:
-        """Whether all are still there, and the same. A change is said in the log."""
+        """Return whether all are still there, and the same. A change is written to the log."""
         gone = [f"{self._path}{end}" for end, was in self._were.items() if _identity(f"{self._path}{end}") != was]
         if bool(gone) != self._gone:
             self._gone = bool(gone)
@@ -66,7 +68,7 @@ class Place:
         return not gone
 
     def check(self) -> None:
-        """Raises FileGone unless all are there."""
+        """Raise FileGone unless all are there."""
         if not self.look():
             raise FileGone("deleted, moved or replaced")
 

@@ -1,4 +1,5 @@
-"""The secrets that sign tokens: made at the first start and kept in the database, so that a restart voids none."""
+"""The secrets that sign tokens are made at the first start and kept in the database, so that a restart voids no
+token."""
 
 from secrets import token_bytes
 
@@ -9,7 +10,7 @@ from duckycart.store.transaction import Transaction
 
 
 def read_or_make_signing_keys(tx: Transaction) -> dict[str, bytes]:
-    """Every key by its id, the one to sign with last. Makes the first at the first start."""
+    """Return every key by its id, the one to sign with last. The first start makes the first."""
     rows = tx.connection.execute(
         select(signing_keys.c.kid, signing_keys.c.secret).order_by(signing_keys.c.created_at, signing_keys.c.kid)
     ).all()

@@ -1,4 +1,4 @@
-"""Bring a database to the schema of this version, with Alembic.
+"""This module brings a database to the schema of this version, with Alembic.
 
 A file migrates itself when it is opened, after a copy. PostgreSQL is migrated by `duckycart db upgrade` alone, while
 servers of the version before go on: so a migration first only adds (expand), and what it makes superfluous is removed
@@ -90,13 +90,13 @@ def _migrations() -> Path:
 
 
 def known_revisions() -> list[str]:
-    """The revisions of this version, in order: each migration's file begins with its own."""
+    """Return the revisions of this version, in order: each migration's file name begins with its own."""
     names = (_REVISION.fullmatch(path.name) for path in (_migrations() / "versions").iterdir())
     return sorted(name[1] for name in names if name is not None)
 
 
 def _present(connection: Connection) -> str | None:
-    """The database's revision, where Alembic keeps it; None for one without."""
+    """Return the database's revision, where Alembic keeps it; None for one without."""
     if not inspect(connection).has_table("alembic_version"):
         return None
     revision: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
@@ -104,9 +104,10 @@ def _present(connection: Connection) -> str | None:
 
 
 def _revisions(connection: Connection, name: object) -> tuple[str | None, str]:
-    """The database's revision (None for one without tables) and the newest.
+    """Return the database's revision (None for one without tables) and the newest.
 
-    Raises NewerSchema, ForeignDatabase for one that this version cannot bring to it; `name` is how they call it.
+    Raises NewerSchema, or ForeignDatabase for a database that this version cannot migrate; `name` is what people call
+    the database.
     """
     known = known_revisions()
     newest = known[-1]
@@ -170,7 +171,7 @@ def backup_sqlite(source: Path, target: Path) -> None:
 
 
 def revision_of(path: Path) -> str | None:
-    """The file's revision, None for one without; not necessarily one that this version knows."""
+    """Return the file's revision, None for one without; not necessarily one that this version knows."""
     engine = engine_for(path)
     try:
         with engine.connect() as connection:
@@ -204,7 +205,7 @@ def upgrade_postgres(url: URL) -> tuple[str | None, str]:
 
 
 def check_postgres(url: URL) -> str:
-    """The database's revision, which is this version's. Changes nothing.
+    """Return the database's revision, which is this version's. Changes nothing.
 
     Raises OlderSchema, NewerSchema, ForeignDatabase; SharedSessions where a pooler lends connections; DBAPIError when
     it cannot be reached.
@@ -217,7 +218,8 @@ def check_postgres(url: URL) -> str:
 
 
 def check_sqlite(path: Path) -> str:
-    """The same of a file. Raises besides OSError, with the file's name, for one that is no database."""
+    """Return the file's revision, which is this version's. Changes nothing. Raises OlderSchema, NewerSchema,
+    ForeignDatabase; OSError, with the file's name, for one that is no database."""
     try:
         return _check(engine_for(path), str(path))
     except DBAPIError as error:
@@ -237,5 +239,5 @@ def _check(engine: Engine, name: str) -> str:
 
 
 def name_of(url: URL) -> str:
-    """How people are told of a database: never with its password."""
+    """Return how people are told of a database: never with its password."""
     return url.render_as_string(hide_password=True)

@@ -1,4 +1,5 @@
-"""Whether a connection to PostgreSQL is a session of our own, or one that a pooler lends for a transaction at a time.
+"""This module tells a connection to PostgreSQL that is a session of our own from one that a pooler lends for a
+transaction.
 
 A server keeps locks, timeouts and prepared statements for as long as it is connected. A pooler that gives others the
 session in between (PgBouncer's transaction and statement mode, Neon's `-pooler` host) takes them away, and hands over
@@ -32,7 +33,7 @@ SHARED_SESSIONS: Final = Refusal(
 
 
 def refuse_shared_sessions(engine: Engine, name: str) -> None:
-    """Raises SharedSessions; DBAPIError when the database cannot be reached.
+    """Raise SharedSessions if a pooler lends the sessions; DBAPIError when the database cannot be reached.
 
     Two connections are open, so two sessions must answer. Of a pooler that lends them even an idle one gives itself
     away: what one connection has just let go is what it hands to the other one's transaction, and then the first needs
@@ -53,5 +54,5 @@ def refuse_shared_sessions(engine: Engine, name: str) -> None:
 
 
 def backend(connection: Connection) -> int:
-    """The number of the server process that answers."""
+    """Return the number of the server process that answers."""
     return int(connection.execute(_PID).scalar_one())

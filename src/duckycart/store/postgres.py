@@ -1,4 +1,4 @@
-"""The scaled store: PostgreSQL, any number of server processes.
+"""PostgreSQL is the scaled store, for any number of server processes.
 
 Every job is a transaction of its own in one of `WRITERS` threads, each with a connection of its own; PostgreSQL itself
 lets concurrent commits share a flush. The UPDATE of a cart's row is the lock (READ COMMITTED), and what it protects is
@@ -96,7 +96,7 @@ class Bounded(psycopg.Connection[Any]):
 
 
 def engine_for(url: URL) -> Engine:
-    """An engine whose connections are made anew each time: who uses one keeps it."""
+    """Return an engine whose connections are made anew each time: who uses one keeps it."""
     engine = create_engine(
         url,
         poolclass=NullPool,
@@ -117,7 +117,7 @@ def engine_for(url: URL) -> Engine:
 
 
 def take_time(connection: Connection) -> None:
-    """This transaction's statements may take PATIENT_SECONDS each, and no request waits for them."""
+    """Give this transaction's statements PATIENT_SECONDS each; no request may wait for them."""
     connection.execute(text("SET LOCAL statement_timeout = 0"))
     driver = connection.connection.driver_connection
     assert isinstance(driver, Bounded)
@@ -125,8 +125,8 @@ def take_time(connection: Connection) -> None:
 
 
 def transact(engine: Engine, clock: Clock, work: Callable[[Transaction], T]) -> T:
-    """One transaction by itself, for the administration from the shell. Raises Unavailable, `outcome_unknown`, when the
-    connection was lost while it committed."""
+    """Run one transaction by itself, for the administration from the shell. Raises Unavailable, `outcome_unknown`, when
+    the connection was lost while it committed."""
     with engine.connect() as connection, connection.begin() as transaction:
         result = work(Transaction(connection, clock.now(), SteadyClock(clock).read(connection)))
         try:
@@ -139,13 +139,15 @@ def transact(engine: Engine, clock: Clock, work: Callable[[Transaction], T]) -> 
 
 
 class Tenancy:
-    """This server uses the database, alone or with others that have a bus: an advisory lock, gone with the process.
+    """A server's right to use the database, alone or with others that have a bus: an advisory lock, gone with the
+    process.
 
     Without a bus between them two servers would mark each other's carts offline, and screens would hear late.
     """
 
     def __init__(self, url: URL, *, alone: bool) -> None:
-        """Raises DatabaseInUse when others are not as this one, DBAPIError when the database cannot be reached."""
+        """Take the lock. Raises DatabaseInUse when another server has it that may not share, or this one may not;
+        DBAPIError when the database cannot be reached."""
         self._engine = engine_for(url)
         self._alone = alone
         self._name = url.render_as_string(hide_password=True)
@@ -158,7 +160,8 @@ class Tenancy:
             raise
 
     def hold(self) -> None:
-        """Take the lock, if it is not held any more: the database may have been restarted. Raises as the beginning."""
+        """Take the lock, if it is not held any more: the database may have been restarted. Raises as `__init__`
+        does."""
         try:
             if self._connection is None:
                 refuse_shared_sessions(self._engine, self._name)
@@ -180,7 +183,7 @@ class Tenancy:
 
 
 class PostgresStore(ThreadedStore):
-    """Concurrent writer threads; two transitions of one cart wait for each other at its row."""
+    """A store with concurrent writer threads; two transitions of one cart wait for each other at its row."""
 
     def __init__(self, url: URL, clock: Clock, on_effects: EffectsHandler) -> None:
         super().__init__(engine_for(url), clock, on_effects, writers=WRITERS, readers=READERS)
@@ -227,7 +230,7 @@ class PostgresStore(ThreadedStore):
         _close(connection)
 
     def _do(self, job: Job, connection: Connection | None) -> tuple[Connection | None, list[Job]]:
-        """Run the job; it then knows its result or its error. Returns the connection to go on with, and which jobs
+        """Run the job, which then has its result or its error. Returns the connection to go on with, and which jobs
         failed together with this one."""
         for tries in range(1, TRIES + 1):
             fresh = connection is None
@@ -258,7 +261,8 @@ class PostgresStore(ThreadedStore):
         raise AssertionError("the last try returns")
 
     def _fail_all(self, job: Job, error: DBAPIError) -> list[Job]:
-        """The database is not there. All who waited fail now: each waiting in turn would be answered a minute late."""
+        """Fail this job and all that wait, since the database is not there: each waiting in turn would be answered a
+        minute late."""
         waiting = self._writes.take_all()
         log.error("database unavailable", waiting=len(waiting), reason=type(error.orig).__name__)
         for one in (job, *waiting):
@@ -267,7 +271,7 @@ class PostgresStore(ThreadedStore):
 
 
 def _lost(error: DBAPIError) -> bool:
-    """Whether the connection is of no use any more; of an uncommitted transaction nothing is left then."""
+    """Return whether the connection is of no use any more; of an uncommitted transaction nothing is left then."""
     return error.connection_invalidated or isinstance(error.orig, psycopg.errors.ReadOnlySqlTransaction)
 
 

@@ -1,4 +1,4 @@
-"""Jobs that wait for a thread, and what may still become of each when its caller waits no longer."""
+"""Jobs wait here for a thread, and are given up when their caller waits no longer."""
 
 import threading
 from collections import deque
@@ -28,8 +28,9 @@ class Queue:
         return len(self._hurry) + len(self._later)
 
     def put(self, job: Job, *, hurry: bool = True) -> Unavailable | None:
-        """`hurry` puts it before all that is not. Returns what its caller is told at once, at the end and when too many
-        wait; not raised, because what was raised holds all that the caller knew."""
+        """Put a job behind the others, or with `hurry` before all that are not in a hurry. Returns the error for its
+        caller when the queue is closed or too many wait; not raised, because what was raised holds all that the caller
+        knew."""
         with self._changed:
             if self._closing:
                 return STOPPING()
@@ -46,7 +47,7 @@ class Queue:
             self._changed.notify_all()
 
     def next(self, *, wait: bool) -> Job | None:
-        """The next job; None when there is none, with `wait` only after the end."""
+        """Return the next job; None when there is none, with `wait` only after the end."""
         with self._changed:
             while True:
                 for line in (self._hurry, self._later):
@@ -59,7 +60,7 @@ class Queue:
                 self._changed.wait()
 
     def take_all(self) -> list[Job]:
-        """Every job that waits; none waits any more."""
+        """Return every job that waits; none waits any more."""
         with self._changed:
             waiting = [job for job in (*self._hurry, *self._later) if not job.given_up]
             self._hurry.clear()
@@ -69,7 +70,8 @@ class Queue:
     # What a caller that waits no longer, and the thread that works for it, have to agree upon
 
     def give_up(self, job: Job) -> bool:
-        """Nobody waits for the job any more. Whether nothing of it will ever be kept: it is not committing yet."""
+        """Give up a job that nobody waits for any more. Returns whether nothing of it will ever be kept: it is not
+        committing yet."""
         with self._changed:
             job.given_up = True
             for line in (self._hurry, self._later):
@@ -78,13 +80,14 @@ class Queue:
             return not job.committing
 
     def begin(self, job: Job) -> bool:
-        """Before each try of a job: whether it may still be done."""
+        """Return whether the job may still be done; asked before each try."""
         with self._changed:
             job.committing = False
             return not job.given_up
 
     def begin_commit(self, jobs: Sequence[Job]) -> bool:
-        """Before the COMMIT of these jobs: whether it may be. Then their outcome is unknown until it returns."""
+        """Return whether these jobs may COMMIT; asked before it. Their outcome is unknown from then on until it
+        returns."""
         with self._changed:
             if any(job.given_up for job in jobs):
                 return False

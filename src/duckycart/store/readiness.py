@@ -1,4 +1,4 @@
-"""Whether the database takes what is written, not only whether it can be read."""
+"""This module tells whether the database takes what is written, not only whether it can be read."""
 
 import asyncio
 import sqlite3
@@ -19,7 +19,7 @@ THOROUGH: Final = 65_536  # bytes that must find room after a failure: on a full
 
 
 class Readiness:
-    """Asks the store, at most once at a time however many want to know, and remembers a success for a while."""
+    """Tries the store, at most once at a time however many want to know, and remembers a success for PROVEN_SECONDS."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -28,7 +28,7 @@ class Readiness:
         self._trying: asyncio.Task[None] | None = None
 
     async def __call__(self) -> None:
-        """Raises Unavailable, with a sentence for whoever runs the server, unless the database can be read and
+        """Raise Unavailable, with a sentence for whoever runs the server, unless the database can be read and
         written."""
         try:
             if self._doubtful():
@@ -61,7 +61,7 @@ class Readiness:
 
 
 def _write_and_forget(tx: Transaction, size: int) -> None:
-    """A row that is gone again when it is committed; the commit itself goes to the disk as every other."""
+    """Write a row that is gone again when it is committed; the commit itself goes to the disk as every other."""
     row = {"scope": "readiness", "key": token_hex(16)}
     filling = token_hex(size // 2 + 1)  # which no database can make smaller
     tx.connection.execute(
@@ -71,7 +71,7 @@ def _write_and_forget(tx: Transaction, size: int) -> None:
 
 
 def _reason(error: Unavailable) -> Unavailable:
-    """Why, as far as it is known; else the same error."""
+    """Return the error that tells why, as far as it is known; else the same error."""
     cause = getattr(error.__cause__, "orig", error.__cause__)
     match cause:
         case FileGone():

@@ -1,4 +1,4 @@
-"""What is refused of a database itself: at the start of a server, and to who administers one from the shell."""
+"""The store refuses these: at the start of a server, and to whoever administers a database from the shell."""
 
 from typing import Final
 

@@ -68,7 +68,8 @@ def restore_sqlite(backup: Path, target: Path, now: datetime | None = None) -> R
 
 
 def _prepare(backup: Path, half: Path) -> tuple[str, str]:
-    """A copy that is complete, checked, migrated and has a mark. Returns the schema of the backup and its own."""
+    """Make a copy of the backup that is complete, checked, migrated and has a mark. Returns the schema of the backup
+    and the copy's."""
     try:
         if has_journal(backup):
             backup_sqlite(backup, half)
@@ -95,7 +96,7 @@ def _prepare(backup: Path, half: Path) -> tuple[str, str]:
 
 
 def _put_aside(target: Path, now: datetime) -> Path | None:
-    """A second name for the old database and what belongs to it: so they are under both until the new one is there."""
+    """Give the old database and what belongs to it a second name each: both names stay until the new one is there."""
     if not any(Path(f"{target}{end}").exists() for end in BESIDE):
         return None
     kept = Path(f"{target}.replaced-{now:%Y%m%dT%H%M%S}")
@@ -116,7 +117,7 @@ def _put_aside(target: Path, now: datetime) -> Path | None:
 
 
 def _sync(directory: Path) -> None:
-    """The names too survive a power cut."""
+    """Make the folder's names durable, so that they survive a power cut too."""
     with suppress(OSError):
         handle = os.open(directory, os.O_RDONLY)
         try:

@@ -1,4 +1,4 @@
-"""The embedded store: one SQLite file, one writer thread that commits in groups, readers beside it.
+"""SQLite is the embedded store: one file, one writer thread that commits in groups, readers beside it.
 
 The writer takes what waits, gives each member a savepoint, and commits once for all: at most `GROUP` members or
 `GROUP_SECONDS`, so that one fsync serves many. Nobody is answered before that COMMIT returned. An error of a member
@@ -44,10 +44,11 @@ PATIENT_SECONDS: Final = 30.0  # how long the administration waits for the serve
 
 
 class FileLock:
-    """One server per SQLite file: an advisory lock beside it, gone with the process however it dies."""
+    """A server's lock on its SQLite file, so that there is one server per file: advisory, in a file beside it, gone
+    with the process however it dies."""
 
     def __init__(self, database: Path) -> None:
-        """Raises DatabaseInUse when another process holds it."""
+        """Take the lock. Raises DatabaseInUse when another process holds it."""
         make_private(Path(f"{database}.lock"))
         self._file: IO[str] = open(f"{database}.lock", "a+")  # noqa: SIM115 - held for the life of the server
         pid, self.taken_with = _written(self._file)
@@ -59,7 +60,8 @@ class FileLock:
         self._write()
 
     def take(self, mark: int) -> None:
-        """Write down with which mark the file is taken: by it a later server knows whether it was replaced (F65)."""
+        """Write down the mark of the file that is used: by it a later server knows whether the file was replaced
+        (F65)."""
         self.taken_with = mark
         self._write()
 
@@ -73,7 +75,7 @@ class FileLock:
 
 
 def last_taken_with(database: Path) -> int | None:
-    """The mark with which the last server took the file; None if none did, or one has it now."""
+    """Return the mark with which the last server took the file; None if none did, or one has it now."""
     try:
         with open(f"{database}.lock") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -83,14 +85,14 @@ def last_taken_with(database: Path) -> int | None:
 
 
 def _written(lock: IO[str]) -> tuple[str, int | None]:
-    """Whose lock it is, or last was, and with which mark the database was taken."""
+    """Return whose lock it is, or last was, and with which mark the database was taken."""
     lock.seek(0)
     pid, _, mark = lock.read().strip().partition(" ")
     return pid or "unknown", int(mark) if mark.isdigit() else None
 
 
 def engine_for(path: Path) -> Engine:
-    """An engine that leaves transactions to whoever uses it, with SQLite told to be durable."""
+    """Return an engine that leaves transactions to whoever uses it, with SQLite told to be durable."""
     engine = create_engine(
         URL.create("sqlite", database=str(path)),
         isolation_level="AUTOCOMMIT",
@@ -109,12 +111,13 @@ def engine_for(path: Path) -> Engine:
 
 
 def driver_of(connection: Connection) -> sqlite3.Connection:
-    """The sqlite3 connection underneath, for what SQLAlchemy leaves to its user here: transactions."""
+    """Return the sqlite3 connection underneath, for what SQLAlchemy leaves to its user here: transactions."""
     return cast(sqlite3.Connection, connection.connection.driver_connection)
 
 
 def transact(engine: Engine, clock: Clock, work: Callable[[Transaction], T]) -> T:
-    """One transaction by itself, for the administration from the shell; waits up to PATIENT_SECONDS for a server."""
+    """Run one transaction by itself, for the administration from the shell; waits up to PATIENT_SECONDS for a
+    server."""
     with engine.connect() as connection:
         driver = driver_of(connection)
         begin_between_groups(driver)
@@ -129,7 +132,7 @@ def transact(engine: Engine, clock: Clock, work: Callable[[Transaction], T]) -> 
 
 
 def begin_between_groups(driver: sqlite3.Connection) -> None:
-    """BEGIN IMMEDIATE beside a server that commits group after group.
+    """Run BEGIN IMMEDIATE beside a server that commits group after group.
 
     SQLite's own busy handler sleeps up to 100 ms between two looks and never meets the moment between two groups; so
     look every half millisecond. Raises sqlite3.OperationalError when it stays locked.
@@ -148,7 +151,7 @@ def begin_between_groups(driver: sqlite3.Connection) -> None:
 
 
 class SqliteStore(ThreadedStore):
-    """One writer thread that commits in groups."""
+    """A store with one writer thread that commits in groups."""
 
     def __init__(self, path: Path, clock: Clock, on_effects: EffectsHandler) -> None:
         super().__init__(engine_for(path), clock, on_effects, writers=1, readers=READERS)
@@ -188,7 +191,7 @@ class SqliteStore(ThreadedStore):
                     return
 
     def _write_group(self, connection: Connection, first: Job) -> list[Job]:
-        """Run `first` and what waits behind it, commit once; every member then knows its result or its error."""
+        """Run `first` and what waits behind it, and commit once; every member then has its result or its error."""
         driver = driver_of(connection)
         members: list[Job] = []
         job: Job | None = first
@@ -225,7 +228,8 @@ class SqliteStore(ThreadedStore):
             raise
 
     def _run_member(self, connection: Connection, driver: sqlite3.Connection, job: Job) -> None:
-        """One member in its savepoint. Leaves its error in the job; the caller looks whether the group survived."""
+        """Run one member in its savepoint. Its error is left in the job; the caller looks whether the group
+        survived."""
         for last_try in (False, True):
             driver.execute("SAVEPOINT member")
             try:

@@ -1,4 +1,4 @@
-"""The states that rows can be in: what the columns hold, what the database checks, and what the code compares with."""
+"""Rows can be in these states: the columns hold them, the database checks them, and the code compares with them."""
 
 from enum import StrEnum
 from typing import Final
@@ -59,5 +59,5 @@ OUTSTANDING_COMMANDS: Final = (CommandState.QUEUED, CommandState.SENT)
 
 
 def is_in(column: str, states: "type[StrEnum] | tuple[StrEnum, ...]") -> str:
-    """The SQL that says that the column holds one of these."""
+    """Return the SQL that says that the column holds one of these states."""
     return f"{column} IN ({', '.join(repr(str(state)) for state in states)})"

@@ -1,12 +1,13 @@
-"""The shop's steady clock: every decision of how long something lasted is made by it, never by the time of day.
+"""The shop's steady clock makes every decision of how long something lasted; the time of day makes none.
 
-It counts milliseconds that really passed, and no correction of any machine's clock bends it. Between two runs it goes
-on from a row of the database: by the machine's own uptime while that machine was not started anew, else from where it
-stood. What passed while the machine was off cannot be known and does not count: things live longer by it, and nothing
-ends early. After a power cut it may begin again some seconds before where it stood, so a stamp may lie a little ahead.
+The steady clock counts milliseconds that really passed, and no correction of any machine's clock bends it. Between two
+runs it goes on from a row of the database: by the machine's own uptime while that machine was not started anew, else
+from where it stood. What passed while the machine was off cannot be known and does not count: things live longer by it,
+and nothing ends early. After a power cut it may begin again some seconds before where it stood, so a stamp may lie a
+little ahead.
 
-It began at the time of day. So what was written before there was a steady clock, or is written by a server of the
-version before beside this one, can be compared with it.
+Its first reading was the time of day. So what was written before there was a steady clock, or is written by a server of
+the version before beside this one, can be compared with it.
 """
 
 import threading
@@ -35,10 +36,11 @@ class _OfOneProcess:
 
 
 class SteadyClock:
-    """A `Clock` with a steady hand. Made for one process; may be read in every thread."""
+    """A `Clock` that can also be read as the shop's steady clock. Made for one process; may be read in every thread."""
 
     def __init__(self, clock: Clock) -> None:
-        """One that is no `MachineClock` is only good for what passes in this process."""
+        """Make the steady clock of `clock`; if that is no `MachineClock`, it is only good for what passes in this
+        process."""
         self._machine = clock if isinstance(clock, MachineClock) else _OfOneProcess(clock)
         self._lock = threading.Lock()
         self._stood: tuple[int, int] | None = None  # where it stood at which uptime; None before the row was read
@@ -50,20 +52,20 @@ class SteadyClock:
         return self._machine.monotonic()
 
     def steady(self) -> int:
-        """Milliseconds of the steady clock, which never go back. Only once the row was read."""
+        """Return the milliseconds of the steady clock, which never go back. Only after its row was read."""
         assert self._stood is not None, "the row of the steady clock was not read yet"
         ms, uptime = self._stood
         return ms + self._machine.uptime() - uptime
 
     def read(self, connection: Connection) -> int:
-        """The same, after reading the row if that was not done yet."""
+        """Return what `steady` does, after reading the clock's row if that was not done yet."""
         if self._stood is None:
             self._resume(connection)
         return self.steady()
 
     def keep(self, connection: Connection) -> int:
-        """Write where the clock stands, in the transaction of this connection, and go on from the row where that is
-        ahead: so do all servers of a database, and agree. Returns where it then stands. To be called now and then, and
+        """Write where the clock stands, in the transaction of this connection, or go on from the row where that is
+        ahead: so all servers of a database agree. Returns where the clock then stands. To be called now and then, and
         at the end."""
         own, uptime = self.read(connection), self._machine.uptime()
         row = connection.execute(_LOCKED).one_or_none()

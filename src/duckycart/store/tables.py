@@ -1,12 +1,12 @@
-"""The tables, and the rules that the database itself defends.
+"""These are the tables, and the rules that the database itself defends.
 
-Times are milliseconds since 1970 (UTC), money is in minor units, keys and tokens are kept only as SHA-256. Every
-constraint is named, because violations are translated by name.
+Money is in minor units. Keys of carts and screens are kept only as SHA-256, passwords only as Argon2. Every constraint
+is named, because violations are translated by name.
 
-A time is by one of two clocks. What people read is the time of day. What decides how long something lasts is the shop's
-steady clock (steady.py), and such columns say so; what serves both has a second column, `…_steady` for the decision or
-`…_wall` for people. A server of the version before writes the time of day into the first, which is close, and nothing
-into the second, which may be missing for that reason.
+A time is in milliseconds, by one of two clocks. What people read is the time of day, since 1970 in UTC. What decides
+how long something lasts is the shop's steady clock (steady.py), and such columns say so; what serves both has a second
+column, `…_steady` for the decision or `…_wall` for people. A server of the version before writes the time of day into
+the first, which is close, and nothing into the second, which may be missing for that reason.
 """
 
 from typing import Final

@@ -1,4 +1,4 @@
-"""What both stores share: jobs that wait in queues, threads that do them, and a deadline for each answer."""
+"""Both stores share this: jobs that wait in queues, threads that do them, and a deadline for each answer."""
 
 import asyncio
 import threading
@@ -24,11 +24,12 @@ CLOSE_SECONDS: Final = 10.0  # for the threads at the end; one whose disk hangs 
 
 
 class Silent(Exception):
-    """The database did not answer in time; it may still be at it."""
+    """The database did not answer in time; what was asked of it may still be under way."""
 
 
 class ThreadedStore(ABC):
-    """See `Store`. Made inside the event loop that it answers to, on a database that has its schema."""
+    """A `Store` whose work is done in threads. Made inside the event loop that it answers to, on a database that has
+    its schema."""
 
     def __init__(self, engine: Engine, clock: Clock, on_effects: EffectsHandler, *, writers: int, readers: int) -> None:
         self._loop = asyncio.get_running_loop()
@@ -49,7 +50,7 @@ class ThreadedStore(ABC):
         ]
 
     def _start(self) -> None:
-        """For the end of a subclass's own beginning."""
+        """Start the threads; a subclass calls this when it is ready for them."""
         for thread in (*self._writers, *self._readers):
             thread.start()
 
@@ -111,10 +112,10 @@ class ThreadedStore(ABC):
 
     @abstractmethod
     def _work(self) -> None:
-        """A writer's thread: each of `_writes` until there is none, and `_hand_back` what came of it."""
+        """Do the jobs of `_writes` in a writer's thread until there is none, and `_hand_back` what came of each."""
 
     def _look(self) -> None:
-        """A reader's thread."""
+        """Do the jobs of `_reads` in a reader's thread."""
         while (job := self._reads.next(wait=True)) is not None:
             try:
                 job.result = self._read(job.work)
@@ -128,17 +129,17 @@ class ThreadedStore(ABC):
 
     @abstractmethod
     def _read(self, look: Callable[[Connection], T]) -> T:
-        """What `read` does, in a reader's thread."""
+        """Do what `read` promises, in a reader's thread."""
 
     def _fail_reads(self, error: BaseException) -> None:
-        """The database is not there. All reads that wait fail now: each waiting in turn would be answered late."""
+        """Fail all reads that wait, since the database is not there: each waiting in turn would be answered late."""
         waiting = self._reads.take_all()
         for job in waiting:
             job.fail(database_failed(error))
         self._hand_back(waiting)
 
     def _reader_connection(self) -> Connection:
-        """This reader thread's own, for as long as it works."""
+        """Return the connection of the reader thread that calls; it keeps one for as long as it works."""
         connection: Connection | None = getattr(self._local, "connection", None)
         if connection is None:
             connection = self._local.connection = self._open_reader()
@@ -147,10 +148,11 @@ class ThreadedStore(ABC):
 
     @abstractmethod
     def _open_reader(self) -> Connection:
-        """A connection that can only read."""
+        """Return a new connection that can only read."""
 
     def _hand_back(self, jobs: list[Job]) -> None:
-        """Their callers may know now. Raises RuntimeError when the loop is gone, and nobody is left to be told."""
+        """Let the event loop answer the callers of these jobs. Raises RuntimeError when the loop is gone, and with it
+        all callers."""
         for job in jobs:
             job.done = True
         self._loop.call_soon_threadsafe(self._deliver, jobs)

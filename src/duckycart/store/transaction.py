@@ -24,7 +24,8 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Transaction:
-    """What a transition works with: the connection, one reading of both clocks, and what to tell afterwards."""
+    """What a transition works with: the connection, one reading of both clocks, and the effects to hand out after the
+    commit."""
 
     connection: Connection
     now: int  # milliseconds since 1970, UTC: the time of day, for people
@@ -33,7 +34,7 @@ class Transaction:
 
 
 class Store(Protocol):
-    """Both stores keep these promises."""
+    """Runs transactions and reads, and keeps these promises on either database."""
 
     failures: int  # how often somebody was told Unavailable, ever
     clock: SteadyClock  # the steady hand of it may be read once a first transaction was run
@@ -43,13 +44,13 @@ class Store(Protocol):
     ) -> Awaitable[T]:
         """Run `work` as one transaction; awaiting gives its result once that is durable.
 
-        It is handed over at once, in the order of the calls, whether somebody awaits it or not. `hurry` puts it before
-        all that is not (shoppers before claims and receipts). Cancelling the caller does not cancel the work.
+        The work is handed over at once, in the order of the calls, whether somebody awaits it or not. `hurry` puts it
+        before all that is not (shoppers before claims and receipts). Cancelling the caller does not cancel the work.
 
-        Raises whatever `work` raised, after the commit of what it may have looked at; Unavailable when the database
-        did not do it (full, locked, gone), and then nothing of it happened. Whatever the database does, and if it
-        stands still, the answer comes `within` so many seconds (ANSWER_SECONDS): work that waits then, or is not
-        at its COMMIT yet, is never done; of one that is, nobody knows, and the code is `outcome_unknown`.
+        Raises whatever `work` raised, after the commit of what it may have looked at; Unavailable when the database did
+        not do it (full, locked, gone), and then nothing of it happened. Whatever the database does, and if it stands
+        still, the answer comes `within` so many seconds (ANSWER_SECONDS): work that waits then, or is not at its COMMIT
+        yet, is never done; of one that is, nobody knows, and the code is `outcome_unknown`.
         """
 
     async def read(self, look: Callable[[Connection], T]) -> T:
@@ -102,7 +103,7 @@ class Job:
 
 
 def storable(work: Callable[[A], T], given: A) -> T:
-    """`work(given)`. Raises BadRequest for a value that no column holds, which each driver says in its own way.
+    """Return `work(given)`. Raises BadRequest for a value that no column holds, which each driver says in its own way.
 
     The doors are to refuse such values; this is for the one that forgot.
     """
@@ -113,25 +114,25 @@ def storable(work: Callable[[A], T], given: A) -> T:
 
 
 def database_failed(error: BaseException) -> DuckyCartError:
-    """What a caller is told when the database did not do it. Never the SQL, never its parameters."""
+    """Return the error for a caller whose work the database did not do. It shows neither the SQL nor its parameters."""
     failure = DATABASE_UNAVAILABLE()
     failure.__cause__ = error
     return failure
 
 
 def outcome_unknown(error: BaseException | None = None) -> DuckyCartError:
-    """The database went away, or fell silent, during COMMIT. What was committed is delivered by the sweeps; a caller
-    may repeat."""
+    """Return the error for a caller whose database went away, or fell silent, during COMMIT. What was committed is
+    delivered by the sweeps; a caller may repeat."""
     failure = OUTCOME_UNKNOWN()
     failure.__cause__ = error
     return failure
 
 
 def violated(error: IntegrityError) -> DuckyCartError:
-    """A rule of the database was broken twice in a row.
+    """Return the error for a caller whose work broke a rule of the database twice in a row.
 
-    Of a unique index: another was first, and the state is not what the request takes it for. Of any other rule: the
-    request itself breaks it, whoever asks and however often.
+    Where the rule is a unique index, another was first, and the state is not what the request takes it for. Any other
+    rule is broken by the request itself, whoever asks and however often.
     """
     refusal = CONFLICT() if _was_taken(error.orig) else AGAINST_THE_RULES()
     refusal.__cause__ = error

@@ -1,4 +1,4 @@
-"""Run by Alembic, on the connection that `store.migrate` hands over."""
+"""Alembic runs this file, on the connection that `store.migrate` hands over."""
 
 from alembic import context
 
