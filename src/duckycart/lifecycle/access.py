@@ -1,4 +1,4 @@
-"""Who asks for a transition, and whose session it may touch."""
+"""A transition is told who asks for it, and finds out whose sessions that caller may touch."""
 
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -12,7 +12,7 @@ from duckycart.store.tables import ENDED_STEADY, sessions
 
 @dataclass(frozen=True, slots=True)
 class ByCart:
-    """The cart itself, by its key: its own sessions."""
+    """The cart itself, by its key, may touch its own sessions."""
 
     cart_id: int
     boot_id: str | None = field(default=None, repr=False)  # which boot of it; None: it does not say
@@ -20,28 +20,28 @@ class ByCart:
 
 @dataclass(frozen=True, slots=True)
 class ByShopper:
-    """A shopper or guest, by an access token: their own sessions."""
+    """A shopper or guest, by an access token, may touch their own sessions."""
 
     user_id: int
 
 
 @dataclass(frozen=True, slots=True)
 class ByOperator:
-    """An operator: every session."""
+    """An operator may touch every session."""
 
     user_id: int | None  # None at the server's own shell
 
 
 @dataclass(frozen=True, slots=True)
 class ByScreen:
-    """A screen, by the token that its stream handed over: that one session."""
+    """A screen, by the token that its stream handed over, may touch that one session."""
 
     session_id: int
 
 
 @dataclass(frozen=True, slots=True)
 class ByCartScreen:
-    """The screen of a cart, by the cookie it got for its key: the cart's QR and stream, and no session."""
+    """The screen of a cart, by the cookie it got for its key, may have the cart's QR and stream, and no session."""
 
     cart_id: int
     key: str  # which key that was (`screens.name_of`)
@@ -49,7 +49,8 @@ class ByCartScreen:
 
 @dataclass(frozen=True, slots=True)
 class ByLegacyScreen:
-    """A screen without a credential, in a network that needs none: any session, through the doors that admit it."""
+    """A screen without a credential, in a network that needs none, may touch any session, through the doors that admit
+    it."""
 
     address: str
 
@@ -97,7 +98,8 @@ def session_of(row: Row[*tuple[Any, ...]]) -> SessionView:
 
 
 def find_session(connection: Connection, who: Who, session_id: int) -> SessionView:
-    """The session, if `who` may know of it. Raises NotFound otherwise, without saying which of the two it was."""
+    """Return the session, if `who` may know of it. Raises NotFound otherwise, without saying which of the two it
+    was."""
     row = connection.execute(_SESSION, {"session": session_id}).one_or_none()
     session = None if row is None else session_of(row)
     match who:
@@ -117,14 +119,15 @@ def find_session(connection: Connection, who: Who, session_id: int) -> SessionVi
 
 
 def guest_may(connection: Connection, user_id: int, steady: int) -> bool:
-    """Whether a guest's session makes its token good, however old that is: while it lasts, and GUEST_SECONDS more."""
+    """Return whether a guest's session makes its token good, however old that is: while it lasts, and GUEST_SECONDS
+    more."""
     over = steady - GUEST_SECONDS * 1000
     lasts = select(sessions.c.id).where(sessions.c.user_id == user_id, or_(sessions.c.is_active, over < ENDED_STEADY))
     return connection.execute(lasts.limit(1)).one_or_none() is not None
 
 
 def admit_screen(connection: Connection, session_id: int, steady: int) -> None:
-    """Let the screen with a token for this session read it.
+    """Let a screen that shows a token for this session read the session.
 
     Raises Unauthenticated when the session is over: at once where it was not paid, because fielded screens go back to
     their QR on a 401 and on nothing else (F68); SCREEN_SECONDS later where it was.

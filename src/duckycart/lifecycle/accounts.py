@@ -1,4 +1,4 @@
-"""Shoppers and guests."""
+"""Shoppers sign up and have accounts; guests come without one."""
 
 from dataclasses import dataclass
 from typing import Any, Final
@@ -58,7 +58,8 @@ def sign_up(
     username: str | None,
     mobile_number: str | None,
 ) -> User:
-    """A new shopper. E-mail and user name are unique, in whatever form they are typed. Raises Conflict when taken."""
+    """Add a shopper. E-mail and user name are unique, in whatever form they are typed. Raises Conflict when one is
+    taken."""
     email = account_name(email)
     username = account_name(username) if username else None
     same = users.c.email == email if username is None else or_(users.c.email == email, users.c.username == username)
@@ -82,7 +83,7 @@ def sign_up(
 
 
 def find_account(connection: Connection, name: str) -> tuple[User, str | None] | None:
-    """The account with this e-mail or user name, in whatever form it is typed, and its password hash."""
+    """Return the account with this e-mail or user name, in whatever form it is typed, and its password hash."""
     name = account_name(name)
     row = connection.execute(
         select(*_COLUMNS, users.c.password_hash).where(or_(users.c.email == name, users.c.username == name))
@@ -93,7 +94,7 @@ def find_account(connection: Connection, name: str) -> tuple[User, str | None] |
 
 
 def begin_guest(tx: Transaction, cart_id: int, qr_round: int, expires_at: int) -> User:
-    """A shopper without an account, for the one session that this QR can start; `expires_at` is steady.
+    """Add a shopper without an account, for the one session that this QR can start; `expires_at` is steady.
 
     Raises NotFound for an unknown cart, Gone when the QR is void or expired.
     """

@@ -1,4 +1,4 @@
-"""What lies in the cart: products read, added and taken out by the cart while its session is shopping."""
+"""A cart reads products, adds them to its basket and takes them out while its session is shopping."""
 
 from dataclasses import dataclass
 from typing import Any, Final
@@ -89,7 +89,7 @@ def _product_of(row: Row[*tuple[Any, ...]]) -> Product:
 
 
 def find_product(connection: Connection, barcode: int) -> Product:
-    """The product with this barcode, leading zeros aside. Raises NotFound."""
+    """Return the product with this barcode, leading zeros aside. Raises NotFound."""
     row = connection.execute(_PRODUCT, {"barcode": str(barcode)}).one_or_none()
     if row is None:
         raise UNKNOWN_PRODUCT(barcode=barcode)
@@ -103,7 +103,7 @@ class Scanned:
 
 
 def read_item(connection: Connection, who: Who, session_id: int, barcode: int) -> Scanned:
-    """A product the cart's scanner saw.
+    """Tell the session's listeners of a product that the cart's scanner saw, and return the product.
 
     Raises NotFound for an unknown product or another's session, Conflict when the session is over.
     """
@@ -116,7 +116,7 @@ def read_item(connection: Connection, who: Who, session_id: int, barcode: int) -
 
 
 def read_basket(connection: Connection, who: Who, session_id: int) -> list[Line]:
-    """All lines, the oldest first. Raises NotFound for another's session."""
+    """Return all lines, the oldest first. Raises NotFound for another's session."""
     find_session(connection, who, session_id)
     return [_line_of(session_id, row) for row in connection.execute(_LINES, {"session": session_id})]
 
@@ -126,7 +126,7 @@ def _line_of(session_id: int, row: Row[*tuple[Any, ...]]) -> Line:
 
 
 def add_item(tx: Transaction, who: Who, session_id: int, barcode: int, weight: int | None, rules: Rules) -> Line:
-    """One more unit of the product; returns its line. `weight` is this unit's, in grams.
+    """Add one unit of the product; returns its line. `weight` is this unit's, in grams.
 
     Raises NotFound for an unknown product or another's session; Conflict once a payment exists or the session is over;
     BadRequest when the basket is full.
@@ -159,7 +159,7 @@ def add_item(tx: Transaction, who: Who, session_id: int, barcode: int, weight: i
 
 
 def remove_item(tx: Transaction, who: Who, session_id: int, barcode: int) -> Line | None:
-    """One unit less; returns what is left of the line, None when that was the last unit (F18).
+    """Take one unit out; returns what is left of the line, None when that was the last unit (F18).
 
     Raises NotFound for a product that is unknown or not in the basket, or another's session; Conflict once a payment
     exists or the session is over.
@@ -180,7 +180,8 @@ def remove_item(tx: Transaction, who: Who, session_id: int, barcode: int) -> Lin
 
 
 def _open_basket(tx: Transaction, who: Who, session_id: int, barcode: int) -> None:
-    """Lock the cart of a session whose basket may change; note the change and tell of it. Raises NotFound, Conflict."""
+    """Lock the cart of a session whose basket may change, and note the change with its news. Raises NotFound,
+    Conflict."""
     session = find_session(tx.connection, who, session_id)
     locked = lock_with_phase(tx, session.cart_id)
     phase = locked.phase if locked.cart.session_id == session_id else Phase.AVAILABLE
@@ -191,6 +192,6 @@ def _open_basket(tx: Transaction, who: Who, session_id: int, barcode: int) -> No
 
 
 def require_items(units: int, session_id: int) -> None:
-    """Raises Conflict for an empty basket, which nobody can pay."""
+    """Raise Conflict for an empty basket, which nobody can pay."""
     if units == 0:
         raise BASKET_EMPTY(session_id=session_id)

@@ -1,4 +1,4 @@
-"""A cart's row: its lock, its phase, and the next command in its order."""
+"""A cart's row is its lock, says its phase, and counts its commands."""
 
 from dataclasses import dataclass
 from typing import Any, Final
@@ -71,13 +71,13 @@ class Cart:
     boot_generation: int
 
     def away_seconds(self, steady: int) -> float:
-        """For how long no node has held a link of this cart; 0 while one does."""
+        """Return for how long no node has held a link of this cart; 0 while one does."""
         return 0.0 if self.link_node is not None else (steady - self.link_changed_at) / 1000
 
 
 @dataclass(frozen=True, slots=True)
 class LockedCart:
-    """A locked cart and where it stands."""
+    """A locked cart and the phase that it is in."""
 
     cart: Cart
     phase: Phase

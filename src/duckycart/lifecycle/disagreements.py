@@ -1,4 +1,5 @@
-"""What a cart did with an item and this server did not: the two disagree about what lies in the basket (F72)."""
+"""A cart and this server may disagree about what lies in the basket: the cart did with an item what was refused here
+(F72)."""
 
 from typing import Final
 
@@ -18,7 +19,8 @@ DISAGREE: Final = frozenset((UNKNOWN_PRODUCT, NOT_IN_BASKET, BASKET_FROZEN, LINE
 
 
 def note_disagreement(tx: Transaction, cart: ByCart, session_id: int, barcode: int, did: str, why: str) -> None:
-    """Tell an operator, once for each session, barcode and cause; `did` is what the cart did, `why` why not here.
+    """Raise an alarm, once for each session, barcode and cause; `did` is what the cart did, `why` why it was refused
+    here.
 
     Nothing happens when the session is not the cart's present one.
     """

@@ -1,4 +1,4 @@
-"""What a shopper thought of it, as the cart's screen asks after each payment. One answer for each session."""
+"""A shopper says how it was, as the cart's screen asks after each payment: one answer for each session."""
 
 import json
 from collections.abc import Iterator
@@ -54,7 +54,7 @@ def give_feedback(
     selected_item_ids: list[int | str],
     additional_comments: str | None,
 ) -> Feedback:
-    """Keep it; said again, the last word counts. Raises NotFound for another's session."""
+    """Keep a session's answer, in place of the one before if there is one. Raises NotFound for another's session."""
     find_session(tx.connection, who, session_id)
     answer, chosen = json.dumps(satisfaction), json.dumps(selected_item_ids)
     changes = {"of": session_id, "answer": answer, "chosen": chosen, "comments": additional_comments, "at": tx.now}
@@ -72,7 +72,7 @@ def give_feedback(
 
 
 def read_feedback(connection: Connection, who: Who, session_id: int) -> Feedback:
-    """That of a session. Raises NotFound for another's session, and while there is none."""
+    """Return the answer of a session. Raises NotFound for another's session, and while there is none."""
     find_session(connection, who, session_id)
     row = connection.execute(_OF_SESSION, {"of": session_id}).one_or_none()
     if row is None:
@@ -81,7 +81,7 @@ def read_feedback(connection: Connection, who: Who, session_id: int) -> Feedback
 
 
 def all_feedback(connection: Connection) -> Iterator[Feedback]:
-    """The oldest first."""
+    """Return every answer, the oldest first."""
     for row in connection.execute(select(*_COLUMNS).order_by(feedback.c.id)):
         yield _feedback_of(row)
 

@@ -1,4 +1,4 @@
-"""Results of requests that carried an Idempotency-Key, kept so that a repetition is answered and not done again."""
+"""Results of requests that carried an Idempotency-Key are kept, so that a repetition is answered and not done again."""
 
 from collections.abc import Callable
 from typing import Final, Generic, TypeVar
@@ -15,12 +15,12 @@ KEEP_SECONDS: Final = 24 * 3600
 
 
 class Repeatable(Generic[T]):
-    """What an Idempotency-Key stands for: a request of one caller, and its result once there is one."""
+    """A request with an Idempotency-Key, of one caller, and its result once there is one."""
 
     def __init__(
         self, scope: str, key: str, fingerprint: bytes, to_json: Callable[[T], bytes], from_json: Callable[[str], T]
     ) -> None:
-        """`scope` names the caller and the call, `fingerprint` the body; the result is kept as JSON."""
+        """Name the request: `scope` is the caller and the call, `fingerprint` the body; the result is kept as JSON."""
         self._this = and_(idempotency_keys.c.scope == scope, idempotency_keys.c.key == key)
         self._row = {"scope": scope, "key": key, "fingerprint": fingerprint}
         self._to_json = to_json
@@ -38,7 +38,8 @@ class Repeatable(Generic[T]):
         return result
 
     def find(self, connection: Connection, steady: int) -> tuple[T] | None:
-        """The result in a tuple, since None is one too. Raises Mismatch when the key was used for another body."""
+        """Return the kept result in a tuple, since None is a result too. Raises Mismatch when the key was used for
+        another body."""
         row = connection.execute(
             select(idempotency_keys.c.fingerprint, idempotency_keys.c.result).where(
                 self._this, idempotency_keys.c.created_at > steady - KEEP_SECONDS * 1000
@@ -51,7 +52,8 @@ class Repeatable(Generic[T]):
         return (self._from_json(row.result),)
 
     def _take(self, tx: Transaction) -> None:
-        """Before the work: of two at once the second waits here for the first, and then finds its result."""
+        """Take the key before the work: of two at once the second waits here for the first, and then finds its
+        result."""
         # Only one older than promised makes room: another's may have been committed since `find` looked.
         old = idempotency_keys.c.created_at <= tx.steady - KEEP_SECONDS * 1000
         tx.connection.execute(delete(idempotency_keys).where(self._this, old))
@@ -59,6 +61,6 @@ class Repeatable(Generic[T]):
 
 
 def forget_old_keys(tx: Transaction) -> None:
-    """Drop what was kept for longer than promised."""
+    """Delete what was kept for longer than promised."""
     old = idempotency_keys.c.created_at < tx.steady - KEEP_SECONDS * 1000
     tx.connection.execute(delete(idempotency_keys).where(old))

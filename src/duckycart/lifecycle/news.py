@@ -1,4 +1,4 @@
-"""What those who listen to a session, or to a cart, have missed or must hear first, read from the rows."""
+"""Listeners to a session or a cart read from the rows what they have missed, or must hear first."""
 
 from collections.abc import Collection, Mapping
 from typing import Final
@@ -42,13 +42,14 @@ _PAYMENTS: Final = select(payments.c.news, payments.c.news_version, payments.c.s
 
 
 def final_news(cart_id: int, session_id: int, version: int, end_reason: str) -> News:
-    """The last word of a session. Only a paid one has a name of its own; after another end, clients look again."""
+    """Return the last word of a session. Only a paid one has a name of its own; after another end, clients look
+    again."""
     kind = NewsKind.PAYMENT_SUCCESSFUL if end_reason == EndReason.PAID else NewsKind.CART_UPDATED
     return News(kind, cart_id, session_id, version, final=True)
 
 
 def present_news(connection: Connection, who: Who, session_id: int, steady: int) -> News:
-    """What a newcomer is told: that there is a basket to look at, or how the session ended.
+    """Return what a newcomer must hear first: that there is a basket to look at, or how the session ended.
 
     Raises NotFound for another's session, Gone for one that ended more than GRACE_SECONDS ago.
     """
@@ -62,7 +63,8 @@ def present_news(connection: Connection, who: Who, session_id: int, steady: int)
 
 
 def start_of_session(connection: Connection, cart_id: int) -> News | None:
-    """What a newcomer at a cart is told: its session's start, None while it has none. Raises NotFound."""
+    """Return what a newcomer at a cart must hear first: its session's start, None while it has none. Raises
+    NotFound."""
     row = connection.execute(_START, {"cart": cart_id}).one_or_none()
     if row is None:
         raise UNKNOWN_CART(cart_id=cart_id)
@@ -70,10 +72,10 @@ def start_of_session(connection: Connection, cart_id: int) -> News | None:
 
 
 def missed_news(connection: Connection, heard: Mapping[int, int]) -> list[News]:
-    """What was to be heard of these sessions after the version that was heard of each, in order.
+    """Return the news of these sessions after the version that was heard of each, in order.
 
-    Warnings, payments and the last word are as they were said; what is between them changed the basket, and is one
-    `cart-updated` about all of it.
+    Warnings, payments and the last word are as they were first sent; what is between them changed the basket, and is
+    one `cart-updated` about all of it.
     """
     missed: list[News] = []
     for session_id, cart_id, version, end_reason in connection.execute(_STATES, {"listened": list(heard)}).all():
@@ -101,6 +103,6 @@ def missed_news(connection: Connection, heard: Mapping[int, int]) -> list[News]:
 
 
 def starts_of_sessions(connection: Connection, cart_ids: Collection[int]) -> list[News]:
-    """The present session's start, of each of these carts that has one."""
+    """Return the start of the present session of each of these carts that has one."""
     rows = connection.execute(_STARTS, {"listened": list(cart_ids)})
     return [News(NewsKind.SESSION_STARTED, *row) for row in rows]

@@ -1,4 +1,4 @@
-"""A payment: begun, opened at the provider, settled or closed.
+"""A payment is created, opened at the provider, and settled or closed.
 
 The provider is asked between two transactions, never inside one. Every step may be repeated, by a retry, by another
 node, by the reconciler after a crash, and leads to the same end.
@@ -127,7 +127,7 @@ def _find(connection: Connection, statement: Select[*tuple[Any, ...]], **keys: i
 
 
 def read_payment(connection: Connection, who: Who, session_id: int) -> Payment:
-    """The session's newest payment. Raises NotFound for another's session or when it has none."""
+    """Return the session's newest payment. Raises NotFound for another's session or when it has none."""
     find_session(connection, who, session_id)
     payment = _find(connection, _NEWEST_OF_SESSION, session=session_id)
     if payment is None:
@@ -136,7 +136,7 @@ def read_payment(connection: Connection, who: Who, session_id: int) -> Payment:
 
 
 def read_payment_by_token(connection: Connection, token: str) -> Payment:
-    """The payment that a pay page's URL names. Raises NotFound."""
+    """Return the payment that a pay page's URL names. Raises NotFound."""
     payment = _find(connection, _BY_TOKEN, token=token)
     if payment is None:
         raise NO_SUCH_PAYMENT()
@@ -144,18 +144,19 @@ def read_payment_by_token(connection: Connection, token: str) -> Payment:
 
 
 def find_payment(connection: Connection, provider: str, ref: str) -> Payment | None:
-    """The payment that this provider knows by that name: its own, or the token it was given."""
+    """Return the payment that this provider knows by that name: the provider's own, or the token it was given."""
     return _find(connection, _BY_REF, by=provider, ref=ref)
 
 
 def create_payment(
     tx: Transaction, who: Who, session_id: int, provider: str, method: str | None, rules: Rules
 ) -> Payment:
-    """First half: the basket is frozen and a payment of its amount is being created. No command yet.
+    """Do the first half, before the provider is asked: freeze the basket and save a payment of its amount as
+    `creating`. No command is queued yet.
 
-    While one is being created or open, that one is returned: the caller then does the rest, which repeats safely. So is
-    one of 0 that ended its session (see `settle_free`). Raises NotFound for another's session; Conflict when it is over
-    or its basket is empty.
+    When one is being created or open already, that one is returned: the caller then does the rest, which repeats
+    safely. So is one of 0 that ended its session (see `settle_free`). Raises NotFound for another's session; Conflict
+    when it is over or its basket is empty.
     """
     session = find_session(tx.connection, who, session_id)
     locked = lock_with_phase(tx, session.cart_id)
@@ -197,7 +198,7 @@ def create_payment(
 
 
 def open_payment(tx: Transaction, payment_id: int, opened: OpenedPayment) -> Opened:
-    """Second half: the provider has it. The payment is saved as open and `payment_created` is queued.
+    """Do the second half, now that the provider has the payment: save it as open and queue `payment_created`.
 
     Somebody else may have done it first, or its webhook was quicker: then nothing is queued. Raises Conflict when the
     payment is no longer being created (failed, or its session is over): the caller cancels it at the provider, after
@@ -224,7 +225,7 @@ def open_payment(tx: Transaction, payment_id: int, opened: OpenedPayment) -> Ope
 
 
 def settle_free(tx: Transaction, payment: Payment, url: str, rules: Rules) -> Opened:
-    """A payment of 0 in the transaction that creates it: opened and settled, `payment_created` before `end_session`.
+    """Open and settle a payment of 0 in the transaction that creates it, `payment_created` before `end_session`.
 
     No provider is asked, so no step between them can fail or be seen. `url` is the page that says so.
     """
@@ -236,7 +237,8 @@ def settle_free(tx: Transaction, payment: Payment, url: str, rules: Rules) -> Op
 
 
 def fail_payment(tx: Transaction, payment_id: int) -> None:
-    """The provider refused it: the basket is free again (unless it was held before), the cart is told nothing.
+    """Fail a payment that the provider refused: the basket is free again (unless it was held before), and the cart
+    hears nothing.
 
     Changes nothing when somebody else's attempt at the same payment succeeded.
     """
@@ -244,17 +246,18 @@ def fail_payment(tx: Transaction, payment_id: int) -> None:
 
 
 def keep_ref(tx: Transaction, payment_id: int, ref: str) -> None:
-    """It exists at the provider under this name, but shall not be opened here any more.
+    """Keep the provider's name of a payment that exists there, but shall not be opened here any more.
 
-    Nobody wants it now, or it failed here because two asked and only one was refused. With the name it is not over
-    (F37): the reconciler cancels it, `failed` or not, and a webhook finds it. Changes nothing in any other state.
+    Nobody wants the payment now, or it failed here because two asked and only one was refused. While it has that name
+    it is not over (F37): the reconciler cancels it, `failed` or not, and a webhook finds it. Changes nothing in any
+    other state.
     """
     _lock_payment(tx, payment_id)
     tx.connection.execute(_KEEP_REF, {"payment": payment_id, "ref": ref})
 
 
 def close_payment(tx: Transaction, payment_id: int) -> None:
-    """It was cancelled at the provider. The hold stays; another payment may be created."""
+    """Close a payment that was cancelled at the provider. The hold stays; another payment may be created."""
     _close(tx, payment_id, Event.CLOSE_PAYMENT, PaymentState.CANCELLED, (*OPEN_PAYMENTS, PaymentState.FAILED))
 
 
@@ -276,8 +279,8 @@ def _close(
 
 
 def decline_payment(tx: Transaction, payment_id: int) -> Heeded:
-    """The shopper's bank refused; the payment stays open for another try. Returns `declined`, or `ignored` when it is
-    over."""
+    """Tell the listeners that the shopper's bank refused; the payment stays open for another try. Returns `declined`,
+    or `ignored` when it is over."""
     payment, locked = _lock_payment(tx, payment_id)
     if payment.state not in OPEN_PAYMENTS:
         return Heeded.IGNORED
@@ -287,7 +290,7 @@ def decline_payment(tx: Transaction, payment_id: int) -> Heeded:
 
 
 def _tell_failure(tx: Transaction, locked: LockedCart, payment: Payment, message: str) -> None:
-    """Whoever listens, if the session still lasts."""
+    """Tell the session's listeners that its payment failed, if the session still lasts."""
     if locked.cart.session_id == payment.session_id:
         version = change_session(tx, payment.session_id)
         tx.connection.execute(_FAILED, {"payment": payment.id, "version": version})
@@ -296,14 +299,16 @@ def _tell_failure(tx: Transaction, locked: LockedCart, payment: Payment, message
 
 
 def _tell_change(tx: Transaction, locked: LockedCart, payment: Payment) -> None:
-    """Nobody was told of this payment, but who looked meanwhile saw it being created, and is to look again."""
+    """Tell the listeners to look again: none has heard of this payment, but who looked meanwhile saw it being
+    created."""
     if locked.cart.session_id == payment.session_id:
         version = change_session(tx, payment.session_id)
         tx.effects.append(News(NewsKind.CART_UPDATED, locked.cart.id, payment.session_id, version))
 
 
 def settle_payment(tx: Transaction, payment_id: int, amount: int | None, currency: str | None, rules: Rules) -> Heeded:
-    """It was paid. The session ends with it, once (F09); returns `settled`, `repeated`, `mismatch` or `paid_extra`.
+    """Settle a payment that was paid, and end its session with it, once (F09); returns `settled`, `repeated`,
+    `mismatch` or `paid_extra`.
 
     A different amount or currency settles nothing and raises an alarm (F17). A success for a closed payment settles if
     its session is active and the amount is still the basket's; else it is recorded as paid extra, with an alarm (F37).
@@ -349,9 +354,10 @@ def settle_payment(tx: Transaction, payment_id: int, amount: int | None, currenc
 def unsettled_payments(
     connection: Connection, steady: int, rules: Rules, asking_seconds: int, after: int, limit: int
 ) -> list[Payment]:
-    """What the reconciler must look at, in the order of its ids: `limit` of those after `after`.
+    """Return what the reconciler must look at, in the order of its ids: `limit` payments of those after `after`.
 
-    Left in creating; open for too long, or with its session over; failed here, but known to exist at the provider.
+    These are payments left in creating; open for too long, or with their session over; failed here, but known to exist
+    at the provider.
     """
     rows = connection.execute(
         select(*_COLUMNS)
@@ -388,5 +394,5 @@ def _lock_payment(tx: Transaction, payment_id: int) -> tuple[Payment, LockedCart
 
 
 def _phase_in(locked: LockedCart, session_id: int, phase: Phase) -> Phase:
-    """The phase of this session: AVAILABLE when the cart has none any more, or already the next one."""
+    """Return the phase of this session: AVAILABLE when the cart has none any more, or already the next one."""
     return phase if locked.cart.session_id == session_id else Phase.AVAILABLE

@@ -1,4 +1,4 @@
-"""A QR was asked for."""
+"""A cart, its screen or an operator asks for the cart's QR."""
 
 from dataclasses import dataclass, replace
 
@@ -12,7 +12,7 @@ from duckycart.store.transaction import Transaction
 
 @dataclass(frozen=True, slots=True)
 class Qr:
-    """What the QR's token has to say, and the command that went with it (None for that of a cart in use)."""
+    """What the QR's token has to say, and the seq of the command that went with it (None for that of a cart in use)."""
 
     cart_id: int
     round: int
@@ -40,7 +40,7 @@ def get_qr(tx: Transaction, cart_id: int, rules: Rules, *, even_in_use: bool = F
 
 
 def refuse_unfit(cart: Cart, steady: int, rules: Rules) -> None:
-    """Raises Conflict for a cart that can start no session now, whatever its phase."""
+    """Raise Conflict for a cart that can start no session now, whatever its phase."""
     if cart.disabled or cart.out_of_service:
         raise OUT_OF_SERVICE(cart_id=cart.id)
     if rules.refuse_offline and cart.away_seconds(steady) > rules.offline_seconds:

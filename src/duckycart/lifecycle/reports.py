@@ -1,4 +1,4 @@
-"""What a cart reports besides its basket: weight that nobody scanned, notices, where it is."""
+"""A cart reports more than its basket: weight that nobody scanned, notices, where it is."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -82,7 +82,7 @@ def notify_cart_update(tx: Transaction, cart: ByCart, session_id: int, barcode: 
 
 
 def locate(tx: Transaction, cart: ByCart, session_id: int, aisle_id: int) -> Location:
-    """Where the cart is. Only a move is a sign of life: a cart left alone repeats its place.
+    """Write down where the cart is. Only a move is a sign of life: a cart left alone repeats its place.
 
     Raises NotFound for another's session, Conflict when it is over.
     """

@@ -1,4 +1,4 @@
-"""What is forgotten of sessions that are long over: who it was and what was in the basket. The books stay.
+"""Sessions that are long over are forgotten: who it was and what was in the basket. The books stay.
 
 How long is counted in days of the calendar, for whoever promised to keep nothing longer; so the time of day decides.
 Should it be wrong, nothing goes by it that is still in use: no session that ended within IN_USE_SECONDS by the steady
@@ -54,7 +54,8 @@ class Forgotten:
 
 
 def forget_sessions(tx: Transaction, before: int) -> Forgotten:
-    """Of up to BATCH sessions that ended before this time: basket, warnings, place, commands and shopper are gone.
+    """Delete, of up to BATCH sessions that ended before this time, basket, warnings, place and commands, and forget the
+    shopper.
 
     The session itself, its payments and its row of analytics stay, as those of nobody. One whose cart has not heard its
     end yet stays whole. Repeat it until no session is left.
@@ -85,7 +86,8 @@ def forget_sessions(tx: Transaction, before: int) -> Forgotten:
 
 
 def forget_the_rest(tx: Transaction, before: int) -> Forgotten:
-    """What belongs to no session and is older: guests, settled QR commands, alarms, webhooks, connections, refusals.
+    """Delete what is older and belongs to no session: guests, settled QR commands, alarms, webhooks, connections,
+    refusals.
 
     A connection whose end nobody wrote stays: it may last, and there are never more than the last few of each cart.
     """
@@ -118,7 +120,7 @@ def forget_the_rest(tx: Transaction, before: int) -> Forgotten:
 
 
 def _nobody(tx: Transaction) -> int:
-    """The account that forgotten sessions belong to: nobody can sign in to it."""
+    """Return the account that forgotten sessions belong to: nobody can sign in to it."""
     them = and_(users.c.full_name == FORGOTTEN, users.c.email.is_(None), users.c.guest_cart_id.is_(None))
     found = tx.connection.execute(select(users.c.id).where(them)).scalars().first()
     if found is not None:

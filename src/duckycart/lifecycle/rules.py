@@ -1,4 +1,4 @@
-"""The shop's own choices that transitions need, in one value. Seconds, unless said otherwise."""
+"""Transitions need some of the shop's own choices, which are one value here. Seconds, unless said otherwise."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""The screen of a cart: which key opens it, and which screens have to be shown out since it changed."""
+"""A cart's screen is opened by a key; whose key changed has to be shown out."""
 
 from typing import Final
 
@@ -13,18 +13,20 @@ _CHANGED: Final = select(carts.c.id, case((not_(carts.c.disabled), carts.c.scree
 
 
 def screen_key(connection: Connection, cart_id: int) -> bytes | None:
-    """The hash of the key that opens the cart's screen now; None for none, for a disabled and for an unknown cart."""
+    """Return the hash of the key that opens the cart's screen now; None for none, for a disabled and for an unknown
+    cart."""
     key_hash: bytes | None = connection.execute(_KEY, {"cart": cart_id}).scalar_one_or_none()
     return key_hash
 
 
 def name_of(key_hash: bytes) -> str:
-    """Says which key it is without telling it: a screen's cookie carries this, so that another key voids it."""
+    """Return a name of the key that does not betray it: a screen's cookie carries this name, so that another key voids
+    it."""
     return key_hash[:8].hex()
 
 
 def changed_screens(connection: Connection, since: int) -> list[tuple[int, str | None]]:
-    """(cart, name of the key that opens its screen now) of every cart where that changed since then (steady)."""
+    """Return (cart, name of the key that opens its screen now) of every cart where that changed since then (steady)."""
     return [
         (row.id, None if row.key_hash is None else name_of(row.key_hash))
         for row in connection.execute(_CHANGED, {"since": since})

@@ -82,12 +82,12 @@ _PAID: Final = select(func.coalesce(func.sum(payments.c.amount), 0)).where(
 
 
 def touch_session(tx: Transaction, session_id: int) -> None:
-    """Note a sign of life."""
+    """Note a sign of life of the session."""
     tx.connection.execute(_TOUCH, {"session": session_id, "at": tx.now, "steady": tx.steady})
 
 
 def change_session(tx: Transaction, session_id: int) -> int:
-    """Note a sign of life, and that there is something new to hear. Returns the session's version with it.
+    """Note a sign of life of the session, and that there is news. Returns the session's version with that news.
 
     The caller tells exactly one piece of news of this version: listeners wait for the one that they miss.
     """
@@ -97,7 +97,7 @@ def change_session(tx: Transaction, session_id: int) -> int:
 
 
 def basket_total(connection: Connection, session_id: int) -> tuple[int, int]:
-    """How many units, and what they cost in minor units."""
+    """Return how many units there are, and what they cost in minor units."""
     units, total = connection.execute(_TOTALS, {"session": session_id}).one()
     return int(units), int(total)
 
@@ -105,7 +105,8 @@ def basket_total(connection: Connection, session_id: int) -> tuple[int, int]:
 def create_session(
     tx: Transaction, cart_id: int, qr_round: int, expires_at: int, user_id: int, rules: Rules
 ) -> Started:
-    """The QR was scanned: session saved, cart in_use, every earlier QR void, `session_started` queued.
+    """Start the session of a shopper who scanned the QR: the cart is in_use, every earlier QR void, `session_started`
+    queued.
 
     The same shopper repeating the QR of a still active session gets that session again, and nothing new is queued
     (F38). Raises NotFound for an unknown cart; Gone for a QR that is expired or void; Conflict when the cart is in use
@@ -155,7 +156,8 @@ def _refuse_user(connection: Connection, user_id: int, cart_id: int, qr_round: i
 
 
 def finish_session(tx: Transaction, locked: LockedCart, event: Event, reason: EndReason, rules: Rules) -> Ended:
-    """End the cart's session: inactive, cart available, analytics row, then `end_session`, all in this transaction.
+    """End the cart's session: it is inactive, the cart available, its analytics row written, then `end_session` queued,
+    all in this transaction.
 
     Every end goes through here. Raises Conflict where the table refuses `event`.
     """
@@ -199,7 +201,7 @@ def lock_session(tx: Transaction, who: Who, session_id: int) -> LockedCart:
 
 
 def end_session(tx: Transaction, who: Who, session_id: int, rules: Rules) -> Ended:
-    """The shopper ends a session with an empty basket. Raises NotFound, or Conflict with the reason."""
+    """End a session for its shopper, who has an empty basket. Raises NotFound, or Conflict with the reason."""
     locked = lock_session(tx, who, session_id)
     decide(Event.END_BY_SHOPPER, locked.phase, session_id=session_id)
     if basket_total(tx.connection, session_id)[0]:
@@ -208,12 +210,13 @@ def end_session(tx: Transaction, who: Who, session_id: int, rules: Rules) -> End
 
 
 def force_end(tx: Transaction, who: Who, session_id: int, rules: Rules) -> Ended:
-    """An operator ends a session whatever its state. A payment still open is cancelled at its provider by a sweep."""
+    """End a session for an operator, whatever its state. A payment still open is cancelled at its provider by a
+    sweep."""
     return finish_session(tx, lock_session(tx, who, session_id), Event.END_BY_FORCE, EndReason.FORCED, rules)
 
 
 def idle_sessions(connection: Connection, steady: int, rules: Rules) -> list[tuple[int, int]]:
-    """(session, cart) of what has shown no sign of life for too long and was not yet reported."""
+    """Return (session, cart) of what has shown no sign of life for too long and was not yet reported."""
     rows = connection.execute(
         select(sessions.c.id, sessions.c.cart_id)
         .where(
@@ -249,7 +252,7 @@ def end_if_idle(tx: Transaction, session_id: int, cart_id: int, rules: Rules) ->
 
 
 def _still_idle(tx: Transaction, session_id: int, rules: Rules) -> bool:
-    """And not reported yet: another node may have been quicker."""
+    """Return whether the session is idle still, and not reported yet: another node may have been quicker."""
     touched_at, reported_at = tx.connection.execute(
         select(sessions.c.touched_at, sessions.c.idle_reported_at).where(sessions.c.id == session_id)
     ).one()
@@ -257,7 +260,7 @@ def _still_idle(tx: Transaction, session_id: int, rules: Rules) -> bool:
 
 
 def active_session(connection: Connection, cart_id: int) -> SessionView:
-    """The cart's active session. Raises NotFound when there is none."""
+    """Return the cart's active session. Raises NotFound when there is none."""
     row = connection.execute(
         select(*SESSION_COLUMNS).where(sessions.c.cart_id == cart_id, sessions.c.is_active)
     ).one_or_none()
@@ -267,7 +270,7 @@ def active_session(connection: Connection, cart_id: int) -> SessionView:
 
 
 def cart_status(connection: Connection, cart_id: int) -> dict[str, Any]:
-    """The cart's status as fielded clients read it; `out_of_service` is derived. Raises NotFound."""
+    """Return the cart's status as fielded clients read it; `out_of_service` is derived. Raises NotFound."""
     row = connection.execute(
         select(carts.c.status, carts.c.out_of_service, carts.c.disabled, carts.c.session_id, sessions.c.user_id)
         .select_from(carts.outerjoin(sessions, sessions.c.id == carts.c.session_id))

@@ -1,4 +1,4 @@
-"""The transition table. It is what the code asks (`decide`), what the docs print and what the tests walk.
+"""The transition table is what the code asks (`decide`), what the docs print and what the tests walk.
 
 A cart's phase is read from three rows that the cart's lock protects: the cart, its active session, that session's open
 payment. For every event in every phase there is one entry: where it leads and which command goes with it, or why it is
@@ -74,7 +74,7 @@ TABLE: Final[dict[Event, dict[Phase, To | Refusal[Conflict]]]] = {
 
 
 def decide(event: Event, phase: Phase, **values: int) -> To:
-    """What the table says. Raises Conflict for a refusal, with those of `values` that it shows."""
+    """Return what the table says. Raises Conflict for a refusal, with those of `values` that it shows."""
     entry = TABLE[event][phase]
     if isinstance(entry, Refusal):
         raise entry(**values)
@@ -82,5 +82,5 @@ def decide(event: Event, phase: Phase, **values: int) -> To:
 
 
 def refusals_of(event: Event) -> tuple[Refusal[Conflict], ...]:
-    """What the table may say against an event, in whatever phase."""
+    """Return what the table may say against an event, in whatever phase."""
     return tuple(dict.fromkeys(entry for entry in TABLE[event].values() if isinstance(entry, Refusal)))

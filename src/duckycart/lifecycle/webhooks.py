@@ -1,4 +1,4 @@
-"""What a payment provider says: stored once, and acted upon in the same transaction."""
+"""A payment provider's webhook is stored once, and acted upon in the same transaction."""
 
 import re
 from typing import Final
@@ -36,7 +36,7 @@ _INSERT_EVENT: Final = insert(provider_events)
 
 
 def record_event(tx: Transaction, provider: str, event: ProviderEvent, body: str, rules: Rules) -> Heeded:
-    """A provider's webhook, once: stored with what came of it, and acted upon in the same transaction.
+    """Store a provider's webhook, once, with what came of it, and act upon it in the same transaction.
 
     Returns what came of it: `repeated` for one that was stored before, else as stored. So that the provider need not
     send it again (F10), nothing that is stored is refused but `absurd`, one that makes no sense. It changes nothing and
@@ -104,7 +104,8 @@ def _act_on(tx: Transaction, provider: str, event: ProviderEvent, rules: Rules) 
 
 
 def _makes_sense(event: ProviderEvent) -> bool:
-    """Whether it can be of any payment; no database keeps other amounts, and no provider means them (F54)."""
+    """Return whether the event can be of any payment; no database keeps other amounts, and no provider means them
+    (F54)."""
     return (
         event.outcome is not Outcome.ABSURD
         and (event.amount is None or 0 < event.amount <= MAX_AMOUNT)
@@ -113,6 +114,10 @@ def _makes_sense(event: ProviderEvent) -> bool:
 
 
 def _may_be_early(connection: Connection, provider: str, event: ProviderEvent) -> bool:
-    """Another amount could not settle it anyway, and what others take with the same account must not wait for ours."""
+    """Return whether the event may be of a payment whose name is not known here yet: one in creating, of that very
+    amount.
+
+    Another amount could not settle it anyway, and what others take with the same account must not wait for ours.
+    """
     keys = {"by": provider, "paid": event.amount, "in_currency": event.currency}
     return event.ref is not None and connection.execute(_BEING_CREATED, keys).one_or_none() is not None

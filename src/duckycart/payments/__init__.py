@@ -1,1 +1,1 @@
-"""The way of a payment around its provider."""
+"""Payments go their way around the provider here; what they do to carts and sessions is in lifecycle."""

@@ -1,4 +1,4 @@
-"""The way of a payment around the provider: transaction, provider, transaction. What breaks off is taken up again."""
+"""A checkout is transaction, provider, transaction. What breaks off in between is taken up again."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -56,7 +56,8 @@ class Checkout:
         self._reconciled = 0  # the id up to which the present pass has come
 
     async def create(self, who: Who, session_id: int, method: str | None) -> Opened | Payment:
-        """A payment of the basket, open at the provider: `Opened` if this call opened it, else the one there was.
+        """Have a payment of the basket open at the provider: returns `Opened` if this call opened it, else the one
+        there was.
 
         Two calls at once both ask the provider, with one idempotency key, and one of them opens it. Raises what
         `create_payment` raises, and ProviderFailed when the provider did not do it, or did not say so: then nothing was
@@ -84,7 +85,8 @@ class Checkout:
             raise
 
     async def _ask(self, payment: Payment) -> OpenedPayment:
-        """Have the provider open it. Raises ProviderFailed, and only after a refusal has the payment failed (F37)."""
+        """Have the provider open the payment. Raises ProviderFailed, and only after a refusal has the payment failed
+        (F37)."""
         try:
             return await self._limited(self.provider.open(payment.token, payment.amount, payment.currency))
         except ProviderError as error:
@@ -94,7 +96,7 @@ class Checkout:
             raise PROVIDER_FAILED() from error
 
     async def record(self, headers: dict[str, str], body: bytes) -> str:
-        """A webhook of the provider. Raises BadRequest, having changed nothing, when it is not the provider's.
+        """Act upon a webhook. Raises BadRequest, having changed nothing, when it is not the provider's.
 
         Raises BadRequest too for one that makes no sense, having stored it; and Unavailable, having stored nothing,
         when the provider must send it again (see `record_event`).
@@ -111,7 +113,8 @@ class Checkout:
         return outcome
 
     async def reconcile(self) -> None:
-        """Take up what was left: opened for a crash, cancelled at the provider where it must not be paid any more.
+        """Take up payments that were left: open what a crash left behind, and cancel at the provider what must not be
+        paid any more.
 
         One that cannot be helped is logged and keeps nobody else waiting. A round begins nothing more once
         ROUND_SECONDS are over; the next one goes on where it stopped, so that everything has its turn.
@@ -149,12 +152,14 @@ class Checkout:
             await self._give_up(payment, (await self._ask(payment)).ref)
 
     async def _give_up(self, payment: Payment, ref: str) -> None:
-        """Its name first, so that it is found again if it cannot be cancelled now, or was paid already."""
+        """Keep the payment's name first, so that it is found again if it cannot be cancelled now, or was paid
+        already."""
         await self._store.write(lambda tx: keep_ref(tx, payment.id, ref))
         await self._cancel(payment, ref)
 
     async def _cancel(self, payment: Payment, ref: str) -> None:
-        """Over only when the provider says so (F37); until then it stays open and is tried again."""
+        """Close the payment only when the provider has cancelled it (F37); until then it stays open and is tried
+        again."""
         try:
             await self._limited(self.provider.cancel(ref))
         except NoLongerCancellable:
@@ -165,7 +170,7 @@ class Checkout:
             await self._store.write(lambda tx: close_payment(tx, payment.id))
 
     async def _limited(self, call: Awaitable[T]) -> T:
-        """Raises NoAnswer after the time limit, and where the network failed."""
+        """Return the provider's answer. Raises NoAnswer after the time limit, and where the network failed."""
         try:
             async with asyncio.timeout(self._provider_seconds):
                 return await call

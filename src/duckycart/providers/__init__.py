@@ -1,1 +1,1 @@
-"""Who takes the money: the protocol that every provider keeps, and the providers."""
+"""Providers take the money; `protocol.py` is what each of them must be able to do."""

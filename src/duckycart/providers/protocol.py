@@ -1,8 +1,8 @@
-"""What a payment provider must be able to do, whoever it is.
+"""This protocol is what a payment provider must be able to do, whoever it is.
 
 Calls are made outside any transaction, with a time limit, several at once, and repeat safely: `token` is the
 idempotency key, so asking twice for one payment opens one payment. A refusal and no answer are two things (F37): after
-a refusal of `open` nothing exists that could be paid; after no answer nobody knows, and it is asked again.
+a refusal of `open` nothing exists that could be paid; after no answer nobody knows, and the provider is asked again.
 """
 
 from dataclasses import dataclass
@@ -41,11 +41,11 @@ class ProviderEvent:
 
 
 class ProviderError(Exception):
-    """The provider refused: it did not do it, and it said so."""
+    """The provider refused: nothing was done, and the provider said so."""
 
 
 class NoAnswer(ProviderError):
-    """Nobody knows whether the provider did it: it took too long, the connection broke, its answer made no sense.
+    """Nobody knows whether the provider did what was asked: the answer took too long, was cut off or made no sense.
 
     Also for an answer that speaks of this call alone (too many at once, a failure within): an earlier one may have
     reached it.

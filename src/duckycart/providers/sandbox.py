@@ -1,4 +1,4 @@
-"""The provider that takes no money: a page with Pay and Decline, and signed webhooks like a real one's."""
+"""The sandbox is a provider that takes no money: a page with Pay and Decline, and signed webhooks like a real one's."""
 
 import hmac
 import json
@@ -31,12 +31,13 @@ _TYPES: Final = {
 
 
 class Sandbox:
-    """See `Provider`. Its payments are ours, so it has nothing to ask and nothing to cancel."""
+    """A `Provider` whose payments are our own, so that it has nobody to ask and nothing to cancel."""
 
     name = "sandbox"
 
     def __init__(self, public_url: str, signing_key: bytes, steady: Callable[[], int]) -> None:
-        """`steady` reads the shop's steady clock, in milliseconds: it signs and checks, so both are of one clock."""
+        """Sign and check webhooks with a key made from `signing_key`; `steady` reads the shop's steady clock, in
+        milliseconds: one clock for both."""
         self._url = public_url
         self._secret = hmac.digest(signing_key, b"sandbox webhook", "sha256")
         self._steady = steady
@@ -48,7 +49,7 @@ class Sandbox:
         return None
 
     def webhook(self, event_type: str, ref: str, amount: int, currency: str) -> tuple[dict[str, str], bytes]:
-        """Headers and body of the webhook that the page's buttons send."""
+        """Return headers and body of the webhook that the page's buttons send."""
         body = json.dumps(
             {"id": f"evt_{token_hex(12)}", "type": event_type, "payment": ref, "amount": amount, "currency": currency}
         ).encode()
