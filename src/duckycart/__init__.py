@@ -1,1 +1,1 @@
-"""DuckyCart: the server for smart shopping carts, and the program that runs on the cart."""
+"""DuckyCart is the server for smart shopping carts, and the program that runs on the cart."""

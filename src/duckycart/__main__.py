@@ -1,4 +1,4 @@
-"""`python -m duckycart`, the same as `duckycart`."""
+"""`python -m duckycart` does the same as `duckycart`."""
 
 from duckycart.cli import main
 

@@ -1,4 +1,4 @@
-"""Who is at the other end, when proxies may stand between.
+"""This module tells who is at the other end of a connection, when proxies may stand between.
 
 Every proxy that is trusted says whom it speaks for, in X-Forwarded-For or in Forwarded (RFC 7239), and each writes that
 in a form of its own: with a port, in brackets, quoted, on a line of its own, or a word instead of an address.
@@ -39,18 +39,18 @@ class Client:
 
     @property
     def bucket(self) -> str:
-        """Whoever has the same one shares its limits."""
+        """The name under which the client is counted: clients with the same one share its limits."""
         return self.name if self.address is None else bucket(self.address)
 
 
 def bucket(address: Address) -> str:
-    """What limits count as one client: an IPv4 address, or the /64 of an IPv6 address. A host has its whole /64 to
-    itself and may call from 2^64 addresses (RFC 4291, 2.5.1; RFC 8981)."""
+    """Return what limits count as one client: an IPv4 address, or the /64 of an IPv6 address. A host has its whole /64
+    to itself and may call from 2^64 addresses (RFC 4291, 2.5.1; RFC 8981)."""
     return str(address) if isinstance(address, IPv4Address) else str(IPv6Network((address, 64), strict=False))
 
 
 def client_of(peer: str | None, header: Header, trusted: Iterable[Network]) -> Client:
-    """The nearest address that is not a trusted proxy's.
+    """Return the nearest address that is not a trusted proxy's.
 
     What proxies wrote is believed only as far as trusted ones wrote it: read from the right, each hop must be in
     `trusted` for the one before it to count. Whoever a trusted proxy hides (`unknown`, `_name`), or names in a form
@@ -81,8 +81,8 @@ def within(address: Address | None, networks: Iterable[Network]) -> bool:
 
 
 def parse(text: str | None) -> Address | None:
-    """The address in any form that proxies write: `192.0.2.1`, `192.0.2.1:40123`, `2001:db8::1`, `[2001:db8::1]:443`,
-    with a zone, in quotes. None for what is none."""
+    """Read an address in any form that proxies write: `192.0.2.1`, `192.0.2.1:40123`, `2001:db8::1`,
+    `[2001:db8::1]:443`, with a zone, in quotes. None for what is none."""
     text = (text or "").strip().strip('"')
     if text.startswith("["):
         text, bracket, rest = text[1:].partition("]")
@@ -120,7 +120,7 @@ def _nearest(address: Address, hops: list[str], trusted: tuple[Network, ...]) ->
 
 
 def _hops(line: str) -> Iterator[str]:
-    """The `for` of each element; `unknown` for one without, and for a whole line that is not well-formed."""
+    """Yield the `for` of each element; `unknown` for one without, and for a whole line that is not well-formed."""
     hops: list[str] = []
     position = 0
     while position < len(line):
@@ -136,7 +136,7 @@ def _hops(line: str) -> Iterator[str]:
 
 
 def _log_once(event: str, proxy: Address, form: str) -> None:
-    """Once for each proxy and form."""
+    """Write a warning to the log, once for each proxy and form."""
     if len(_logged) < _LOGGED_AT_MOST and (key := f"{proxy} {form[:60]}") not in _logged:
         _logged.add(key)
         log.warning(event, proxy=str(proxy), form=form[:60])

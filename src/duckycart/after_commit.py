@@ -1,4 +1,4 @@
-"""The step between a commit and those it concerns: the carts' links, the listeners, the log, and other nodes.
+"""One step lies between a commit and those it concerns: the carts' links, the listeners, the log, and other nodes.
 
 A transition puts effects into its transaction (`effects.py`). The store hands them over here when its COMMIT returned,
 in the event loop, before whoever asked is answered. What other nodes committed comes over the bus.
@@ -35,7 +35,7 @@ class AfterCommit:
         self._channels = channels
 
     def committed(self, effects: Iterable[Effect]) -> None:
-        """This node committed a transaction. Its effects are handed on in their order, a command before its news."""
+        """Hand on the effects of a transaction that this node committed, in their order, a command before its news."""
         for effect in effects:
             match effect:
                 case Queued():
@@ -54,7 +54,7 @@ class AfterCommit:
                     assert_never(effect)
 
     def heard(self, message: Message) -> None:
-        """Another node committed something that may concern a link or a listener of this one."""
+        """Hand on what another node committed and what may concern a link or a listener of this one."""
         match message:
             case Queued():
                 self._dispatch.offered(message)

@@ -1,4 +1,4 @@
-"""The composition root: the one file that names concrete classes."""
+"""The composition root is the one file that names concrete classes."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -88,7 +88,7 @@ def nats(
 async def open_shop(
     settings: Settings, database: Database, machine: Clock, provider: ProviderFactory
 ) -> AsyncIterator[Shop]:
-    """Everything of a running server but its sockets and timers; closed in the reverse order."""
+    """Open everything of a running server but its sockets and timers, for the block; closed in the reverse order."""
     after_commit = AfterCommit()
     async with AsyncExitStack() as stack:
         stack.callback(database.release)
@@ -158,7 +158,7 @@ async def open_shop(
 def build_app(
     settings: Settings, database: Database, clock: Clock | None = None, provider: ProviderFactory = sandbox
 ) -> FastAPI:
-    """The ASGI application. Its lifespan owns the database, the links and the timers."""
+    """Return the ASGI application. Its lifespan owns the database, the links and the timers."""
     machine = clock or SystemClock()
 
     @asynccontextmanager

@@ -1,4 +1,4 @@
-"""The shell's side of DuckyCart: `duckycart --help`."""
+"""This module is the shell's side of DuckyCart: `duckycart --help`."""
 
 import gc
 import os
@@ -40,7 +40,8 @@ _LEFT_OUT: Final = {
 
 
 def _need(module: str) -> None:
-    """Raise ModuleNotFoundError now for what is only imported when it is too late for a plain sentence."""
+    """Raise ModuleNotFoundError now for a module that would only be imported when it is too late for a plain
+    sentence."""
     if find_spec(module) is None:
         raise ModuleNotFoundError(name=module)
 
@@ -73,7 +74,7 @@ def _stop(sentence: str) -> NoReturn:
 
 
 def _settings(**given: Any) -> Settings:
-    """The environment, and over it what the command line gave."""
+    """Return the settings of the environment, and over them what the command line gave."""
     try:
         return Settings(**{name: value for name, value in given.items() if value not in (None, "", Path())})
     except ValidationError as error:
@@ -97,7 +98,8 @@ def _refuse_public_sandbox(settings: Settings, host: str) -> None:
 
 @contextmanager
 def _uncollected() -> Iterator[None]:
-    """What is loaded meanwhile stays for ever: to look through it for garbage all the time is a sixth of the start."""
+    """Keep the garbage collector off for the block: what is loaded in it stays for ever, and to look through it all the
+    time is a sixth of the start."""
     gc.disable()
     try:
         yield

@@ -1,4 +1,4 @@
-"""Time, handed in from outside so that tests can move it.
+"""Time is handed in from outside, so that tests can move it.
 
 Points in time are whole milliseconds since 1970 in UTC, everywhere inside and in the database; `iso` writes them for
 people and JSON. Durations are seconds. How long something has lasted is decided by none of these clocks, where it must
@@ -15,20 +15,21 @@ _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")  # proc_sys_kernel(5)
 
 class Clock(Protocol):
     def now(self) -> int:
-        """The time of day, in milliseconds since 1970, UTC. May jump when the machine's clock is set."""
+        """Return the time of day, in milliseconds since 1970, UTC. May jump when the machine's clock is set."""
 
     def monotonic(self) -> float:
-        """Seconds that only ever grow; for deadlines."""
+        """Return seconds that only ever grow; for deadlines."""
 
 
 @runtime_checkable
 class MachineClock(Clock, Protocol):
-    """A clock that knows its machine, and so what passed between two processes."""
+    """A clock that knows which start of its machine it runs in, and so what passed between two processes."""
 
     boot_id: str | None  # which start of which machine this is; None where nobody knows
 
     def uptime(self) -> int:
-        """Milliseconds since that start, also those in which the machine slept. No correction of the clock bends it."""
+        """Return the milliseconds since the machine started, also those in which it slept. No correction of the clock
+        bends them."""
 
 
 class SystemClock:
@@ -51,6 +52,6 @@ class SystemClock:
 
 
 def iso(milliseconds: int) -> str:
-    """ISO 8601 in UTC with `Z`, to the millisecond."""
+    """Return a time of day in ISO 8601, UTC with `Z`, to the millisecond."""
     moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,4 +1,4 @@
-"""Which currency a shop takes, and how many decimals its prices have: ISO 4217, from a library."""
+"""A shop takes one currency, and its prices have so many decimals: ISO 4217, from a library."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -16,13 +16,13 @@ class Currency:
     digits: int
 
     def written(self, minor: int) -> str:
-        """An amount for people, with all its decimals: `12.500 KWD`."""
+        """Return an amount for people, with all its decimals: `12.500 KWD`."""
         sign, minor = "-" * (minor < 0), abs(minor)
         whole, part = divmod(minor, 10**self.digits)
         return f"{sign}{whole}{f'.{part:0{self.digits}}' * bool(self.digits)} {self.code}"
 
     def major(self, minor: int) -> float:
-        """An amount as a JSON number."""
+        """Return an amount as a JSON number."""
         return float(round(minor / 10**self.digits, self.digits))
 
 
@@ -43,7 +43,8 @@ WRONG_CURRENCY: Final = Refusal(
 
 
 def currency_of(code: str) -> Currency:
-    """What ISO 4217 says of this code. Raises BadRequest, with a sentence, for one that is no currency to pay with."""
+    """Return what ISO 4217 says of this code. Raises BadRequest, with a sentence, for one that is no currency to pay
+    with."""
     import iso4217  # reads its table of all countries: 40 ms that only those spend who name a currency
 
     try:

@@ -1,4 +1,4 @@
-"""What a committed transaction brings about, as values that ride in `Transaction.effects`.
+"""Effects are what a committed transaction brings about, as values that ride in `Transaction.effects`.
 
 Nobody hears of one before the commit returned; then `after_commit.py` hands each to whom it concerns.
 """
@@ -39,7 +39,7 @@ class Superseded:
 
 
 class NewsKind(StrEnum):
-    """The names are those that fielded screens and phones read."""
+    """What a piece of news is about, by the names that fielded screens and phones read."""
 
     SESSION_STARTED = "session-started"  # to those who listen to the cart; all others to those of the session
     CART_UPDATED = "cart-updated"
@@ -75,7 +75,7 @@ class Happened:
 
 
 class AlarmKind(StrEnum):
-    """What an operator must look at."""
+    """What an alarm is about."""
 
     SESSION_IDLE = "session_idle"  # with a full basket, or an open payment
     PAYMENT_MISMATCH = "payment_mismatch"  # paid with another amount or currency

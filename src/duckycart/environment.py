@@ -1,4 +1,4 @@
-"""DUCKYCART_… variables that are not for us: what is empty, what an orchestrator put there, what nobody knows."""
+"""Some DUCKYCART_… variables are not for us: what is empty, what an orchestrator put there, what nobody knows."""
 
 import re
 from collections.abc import MutableMapping
@@ -32,7 +32,7 @@ class Ignored:
 def tidy(environ: MutableMapping[str, str]) -> list[Ignored]:
     """Take out of `environ` what is not for us; returns what a person should hear of that.
 
-    An empty variable is one that is not set, whatever it is for; that goes without saying.
+    An empty variable is one that is not set, whatever it is for; nobody hears of that.
     """
     known = [name.upper() for name in (*Settings.model_fields, *_OF_OTHERS)]
     services: list[str] = []

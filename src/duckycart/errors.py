@@ -1,4 +1,4 @@
-"""One tree of errors. Each is a kind (what a client should do about it), a code (which it is) and a plain sentence.
+"""Errors are one tree: each is a kind (what a client should do about it), a code (which it is) and a plain sentence.
 
     DuckyCartError
     ├── BadRequest          400  the request cannot be understood
@@ -40,7 +40,7 @@ class Refusal(Generic[Kind]):
     retry_after: int | None = None  # seconds; only of what passes by itself
 
     def __call__(self, *, retry_after: int | None = None, **values: Any) -> Kind:
-        """The error to raise. `retry_after` is for a wait that is known only now."""
+        """Return the error to raise. `retry_after` is for a wait that is known only now."""
         return self.kind(
             self,
             self.sentence.format(**values) if values else self.sentence,
@@ -49,7 +49,7 @@ class Refusal(Generic[Kind]):
         )
 
     def saying(self, sentence: str) -> "Refusal[Kind]":
-        """The same kind and code in other words, for a place that knows more."""
+        """Return a refusal of this kind and code in other words, for a place that knows more."""
         return replace(self, sentence=sentence)
 
 

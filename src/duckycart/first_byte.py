@@ -1,4 +1,4 @@
-"""One port for TLS and, from networks where that is accepted, for carts without it: the first byte tells (F70).
+"""One port serves TLS and, from networks where that is accepted, carts without it: the first byte tells (F70).
 
 Fielded carts fall back from wss:// to ws:// after a few reconnects, on the same port, and stay there.
 """
@@ -18,7 +18,7 @@ REFUSAL: Final = (
 
 
 async def first_byte(connection: socket.socket) -> bytes:
-    """The first byte of a connection, which stays there to be read; b"" if none came in time. Raises OSError."""
+    """Return the first byte of a connection, which stays there to be read; b"" if none came in time. Raises OSError."""
     loop = asyncio.get_running_loop()
     readable = asyncio.Event()
     loop.add_reader(connection, readable.set)
@@ -33,7 +33,7 @@ async def first_byte(connection: socket.socket) -> bytes:
 
 
 class Refused(asyncio.Protocol):
-    """Says that this port speaks TLS, and closes."""
+    """A protocol that answers that this port speaks TLS, and closes."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)

@@ -1,4 +1,4 @@
-"""What a request must be to open a WebSocket (RFC 6455, 4.2.1), and what is said to one that is not.
+"""A request opens a WebSocket only if it is as RFC 6455, 4.2.1 says; here is what it lacks, and the answer to that.
 
 One judgement for carts and screens. Whatever asks for something else than a WebSocket is a plain request, and its
 `Upgrade` is ignored (RFC 9110, 7.8).
@@ -36,7 +36,7 @@ class Flaw:
 
 
 def flaw(method: str, http_version: str, header: Header) -> Flaw | None:
-    """What is wrong with it; None for a handshake that is right. `http_version` is like "1.1"."""
+    """Return what is wrong with a handshake; None for one that is right. `http_version` is like "1.1"."""
     asks = method == "GET" and http_version == "1.1"
     if not (asks and "upgrade" in tokens(header("Connection")) and "websocket" in tokens(header("Upgrade"))):
         return Flaw(426, "upgrade_required", "This address is a WebSocket; open it with a WebSocket client.", _UPGRADE)
@@ -61,12 +61,12 @@ def _bad(detail: str, headers: dict[str, str] | None = None) -> Flaw:
 
 
 def tokens(lines: list[str]) -> set[str]:
-    """The members of a list in lower case, however many lines it is on (RFC 9110, 5.6.1)."""
+    """Return the members of a list in lower case, however many lines it is on (RFC 9110, 5.6.1)."""
     return {token.strip().lower() for line in lines for token in line.split(",")} - {""}
 
 
 def origin_form(target: bytes) -> bytes:
-    """The path and query of a request's target, whatever its form (RFC 9112, 3.2), without a fragment.
+    """Return the path and query of a request's target, whatever its form (RFC 9112, 3.2), without a fragment.
 
     Escaped letters, digits and `-._~` are the characters themselves (RFC 3986, 6.2.2.2); nothing else is unescaped.
     """

@@ -1,4 +1,5 @@
-"""What time alone brings about: idle sessions, payments left open, results kept long enough."""
+"""Housekeeping does what time alone brings about: it ends idle sessions, takes up payments left open, drops old
+results."""
 
 from contextlib import suppress
 from typing import Final

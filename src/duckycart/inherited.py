@@ -1,4 +1,4 @@
-"""Listening sockets that somebody else opened, and keeps open while this server restarts.
+"""A server may inherit listening sockets that somebody else opened, and keeps open while this server restarts.
 
 Whoever connects meanwhile waits in the kernel, and the next process answers: nobody is refused (F69).
 """
@@ -16,10 +16,11 @@ class NotListening(Exception):
 
 
 def from_systemd(environment: MutableMapping[str, str], process_id: int) -> list[int]:
-    """The descriptors that systemd passed to this process, by the contract of sd_listen_fds(3); mostly there are none.
+    """Return the descriptors that systemd passed to this process, by the contract of sd_listen_fds(3); mostly there are
+    none.
 
-    Its variables are taken out of `environment`, so that no child takes them for its own. Raises NotListening when they
-    are malformed.
+    The contract's variables are taken out of `environment`, so that no child takes them for its own. Raises
+    NotListening when they are malformed.
     """
     meant_for, count, _ = (environment.pop(f"LISTEN_{name}", "") for name in ("PID", "FDS", "FDNAMES"))
     try:
@@ -31,7 +32,8 @@ def from_systemd(environment: MutableMapping[str, str], process_id: int) -> list
 
 
 def adopt(descriptors: Iterable[int]) -> list[socket.socket]:
-    """The sockets behind these descriptors. Raises NotListening, with a sentence, for one that is no TCP listener."""
+    """Return the sockets behind these descriptors. Raises NotListening, with a sentence, for one that is no TCP
+    listener."""
     return [_adopt(descriptor) for descriptor in descriptors]
 
 

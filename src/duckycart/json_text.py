@@ -1,4 +1,5 @@
-"""JSON as clients send it, read strictly (RFC 8259), and why it cannot be read, in words for people.
+"""This module reads JSON as clients send it, strictly (RFC 8259), and says in words for people why a text cannot be
+read.
 
 Python's own reader takes more than JSON (NaN, a key twice, UTF-16), and a text nested a thousand deep is an error of
 another kind to it. What two readers would read in two ways is refused here.
@@ -11,11 +12,11 @@ BOM: Final = b"\xef\xbb\xbf"
 
 
 class NotJson(Exception):
-    """The text is none; its own text is a sentence that says why."""
+    """The text is no JSON; the error's own text is a sentence that says why."""
 
 
 def read_json(text: bytes) -> Any:
-    """What the text holds. A byte order mark before it is passed over. Raises NotJson."""
+    """Return what the text holds. A byte order mark before it is passed over. Raises NotJson."""
     text = text.removeprefix(BOM)
     if not text.strip(b" \t\r\n"):
         raise NotJson("The body is empty; send JSON.")
@@ -34,7 +35,7 @@ def read_json(text: bytes) -> Any:
 
 
 def kind_of(value: Any) -> str:
-    """How JSON calls it, for a sentence."""
+    """Return how JSON calls a value, for a sentence."""
     match value:
         case None:
             return "null"

@@ -1,4 +1,4 @@
-"""The keys of carts and screens: what form one has, how a request carries it, and what is kept of it."""
+"""The keys of carts and screens have a form, travel in a request, and are kept as a hash."""
 
 import re
 import secrets
@@ -18,16 +18,16 @@ def new_key() -> str:
 
 
 def is_key(text: str) -> bool:
-    """Whether the text has a key's form; a token has not, because of its dots."""
+    """Return whether the text has a key's form; a token has not, because of its dots."""
     return _KEY.fullmatch(text) is not None
 
 
 def hash_of(key: str) -> bytes:
-    """What is stored of a key. A key is random enough that a plain SHA-256 cannot be searched."""
+    """Return what is stored of a key. A key is random enough that a plain SHA-256 cannot be searched."""
     return sha256(key.encode()).digest()
 
 
 def bearer(authorization: str | None) -> str | None:
-    """The credential of an `Authorization: Bearer` header; None where there is none."""
+    """Return the credential of an `Authorization: Bearer` header; None where there is none."""
     scheme, _, credential = (authorization or "").partition(" ")
     return credential.strip() or None if scheme.lower() == "bearer" else None

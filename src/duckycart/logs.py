@@ -1,4 +1,4 @@
-"""One line per thing that matters, for people on a terminal and as JSON in a pipe, with secrets masked."""
+"""The log has one line per thing that matters, for people on a terminal and as JSON in a pipe, with secrets masked."""
 
 import logging
 import re
@@ -18,7 +18,7 @@ _SECRETS: Final = (
 
 
 def mask(text: str) -> str:
-    """The text without keys, tokens and pay pages."""
+    """Return the text without keys, tokens and pay pages."""
     for pattern, replacement in _SECRETS:
         text = pattern.sub(replacement, text)
     return text
@@ -29,7 +29,7 @@ def _mask_line(_logger: WrappedLogger, _method: str, line: Any) -> str:
 
 
 def lost_line(count: int) -> str:
-    """The line that says how many lines were lost, because nobody read them or they could not be written."""
+    """Return the line that says how many lines were lost, because nobody read them or they could not be written."""
     event: Any = {"event": "lines lost, nobody took them", "count": count}
     for processor in structlog.get_config()["processors"]:
         event = processor(None, "warning", event)
@@ -37,7 +37,7 @@ def lost_line(count: int) -> str:
 
 
 class _Forward(logging.Handler):
-    """Lines of the libraries go the same way, so that they are masked too."""
+    """A handler that sends the lines of libraries the same way as ours, so that they are masked too."""
 
     def emit(self, record: logging.LogRecord) -> None:
         log = structlog.get_logger()
@@ -45,7 +45,8 @@ class _Forward(logging.Handler):
 
 
 def _says_something(record: logging.LogRecord) -> bool:
-    """uvicorn calls it an error when a WebSocket is refused with an answer of our own, as screens are every day."""
+    """Return False for uvicorn's error line about a WebSocket that got an answer of our own, as screens do every
+    day."""
     return record.msg != "ASGI callable returned without completing handshake."
 
 

@@ -1,4 +1,4 @@
-"""What people type to say who they are, in one form: however their keyboard, their phone or a paste wrote it.
+"""People type who they are in many ways, and a name has one form here: whatever keyboard, phone or paste wrote it.
 
 After RFC 8265: user names (and e-mail addresses, which are used as such) by UsernameCaseMapped, passwords by
 OpaqueString. What surrounds a name is dropped; nothing of a password is but the kind of its spaces.
@@ -15,7 +15,7 @@ EMAIL: Final = r"^[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+\.[^@\s\x00-\x1f\x7f]
 
 
 def account_name(typed: str) -> str:
-    """An e-mail address or user name as it is kept and looked for: small letters, one form of each character.
+    """Return an e-mail address or user name as it is kept and looked for: small letters, one form of each character.
 
     Without the spaces and the invisible characters around it, which come along with a paste.
     """
@@ -30,15 +30,16 @@ def account_name(typed: str) -> str:
 
 
 def password(typed: str) -> str:
-    """A password as it is kept: composed, and with plain spaces. Nothing is cut off."""
+    """Return a password as it is kept: composed, and with plain spaces. Nothing is cut off."""
     plain = "".join(" " if unicodedata.category(one) == "Zs" else one for one in typed)
     return unicodedata.normalize("NFC", plain)
 
 
 def password_forms(typed: str) -> list[str]:
-    """What may have been kept of it: as it is kept now, as it was typed, and as other keyboards would have typed it.
+    """Return what may have been kept of a password: as it is kept now, as it was typed, and as other keyboards would
+    have typed it.
 
-    Each once; a password of ASCII characters has one form.
+    Each form comes once; a password of ASCII characters has one.
     """
     forms = password(typed), typed, unicodedata.normalize("NFC", typed), unicodedata.normalize("NFD", typed)
     return list(dict.fromkeys(forms))
@@ -49,10 +50,10 @@ def _is_margin(character: str) -> bool:
 
 
 def account_name_of(value: Any) -> Any:
-    """`account_name` of a text; anything else as it is, for whoever judges it."""
+    """Return `account_name` of a text; anything else as it is, for whoever judges it."""
     return account_name(value) if isinstance(value, str) else value
 
 
 def password_of(value: Any) -> Any:
-    """`password` of a text; anything else as it is, for whoever judges it."""
+    """Return `password` of a text; anything else as it is, for whoever judges it."""
     return password(value) if isinstance(value, str) else value

@@ -1,4 +1,4 @@
-"""What systemd, or whoever speaks as it does, is told of this process: the contract of sd_notify(3)."""
+"""systemd, or whoever speaks as it does, hears from this process by the contract of sd_notify(3)."""
 
 import os
 import socket
@@ -6,7 +6,8 @@ from contextlib import suppress
 
 
 def notify(*assignments: str) -> None:
-    """Say these, like `READY=1`, where NOTIFY_SOCKET names somebody who listens. Who does not hear holds up nothing."""
+    """Send these lines, like `READY=1`, where NOTIFY_SOCKET names somebody who listens. Who does not hear holds up
+    nothing."""
     path = os.environ.get("NOTIFY_SOCKET", "")
     if not path:
         return
@@ -17,7 +18,8 @@ def notify(*assignments: str) -> None:
 
 
 def watchdog_seconds() -> float | None:
-    """How often `WATCHDOG=1` is to be said, which is twice in the time that is allowed; None if nobody waits for it."""
+    """Return how often to send `WATCHDOG=1`, which is twice in the time that is allowed; None if nobody waits for
+    it."""
     if os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return None  # a parent's
     microseconds = os.environ.get("WATCHDOG_USEC", "")

@@ -1,4 +1,4 @@
-"""Which web pages may use what needs no credential here.
+"""This module decides which web pages may use what needs no credential here.
 
 A browser lets every page that it shows open a socket to us and send us requests. What lets those in without a key (a
 network of keyless carts or of legacy screens, a screen's cookie) is the browser's own place, not the page's, so there
@@ -31,7 +31,7 @@ Place = tuple[str, int | None]  # host in lower case, port; None where it is not
 def refusal(
     settings: Settings, header: Header, *, socket: bool, peer: str | None, tls: bool
 ) -> Refusal[Forbidden] | None:
-    """Why a caller that shows no credential is not let in; None if it may be.
+    """Return why a caller that shows no credential is not let in; None if it may be.
 
     Browsers send `Origin` with every socket, and with all but the plainest requests; for those there is
     `Sec-Fetch-Site`, where a browser sends it: over plain HTTP only to its own machine.
@@ -61,7 +61,7 @@ def refusal(
 
 
 def _places(lines: list[str]) -> list[Place | None]:
-    """By what names the caller calls us."""
+    """Return by what names the caller calls us."""
     return [_place(f"//{name.strip()}") for line in lines for name in line.split(",")]
 
 
@@ -70,7 +70,7 @@ def _is_ours(host: str, names: set[str]) -> bool:
 
 
 def _page(header: Header) -> str | None:
-    """The origin of the page that asks; "" for one that does not say which, None where no page is known of."""
+    """Return the origin of the page that asks; "" for one that does not say which, None where no page is known of."""
     if origins := header("Origin"):
         return ",".join(origins).strip().rstrip("/").lower()
     if not any(site.strip().lower() in _OTHER_SITES for site in header("Sec-Fetch-Site")):
@@ -83,12 +83,13 @@ def _page(header: Header) -> str | None:
 
 
 def _is_no_browser(origin: str, header: Header) -> bool:
-    """The library of many a small cart (arduinoWebSockets) says this; so do browsers, of a file that was downloaded."""
+    """Return whether the origin is what the library of many a small cart (arduinoWebSockets) sends; browsers do too, of
+    a file that was downloaded."""
     return origin == "file:" and not any(agent.startswith("Mozilla/") for agent in header("User-Agent"))
 
 
 def _same(page: Place, place: Place | None, proxied: bool) -> bool:
-    """Whether a page of this place is ours if we were asked by that one. Proxies often leave the port out."""
+    """Return whether a page of this place is ours if we were asked by that one. Proxies often leave the port out."""
     if place is None or page[0] != place[0]:
         return False
     return page[1] == place[1] if place[1] is not None else proxied or page[1] in _PORTS.values()

@@ -1,4 +1,4 @@
-"""Standard output and standard error that nobody ever waits for.
+"""Nobody ever waits for this process's standard output and standard error.
 
 A pipe that nobody reads takes 64 KiB, a terminal stopped with Ctrl-S less; then whoever writes to it stands still. So a
 thread writes, and what it cannot write waits, up to a bound; beyond that lines are dropped and counted. The descriptor
@@ -27,7 +27,8 @@ class Outlet(io.TextIOBase):
     """
 
     def __init__(self, stream: TextIO, lost: Callable[[int], str], broken: Callable[[], None] | None = None) -> None:
-        """`broken` is called, in the thread, when the reader of a pipe is gone; what comes after that is dropped.
+        """Begin to write. `broken` is called, in the thread, when the reader of a pipe is gone; what comes after that
+        is dropped.
 
         Raises OSError for a stream without a descriptor.
         """
@@ -72,7 +73,7 @@ class Outlet(io.TextIOBase):
         return len(text)
 
     def flush(self) -> None:
-        """Half a line goes on its way. Nothing is waited for."""
+        """Send half a line on its way. Nothing is waited for."""
         with self._changed:
             self._take_half()
 

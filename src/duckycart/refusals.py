@@ -1,6 +1,5 @@
-"""All that a call, stream or page may be refused for: each with its kind, its code, its sentence, and what the answer
-shows besides. `errors.py` says what each kind means; what goes together has a name at the end.
-"""
+"""A call, stream or page may be refused for these: each with its kind, its code, its sentence, and what the answer
+shows besides. `errors.py` says what each kind means; what goes together has a name at the end."""
 
 from typing import Final
 

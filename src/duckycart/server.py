@@ -1,4 +1,4 @@
-"""uvicorn, with our class for the carts' sockets, a bound on request heads, and a tidy end."""
+"""The server is uvicorn's, with our class for the carts' sockets, a bound on request heads, and a tidy end."""
 
 import asyncio
 import errno
@@ -56,8 +56,8 @@ TOO_MANY: Final = (
 
 
 class HeldBack(FlowControl):
-    """What uvicorn does when an answer is slow to go out or a body to be used; only that to stop reading is for
-    `InTurns` to decide, which has reasons of its own."""
+    """Flow control of one HTTP connection, as uvicorn asks for it when an answer is slow to go out or a body to be
+    used; only whether to stop reading is decided by `InTurns`, which has reasons of its own."""
 
     def __init__(self, transport: asyncio.Transport, go_on: Callable[[], None]) -> None:
         super().__init__(transport)
@@ -78,7 +78,7 @@ class HeldBack(FlowControl):
 
 
 class State(ServerState):
-    """uvicorn's, and the connections that wait for a next request, the longest waiting first."""
+    """uvicorn's state, and the connections that wait for a next request, the longest waiting first."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -86,8 +86,8 @@ class State(ServerState):
 
 
 class BoundedHttp(InTurns, MustRead, UpgradingHttp):
-    """uvicorn's HTTP, which by itself waits for ever for a request, for a head of any size, and for a client to read;
-    and which parses all that a client sends ahead.
+    """uvicorn's HTTP with bounds. By itself it waits for ever for a request, for a head of any size, and for a client
+    to read; and it parses all that a client sends ahead.
 
     Here a request is parsed when the one before it is answered and the answer has gone out. A new connection whose
     first bytes are a cart's is read when the turnstile lets it in.
@@ -147,7 +147,7 @@ class BoundedHttp(InTurns, MustRead, UpgradingHttp):
         return None if self.transport.is_closing() else self.transport
 
     def _idle(self) -> bool:
-        """Whether this waits for its client: to ask, to send the rest of a body, to read."""
+        """Return whether this connection waits for its client: to ask, to send the rest of a body, to read."""
         return self.cycle is None or self.cycle.response_complete or self.cycle.more_body or self.flow.write_paused
 
     def _holding(self) -> bool:
@@ -190,7 +190,7 @@ class BoundedHttp(InTurns, MustRead, UpgradingHttp):
         self.parser = None  # type: ignore[assignment]  # as uvicorn does at the end; it and we hold each other
 
     def _hand_over(self, rest: bytes) -> None:
-        """What came behind the head of an upgrade is for whoever has the connection now."""
+        """Hand what came behind the head of an upgrade to the protocol that has the connection now."""
         if not self.transport.is_closing():
             self.transport.resume_reading()
             if rest:
@@ -277,8 +277,8 @@ class BoundedHttp(InTurns, MustRead, UpgradingHttp):
 
 
 class Server(uvicorn.Server):
-    """Takes connections in through a door of ours. Tells carts and screens before it waits for them, and loses no
-    request that is on its way when it stops."""
+    """Takes connections in through the `Door`. Carts and screens hear of the end before anybody waits for them, and no
+    request that is on its way when the server stops is lost."""
 
     _watchdog: asyncio.Task[None] | None = None  # says that the loop turns, where somebody waits for that
 
@@ -309,7 +309,7 @@ class Server(uvicorn.Server):
             yield
 
     def take_up_certificate(self) -> None:
-        """Who connects from now on is shown what the files hold now; connections that are open go on.
+        """Show those who connect from now on the certificate that the files hold now; connections that are open go on.
 
         What cannot be used changes nothing.
         """
@@ -362,32 +362,33 @@ class Server(uvicorn.Server):
         await self._until(lambda: not any(map(_is_idle, self.server_state.connections)))
 
     async def _until(self, condition: Callable[[], bool]) -> None:
-        """CLOSE_SECONDS at the most, and no longer than somebody at the console waits."""
+        """Wait for the condition, CLOSE_SECONDS at the most, and no longer than somebody at the console waits."""
         loop = asyncio.get_running_loop()
         end = loop.time() + CLOSE_SECONDS
         while not condition() and loop.time() < end and not self.force_exit:  # noqa: ASYNC110 - as uvicorn does
             await asyncio.sleep(0.02)
 
     def _abort_screens(self) -> None:
-        """Those that have not read our close frame by now; uvicorn's own class would wait for them."""
+        """Break the connections of screens that have not read our close frame by now; uvicorn's own class would wait
+        for them."""
         for connection in tuple(self.server_state.connections):
             if isinstance(connection, WebSocketsSansIOProtocol):
                 connection.transport.abort()
 
 
 def _is_idle(connection: object) -> bool:
-    """Whether it waits for a request, or for the rest of one."""
+    """Return whether the connection waits for a request, or for the rest of one."""
     return isinstance(connection, BoundedHttp) and (connection.cycle is None or connection.cycle.response_complete)
 
 
 def _is_opening(connection: object) -> bool:
-    """Whether it is a screen's whose handshake is not answered. uvicorn would refuse it now, and a fielded screen never
-    come back."""
+    """Return whether the connection is a screen's whose handshake is not answered. uvicorn would refuse it now, and a
+    fielded screen never come back."""
     return isinstance(connection, WebSocketsSansIOProtocol) and not connection.handshake_complete
 
 
 def make_server(app: FastAPI, settings: Settings, *, loop: Any = "uvloop") -> Server:
-    """A server that is not yet started."""
+    """Return a server that is not yet started."""
     return Server(
         uvicorn.Config(
             app,
@@ -413,7 +414,7 @@ def make_server(app: FastAPI, settings: Settings, *, loop: Any = "uvloop") -> Se
 
 
 def raise_file_limit() -> int:
-    """As many open files as this process may have; returns how many carts that allows."""
+    """Allow as many open files as this process may have; returns how many carts that allows."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = 1_048_576 if hard == resource.RLIM_INFINITY else hard
     try:
@@ -428,17 +429,17 @@ class CannotListen(SystemExit):
 
 
 def listener(address: Any, family: int = socket.AF_INET, *, both: bool = False) -> socket.socket:
-    """A socket that listens there; with `both`, on every address of IPv6, for IPv4 too. Raises OSError.
+    """Return a socket that listens there; with `both`, on every address of IPv6, for IPv4 too. Raises OSError.
 
-    It says of itself that it is TCP, which `create_server` leaves out: else asyncio (not uvloop) would let the kernel
-    hold back the second half of each answer for 40 ms.
+    The socket names TCP as its protocol, which `create_server` leaves out: else asyncio (not uvloop) would let the
+    kernel hold back the second half of each answer for 40 ms.
     """
     made = socket.create_server(address, family=family, backlog=BACKLOG, dualstack_ipv6=both)
     return socket.socket(made.family, made.type, socket.IPPROTO_TCP, fileno=made.detach())
 
 
 def listen(server: Server, inherited: Sequence[socket.socket] = ()) -> list[socket.socket]:
-    """The server's sockets: those it was handed, else one for each address of its host.
+    """Return the server's sockets: those it was handed, else one for each address of its host.
 
     Raises CannotListen with a sentence.
     """
@@ -451,8 +452,8 @@ def listen(server: Server, inherited: Sequence[socket.socket] = ()) -> list[sock
 
 
 def _listen(host: str, port: int) -> list[socket.socket]:
-    """One for each address of `host`, all on one port. An address of a name that this machine does not have is left
-    out: `localhost` may be IPv4 and IPv6, and one of them be switched off."""
+    """Return one socket for each address of `host`, all on one port. An address of a name that this machine does not
+    have is left out: `localhost` may be IPv4 and IPv6, and one of them be switched off."""
     listeners: list[socket.socket] = []
     failed: OSError | None = None
     try:
@@ -480,7 +481,7 @@ def _listen(host: str, port: int) -> list[socket.socket]:
 
 
 def where(listening: socket.socket) -> str:
-    """As people write it: ADDRESS:PORT."""
+    """Return the address as people write it: ADDRESS:PORT."""
     if listening.family == socket.AF_UNIX:
         return str(listening.getsockname())
     address, port, *_ = listening.getsockname()

@@ -1,4 +1,5 @@
-"""Every setting, with its unit, its default and the reason for it. Each is also an environment variable DUCKYCART_…"""
+"""A server has these settings, each with its unit, its default and the reason for it. Each is also an environment
+variable DUCKYCART_…."""
 
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -18,7 +19,7 @@ Network = IPv4Network | IPv6Network
 
 
 def _networks(value: Any) -> Any:
-    """Comma-separated CIDR networks."""
+    """Read comma-separated CIDR networks."""
     if isinstance(value, str):
         return tuple(ip_network(part.strip()) for part in value.split(",") if part.strip())
     return value
@@ -133,12 +134,12 @@ class Settings(BaseSettings):
 
     @property
     def wanted_currency(self) -> Currency | None:
-        """The one that was named here; None agrees with whatever the database has."""
+        """The currency that the settings name; None agrees with whatever the database has."""
         return None if self.currency is None else currency_of(self.currency)
 
     @property
     def url(self) -> str:
-        """Where phones and screens find this server, without a slash at the end."""
+        """The address where phones and screens find this server, without a slash at the end."""
         if self.public_url is not None:
             return self.public_url.rstrip("/")
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -146,7 +147,7 @@ class Settings(BaseSettings):
 
     @property
     def rules(self) -> Rules:
-        """What of these the transitions need."""
+        """The settings that transitions need, in one value."""
         return Rules(
             currency=self.wanted_currency,
             qr_seconds=self.qr_seconds,

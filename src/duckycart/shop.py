@@ -1,4 +1,4 @@
-"""What one running server is made of, as its parts see it. `app.py` puts it together."""
+"""A shop is what one running server is made of, as its parts see it. `app.py` puts it together."""
 
 from dataclasses import dataclass
 from typing import TypedDict
@@ -52,7 +52,7 @@ class Shop:
 
     @property
     def currency(self) -> Currency:
-        """What all prices of this shop are in."""
+        """The currency of all prices of this shop."""
         return self.prices.now
 
 

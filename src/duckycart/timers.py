@@ -1,4 +1,4 @@
-"""Work that is done again and again while the server runs."""
+"""Timers do work again and again while the server runs."""
 
 import asyncio
 import inspect
@@ -15,7 +15,7 @@ log = structlog.get_logger()
 
 @asynccontextmanager
 async def running(*rounds: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Run these (`every`) side by side for the time of the block."""
+    """Run these coroutines (`every`) side by side for the time of the block."""
     timers = [asyncio.create_task(each) for each in rounds]
     try:
         yield

@@ -49,17 +49,17 @@ class CartScreenToken:
 
 
 class Tokens:
-    """Signs with the newest key, accepts all that are kept."""
+    """Makes and reads tokens: signs with the newest key, accepts all that are kept."""
 
     def __init__(self, keys: dict[str, bytes], clock: Clock, steady: Callable[[], int]) -> None:
-        """`steady` reads the shop's steady clock."""
+        """Take the signing keys; `steady` reads the shop's steady clock."""
         self._keys = keys
         self._clock = clock
         self._steady = steady
         self._read = lru_cache(REMEMBERED)(self._read_anew)  # a shopper shows the same token with every call
 
     def qr(self, token: QrToken) -> str:
-        """A JWT with numeric `exp` (seconds) and `cartid`, as fielded screens read it."""
+        """Return a JWT with numeric `exp` (seconds) and `cartid`, as fielded screens read it."""
         claims = {"purpose": "qr", "cartid": token.cart_id, "round": token.round}
         return self._sign({**claims, **self._good(until=token.expires_at)})
 
@@ -77,7 +77,7 @@ class Tokens:
         return self._sign({**claims, **self._good_for(CART_SCREEN_SECONDS)})
 
     def read_qr(self, text: str) -> QrToken:
-        """The token, or the URL that the picture holds. Raises BadRequest for anything but a QR of ours."""
+        """Read a QR's token, or the URL that the picture holds. Raises BadRequest for anything but a QR of ours."""
         text = text.strip().rsplit("/s/", 1)[-1]
         try:
             claims = self._read(text, ("qr",))
@@ -86,7 +86,7 @@ class Tokens:
             raise NOT_A_QR() from error
 
     def read_bearer(self, text: str) -> AccessToken | ScreenToken:
-        """An access token or a screen's. Raises Unauthenticated for a malformed, foreign or expired one.
+        """Read an access token or a screen's. Raises Unauthenticated for a malformed, foreign or expired one.
 
         Whether the session still makes it good, which bounds a screen's token and a guest's, is the caller's to ask.
         """
@@ -103,7 +103,7 @@ class Tokens:
         return replace(token, outlived=outlived)
 
     def read_cart_screen(self, text: str) -> CartScreenToken:
-        """The cookie of a cart's screen. Raises Unauthenticated for a malformed, foreign or expired one."""
+        """Read the cookie of a cart's screen. Raises Unauthenticated for a malformed, foreign or expired one."""
         try:
             claims = self._read(text, ("cart-screen",))
             token, expires = CartScreenToken(_whole(claims["cart"]), str(claims["key"])), _until(claims)
@@ -117,7 +117,7 @@ class Tokens:
         return self._good(until=self._steady() + seconds * 1000)
 
     def _good(self, until: int) -> dict[str, int]:
-        """When the token ends, for people and for us."""
+        """Return the claims that say when the token ends, for people and for us."""
         return {"exp": (self._clock.now() + until - self._steady()) // 1000, "until": until}
 
     def _sign(self, claims: dict[str, Any]) -> str:
@@ -125,7 +125,7 @@ class Tokens:
         return jwt.encode(claims, self._keys[kid], algorithm="HS256", headers={"kid": kid})
 
     def _read_anew(self, text: str, purposes: tuple[str, ...]) -> dict[str, Any]:
-        """The claims, if the signature is ours and the purpose one of these. Expiry is the caller's matter."""
+        """Return the claims, if the signature is ours and the purpose one of these. Expiry is the caller's matter."""
         if len(text) > MAX_TOKEN:
             raise jwt.InvalidTokenError("too long")
         try:
@@ -142,7 +142,7 @@ class Tokens:
 
 
 def _until(claims: dict[str, Any]) -> int:
-    """When a token ends, by the steady clock."""
+    """Return when a token ends, by the steady clock."""
     return _whole(claims["until"]) if "until" in claims else _whole(claims["exp"]) * 1000
 
 

@@ -1,4 +1,4 @@
-"""uvicorn's HTTP, with `Upgrade` as RFC 9110, 7.8 and RFC 6455 have it."""
+"""uvicorn's HTTP is made to treat `Upgrade` as RFC 9110, 7.8 and RFC 6455 say."""
 
 from typing import Any, Final
 
@@ -11,8 +11,8 @@ _OURS: Final = (b"connection", b"upgrade")
 
 
 class _Parser:
-    """httptools, which takes what comes behind the head of any upgrade for another protocol's. Behind one that is
-    ignored it is the request's body: so that head is read once more, without it."""
+    """httptools' parser takes what comes behind the head of any upgrade for another protocol's. Behind an upgrade that
+    is ignored comes the request's body: so that head is read once more, without it."""
 
     def __init__(self, http: "UpgradingHttp") -> None:
         self._http = http
@@ -44,9 +44,8 @@ class _Parser:
 
 
 class UpgradingHttp(HttpToolsProtocol):
-    """A request that is a WebSocket's handshake goes to the class for that, in one form: a target that is a path, one
-    `Connection: Upgrade`, one `Upgrade: websocket`. Whatever else asks for an upgrade is a request like others.
-    """
+    """Hands a request that is a WebSocket's handshake to the class for that, in one form: a target that is a path, one
+    `Connection: Upgrade`, one `Upgrade: websocket`. Whatever else asks for an upgrade is a request like others."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -54,7 +53,7 @@ class UpgradingHttp(HttpToolsProtocol):
         self._as_it_came: list[tuple[bytes, bytes]] | None = None  # the headers of a head that is read once more
 
     def head_without_upgrade(self) -> bytes | None:
-        """The head that was just read, without its upgrade; None if the upgrade is one of ours."""
+        """Return the head that was just read, without its upgrade; None if the upgrade is one of ours."""
         if self._should_upgrade():
             return None
         self._as_it_came = list(self.headers)
@@ -80,11 +79,11 @@ class UpgradingHttp(HttpToolsProtocol):
         super().handle_websocket_upgrade()
 
     def _ignored(self) -> bool:
-        """Whether the parser takes this for an upgrade, and we do not."""
+        """Return whether the parser takes this for an upgrade, and we do not."""
         return bool(self.parser.should_upgrade()) and not self._should_upgrade()
 
     def _get_upgrade(self) -> bytes | None:
-        """Asked by uvicorn: what the request is to be upgraded to."""
+        """Return what the request is to be upgraded to; uvicorn asks."""
         method, version = self.parser.get_method().decode("ascii"), self.parser.get_http_version()
         return b"websocket" if flaw(method, version, self._lines) is None else None
 

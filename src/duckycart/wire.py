@@ -1,4 +1,4 @@
-"""The four commands a cart understands, and their one form on the wire.
+"""A cart understands four commands, which have one form on the wire.
 
 Source: the protocol document, "Server-to-Hardware Messages" and "Message Format": JSON in UTF-8, a text frame per
 command, exactly the fields `type` and `data`, where `data` is a session id or null.
@@ -38,13 +38,13 @@ _WITHOUT_SESSION: Final = frozenset({CommandType.GENERATE_QR})
 
 
 def encode(command: Command) -> bytes:
-    """The text frame's content, as the protocol document prints it."""
+    """Return the text frame's content, as the protocol document prints it."""
     data = "null" if command.session_id is None else str(command.session_id)
     return f'{{"type": "{command.type}", "data": {data}}}'.encode()
 
 
 def schema(command_type: CommandType) -> dict[str, Any]:
-    """JSON Schema of what `encode` writes and `decode` reads, for one command."""
+    """Return the JSON Schema of what `encode` writes and `decode` reads, for one command."""
     without = command_type in _WITHOUT_SESSION
     return {
         "type": "object",

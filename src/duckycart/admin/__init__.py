@@ -1,4 +1,4 @@
-"""Administration from the shell: carts and their keys, products, users, backups.
+"""Operators administer a shop from the shell: carts and their keys, products, users, backups.
 
 It works on the database itself, also while a server runs on the same file: every change is one short transaction of its
 own, and the server notices a withdrawn key by its sweep within seconds. The server's file lock is not taken.

@@ -1,4 +1,4 @@
-"""One cart as an operator wants to see it: where it stands, and how its connections came and went."""
+"""One cart is shown as an operator wants to see it: where it stands, and how its connections came and went."""
 
 from collections import Counter
 from typing import Any, Final
@@ -22,7 +22,7 @@ _OUTSTANDING: Final = (
 
 
 def show_cart(connection: Connection, cart_id: int, now: int) -> dict[str, Any]:
-    """What is known of the cart, ready for JSON. Raises NotFound.
+    """Return what is known of the cart, ready for JSON. Raises NotFound.
 
     `connections` has the newest first; `reason` is None for the one that lasts, and with it `until`. `last_hour` counts
     those that began in it, and how those of them that are over ended; `at_least` says that there may have been more
@@ -66,7 +66,7 @@ def _connection(one: PastConnection) -> dict[str, Any]:
 
 
 def describe(shown: dict[str, Any]) -> str:
-    """What `show_cart` found, as text for people."""
+    """Return what `show_cart` found, as text for people."""
     state = "disabled" if shown["disabled"] else "out of service" if shown["out_of_service"] else shown["status"]
     session = "" if shown["session_id"] is None else f", session {shown['session_id']}"
     if shown["node"] is not None:

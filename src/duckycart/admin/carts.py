@@ -1,4 +1,4 @@
-"""`duckycart carts`: which carts there are, and which key opens each."""
+"""`duckycart carts` says which carts there are, and which key opens each."""
 
 import re
 from typing import Annotated, Final
@@ -201,7 +201,7 @@ def screen_key(
 
 
 def _public_url(given: str | None) -> str:
-    """Of the server, as its settings in this environment say. Raises BadRequest when they cannot be read."""
+    """Return the server's URL, as the settings in this environment say. Raises BadRequest when they cannot be read."""
     from pydantic import ValidationError
 
     from duckycart.settings import Settings
@@ -232,7 +232,7 @@ def _id(given: str) -> int:
 
 
 def _checked(key: str | None) -> str:
-    """The key that was given, or a new one."""
+    """Return the key that was given, or a new one."""
     if key is None:
         return new_key()
     if not is_key(key):

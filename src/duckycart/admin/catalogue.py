@@ -1,4 +1,4 @@
-"""Products from a CSV file into the database: read and judged first, then written in one short transaction.
+"""Products come from a CSV file into the database: read and judged first, then written in one short transaction.
 
 Each line of the file is one record. CSV would allow a line break inside quotes, but no text of a product may hold one;
 so a quote that is never closed spoils its own line, not the rest of the file, and every fault has its line's number.
@@ -71,7 +71,7 @@ class Count(NamedTuple):
 
 
 class _Faults:
-    """What is wrong so far, by line; beyond SHOWN only counted."""
+    """Collects what is wrong so far, by line; beyond SHOWN faults are only counted."""
 
     def __init__(self) -> None:
         self._shown: list[tuple[int, str]] = []
@@ -91,7 +91,7 @@ class _Faults:
 
 
 def read_products(file: BinaryIO, currency_digits: int, progress: Callable[[int], None]) -> list[Product]:
-    """All products of the file. Raises BadLines, which names every line that is wrong.
+    """Return all products of the file. Raises BadLines, which names every line that is wrong.
 
     `currency_digits` is how many decimals a price may have. `progress` is told how many lines were read, now and then.
     """
@@ -120,7 +120,7 @@ def read_products(file: BinaryIO, currency_digits: int, progress: Callable[[int]
 
 
 def _lines(file: BinaryIO, faults: _Faults) -> Iterator[tuple[int, str]]:
-    """(number, text without line end) of every line that is text. Reads no further where that makes no sense."""
+    """Yield (number, text without line end) of every line that is text. Reads no further where that makes no sense."""
     for number in count(1):
         raw = file.readline(MAX_LINE + 1)
         if not raw:
@@ -145,7 +145,7 @@ def _lines(file: BinaryIO, faults: _Faults) -> Iterator[tuple[int, str]]:
 
 
 def _fields(line: str) -> list[str]:
-    """Raises csv.Error."""
+    """Return the fields of a line. Raises csv.Error."""
     return [field.strip() for field in next(csv.reader((line,), strict=True), [])]
 
 
@@ -170,7 +170,7 @@ def _header(number: int, line: str, faults: _Faults) -> list[str]:
 
 
 def _product(number: int, line: str, header: Sequence[str], currency_digits: int) -> tuple[Product | None, str]:
-    """The product of a line, or None and what is wrong with it."""
+    """Return the product of a line, or None and what is wrong with it."""
     try:
         fields = _fields(line)
     except csv.Error as error:
@@ -211,7 +211,7 @@ def _product(number: int, line: str, header: Sequence[str], currency_digits: int
 
 
 def _price(given: str, currency_digits: int, wrong: list[str]) -> int:
-    """Minor units. Decimals that are zero count too: `12.500` may be meant as thousands."""
+    """Return the price in minor units. Decimals that are zero count too: `12.500` may be meant as thousands."""
     match = _PRICE.fullmatch(given)
     if match is None:
         wrong.append(f"unit_price {quoted(given)} is no price like 12.50, not negative, without separators")
@@ -275,7 +275,7 @@ _BRING_IN: Final = text("""
 
 
 def bring_in(engine: Engine, incoming: Sequence[Product], currency: Currency) -> Count:
-    """Write all of them in one transaction: new ones are added, those with a barcode that is there are updated.
+    """Write all products in one transaction: new ones are added, those with a barcode that is there are updated.
 
     Raises BadLines where a product of the database has the same barcode but for leading zeros, WrongCurrency where the
     database has another currency by now than the prices were read in; nothing is written then.

@@ -1,4 +1,4 @@
-"""`duckycart db`: care for the database."""
+"""`duckycart db` cares for the database."""
 
 import os
 import sqlite3

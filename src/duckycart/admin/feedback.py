@@ -1,4 +1,4 @@
-"""`duckycart feedback`: what shoppers said on the carts' screens."""
+"""`duckycart feedback` exports the answers of shoppers on the carts' screens."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""Carts as rows that people administer: added, given another key, withdrawn, listed."""
+"""Operators administer carts as rows: add them, give them other keys, withdraw them, list them."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -28,7 +28,7 @@ _LISTED: Final = select(
 
 
 def add_carts(tx: Transaction, key_hashes: Mapping[int, bytes]) -> None:
-    """New carts with their keys; all or none. `link_changed_at` stays 0: offline until they first connect.
+    """Add carts with their keys; all or none. `link_changed_at` stays 0: offline until they first connect.
 
     Raises Conflict when one of the ids, or one of the keys, is there already.
     """
@@ -46,7 +46,8 @@ def add_carts(tx: Transaction, key_hashes: Mapping[int, bytes]) -> None:
 
 
 def rotate_key(tx: Transaction, cart_id: int, key_hash: bytes) -> None:
-    """From the commit on only the new key opens the cart; the link made with the old one is withdrawn.
+    """Give the cart another key: from the commit on only the new one opens it, and the link made with the old one is
+    withdrawn.
 
     Raises NotFound; Conflict when another cart has this key.
     """
@@ -57,12 +58,14 @@ def rotate_key(tx: Transaction, cart_id: int, key_hash: bytes) -> None:
 
 
 def disable(tx: Transaction, cart_id: int) -> None:
-    """No key opens the cart or its screen any more; what they had open ends. A session goes on. Raises NotFound."""
+    """Disable the cart: no key opens it or its screen any more; what they had open ends. A session goes on. Raises
+    NotFound."""
     _withdraw(tx, cart_id, {"disabled": True, "screen_changed_at": tx.steady})
 
 
 def set_screen_key(tx: Transaction, cart_id: int, key_hash: bytes | None) -> None:
-    """From the commit on only this key opens the cart's screen, with None no key does; what another opened ends.
+    """Give the cart's screen another key: from the commit on only that one opens it, with None no key does; what
+    another opened ends.
 
     Raises NotFound.
     """
@@ -70,12 +73,12 @@ def set_screen_key(tx: Transaction, cart_id: int, key_hash: bytes | None) -> Non
 
 
 def enable(tx: Transaction, cart_id: int) -> None:
-    """The keys of the cart and its screen open them again. Raises NotFound."""
+    """Enable the cart: its key and that of its screen open them again. Raises NotFound."""
     _change(tx, cart_id, {"disabled": False})
 
 
 def list_carts(connection: Connection) -> list[dict[str, Any]]:
-    """All carts in the order of their ids, ready for JSON.
+    """Return all carts in the order of their ids, ready for JSON.
 
     `node` is the server that holds the cart's link, null while it is offline; `link_changed_at` null until its first
     connection; `session_id` null while it is available.
@@ -84,7 +87,7 @@ def list_carts(connection: Connection) -> list[dict[str, Any]]:
 
 
 def one_cart(connection: Connection, cart_id: int) -> dict[str, Any]:
-    """One cart, as `list_carts` has it. Raises NotFound."""
+    """Return one cart, as `list_carts` has it. Raises NotFound."""
     row = connection.execute(_LISTED.where(carts.c.id == cart_id)).one_or_none()
     if row is None:
         raise NO_CART(cart_id=cart_id)

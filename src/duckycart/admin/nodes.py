@@ -1,4 +1,4 @@
-"""`duckycart nodes`: the servers that share a database."""
+"""`duckycart nodes` lists the servers that share a database."""
 
 from duckycart.admin.shell import DEFAULT_DATABASE, DatabaseOption, JsonOption, Shell, table
 

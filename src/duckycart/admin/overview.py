@@ -1,4 +1,4 @@
-"""What goes on in the shop, read for an operator."""
+"""An operator reads here what goes on in the shop: who shops, and which alarms were raised."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from duckycart.store.tables import alarms, basket_lines, payments, sessions
 
 
 def active_sessions(connection: Connection) -> list[dict[str, Any]]:
-    """Active sessions, the longest without a sign of life first; `payment` is its open one's state, or null."""
+    """Return active sessions, the longest without a sign of life first; `payment` is its open one's state, or null."""
     units = (
         select(func.coalesce(func.sum(basket_lines.c.quantity), 0))
         .where(basket_lines.c.session_id == sessions.c.id)
@@ -34,7 +34,7 @@ def active_sessions(connection: Connection) -> list[dict[str, Any]]:
 
 
 def newest_alarms(connection: Connection, limit: int) -> list[dict[str, Any]]:
-    """The newest alarms, the newest first."""
+    """Return the newest alarms, the newest first."""
     rows = connection.execute(
         select(alarms.c.at, alarms.c.kind, alarms.c.cart_id, alarms.c.session_id, alarms.c.detail)
         .order_by(alarms.c.id.desc())

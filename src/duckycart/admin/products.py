@@ -1,4 +1,4 @@
-"""`duckycart products`: what the shop sells."""
+"""`duckycart products` says what the shop sells."""
 
 import sys
 from pathlib import Path
@@ -64,7 +64,7 @@ def import_(
 
 
 def _currency_of(engine: "Engine", wanted: "Currency | None") -> "Currency | None":
-    """The database's, None when it has none yet. Raises WrongCurrency."""
+    """Return the database's currency, None when it has none yet. Raises WrongCurrency."""
     from duckycart.store.currency import agreed, read_currency
 
     with engine.connect() as connection:

@@ -1,4 +1,4 @@
-"""What the commands of the administration refuse, beside what the database itself refuses (store/refusals.py)."""
+"""The commands of the administration refuse these, beside what the database itself refuses (store/refusals.py)."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""`duckycart sessions` and `duckycart alarms`: what an operator has to know, and to end when nobody else can."""
+"""`duckycart sessions` and `duckycart alarms` show what an operator has to know, and end what nobody else can."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""What every administration command shares: the database it opens, how it answers, how it fails."""
+"""Every administration command shares this: the database it opens, how it answers, how it fails."""
 
 import json
 import sqlite3
@@ -48,7 +48,7 @@ class BadLines(BadRequest):
 
 
 class Shell:
-    """One command: `with Shell(database, as_json) as shell`.
+    """One run of a command: `with Shell(database, as_json) as shell`.
 
     Whatever can go wrong for reasons outside the program leaves the block as one plain sentence on standard error, or
     with --json as `{"error": code, "detail": sentence}` on standard output, and exit code 1.
@@ -73,8 +73,9 @@ class Shell:
         raise typer.Exit(1) from error
 
     def place(self, *, create: bool = False, restoring: bool = False) -> "Path | URL":
-        """The database. Raises BadRequest for a URL that is none of ours, NotFound for a file unless it may be made;
-        Unavailable for one that SQLite must not open, or it would play the journal of another file into it (F65)."""
+        """Return where the database is. Raises BadRequest for a URL that is none of ours, NotFound for a file unless it
+        may be made; Unavailable for one that SQLite must not open, or it would play the journal of another file into it
+        (F65)."""
         from duckycart.store.address import locate
 
         place = locate(self._database)
@@ -88,14 +89,14 @@ class Shell:
         return place
 
     def path(self) -> Path:
-        """The database's file. Raises BadRequest for one that is no file, NotFound."""
+        """Return the database's file. Raises BadRequest for a database that is no file, NotFound."""
         place = self.place()
         if not isinstance(place, Path):
             raise NOT_A_FILE()
         return place
 
     def open(self, *, create: bool = False) -> "Engine":
-        """The database, with the schema of this version. A file that is not there is made only with `create`."""
+        """Open the database, with the schema of this version. A file that is not there is made only with `create`."""
         from duckycart.store.database import engine_for
         from duckycart.store.migrate import check_postgres, migrate_sqlite
 
@@ -117,11 +118,11 @@ class Shell:
         return transact(self.open(create=create), SystemClock(), work)
 
     def answer(self, result: dict[str, Any], text: str) -> None:
-        """The result: as JSON if that was asked for, else `text`."""
+        """Print the result: as JSON if that was asked for, else `text`."""
         _print(json.dumps(result) if self._as_json else text)
 
     def hint(self, sentence: str) -> None:
-        """Something a person should know beside the result; kept out of standard output."""
+        """Print what a person should know beside the result; kept out of standard output."""
         if not self._as_json:
             typer.echo(sentence, err=True)
 
@@ -142,7 +143,8 @@ class Shell:
 
 
 def currency_wanted() -> "Currency | None":
-    """What DUCKYCART_CURRENCY says in this environment. Raises BadRequest, which names the settings that are wrong."""
+    """Return what DUCKYCART_CURRENCY names in this environment. Raises BadRequest, which names the settings that are
+    wrong."""
     from pydantic import ValidationError
 
     from duckycart.settings import Settings
@@ -158,19 +160,19 @@ def currency_wanted() -> "Currency | None":
 
 
 def table(*rows: Iterable[object]) -> str:
-    """Rows of cells as aligned columns, two spaces between them."""
+    """Return rows of cells as aligned columns, two spaces between them."""
     cells = [[str(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in cells)
 
 
 def quoted(given: str) -> str:
-    """What somebody gave, for a sentence: shortened, nothing in it that a terminal would obey."""
+    """Return what somebody gave, for a sentence: shortened, nothing in it that a terminal would obey."""
     return repr(given if len(given) <= 60 else given[:57] + "…")
 
 
 def _in_plain_words(error: BaseException) -> DuckyCartError | None:
-    """The error as a person is told of it; None for a fault of the program, which must stay visible as one."""
+    """Return the error as a person is told of it; None for a fault of the program, which must stay visible as one."""
     cause = getattr(error, "orig", error)  # SQLAlchemy wraps what the driver raised; its own text shows the SQL
     match cause:
         case DuckyCartError():

@@ -1,4 +1,4 @@
-"""`duckycart users`: accounts made by hand, above all the first operator."""
+"""`duckycart users` makes accounts by hand, above all the first operator's."""
 
 import re
 import sys

@@ -75,7 +75,7 @@ def problem(
 
 
 def answer_to(error: DuckyCartError, *, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    """The answer to a request that was refused, with these headers."""
+    """Return the answer to a request that was refused, with these headers."""
     waits = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
     return JSONResponse(content_of(error), error.status, {**(headers or {}), **waits}, media_type=PROBLEM)
 

@@ -275,7 +275,7 @@ def _problems(operation: Json, route: APIRoute) -> list[Json]:
 
 
 def example_of(refusal: Refusal[Any]) -> DuckyCartError:
-    """The refusal as it is really said, for the documents."""
+    """Return the refusal as a call would raise it, for the documents."""
     error: DuckyCartError = refusal(**_IN_REFUSALS, **_OF_ONE.get(refusal, {}))
     return error
 

@@ -27,7 +27,8 @@ _WAIT: Final = re.compile(r"(?:^|[,;\s])wait=(\d{1,4})(?:$|[,;\s])")
 async def _repeatable(
     request: Request, caller: Who | None, result_type: Any, body: bytes | None
 ) -> Repeatable[Any] | None:
-    """What the request's Idempotency-Key stands for; None where it has none. Raises BadRequest for a malformed one."""
+    """Return what the request's Idempotency-Key stands for; None where it has none. Raises BadRequest for a malformed
+    one."""
     key = request.headers.get("idempotency-key")
     if key is None:
         return None
@@ -72,7 +73,8 @@ async def recall(request: Request, caller: Who, result_type: Any) -> Any:
 
 
 async def keep(request: Request, caller: Who, result_type: Any, result: Any) -> None:
-    """Keep the result of such work, if the request has an Idempotency-Key; of two at once the first one's stays."""
+    """Keep the result of work of several transactions, if the request has an Idempotency-Key; of two at once the first
+    one's stays."""
     if "idempotency-key" in request.headers:
         await write(request, caller, result_type, lambda tx: result)
 

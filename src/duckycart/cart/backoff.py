@@ -1,4 +1,4 @@
-"""How long to leave a server alone that did not do what it was asked."""
+"""A server that did not do what it was asked is left alone for a while, longer each time."""
 
 from random import Random
 from typing import Final
@@ -20,7 +20,7 @@ class Backoff:
         self._limit = FIRST
 
     def delay(self, at_least: float = 0.0) -> float:
-        """Seconds to wait before the next try; `at_least` comes from the server. Never above LONGEST."""
+        """Return the seconds to wait before the next try; `at_least` comes from the server. Never above LONGEST."""
         drawn = self._random.uniform(0, self._limit)
         self._limit = min(LONGEST, self._limit * 2)
         return min(LONGEST, max(at_least, drawn))
@@ -30,7 +30,7 @@ class Backoff:
         self._limit = FIRST
 
     def was_open(self, seconds: float) -> None:
-        """A connection ended that was open for so long.
+        """Begin again at FIRST if a connection was open for long enough before it ended.
 
         Opening it does not count by itself: a server that accepts and closes at once would be hammered.
         """

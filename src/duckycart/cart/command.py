@@ -1,4 +1,4 @@
-"""`duckycart cart`: the program that runs on the cart, for the command line."""
+"""`duckycart cart` is the program that runs on the cart, for the command line."""
 
 import asyncio
 import io

@@ -1,4 +1,4 @@
-"""The hardware behind the program."""
+"""A driver is the hardware behind the program."""
 
 from typing import Protocol
 

@@ -1,8 +1,7 @@
-"""What each of the four commands does to a cart, as a table.
+"""A table says what each of the four commands does to a cart.
 
-A command is compared with the cart's state, not with a list of commands seen before: whatever the server
-repeats after a broken link changes nothing, and a cart that forgot everything in a reboot is brought to the
-present by it.
+A command is compared with the cart's state, not with a list of commands seen before: whatever the server repeats after
+a broken link changes nothing, and a cart that forgot everything in a reboot is brought to the present by it.
 """
 
 from dataclasses import dataclass
@@ -74,7 +73,7 @@ TRANSITIONS: Final[dict[tuple[CartState, CommandType, bool], tuple[CartState, tu
 
 
 def obey(situation: Situation, command: Command) -> tuple[Situation, tuple[Action, ...]]:
-    """Where the cart stands after `command`, and what the hardware must do for that, in order.
+    """Return where the cart stands after `command`, and what the hardware must do for that, in order.
 
     START_SHOPPING and HOLD_FOR_PAYMENT speak of the new situation's session.
     """

@@ -1,4 +1,4 @@
-"""One cart's link to the server, kept open for as long as the program runs."""
+"""The program keeps one cart's link to the server open for as long as it runs."""
 
 import asyncio
 import logging
@@ -38,7 +38,7 @@ class _Connect(connect):
 
 
 def base_url(url: str) -> httpx2.URL:
-    """A server's base URL as people write it, with http, https, ws or wss; the answer has http or https.
+    """Return a server's base URL with http or https, from the form in which people write it, ws and wss among them.
 
     Raises ValueError with a sentence for people.
     """
@@ -71,7 +71,8 @@ class CartProgram:
         heartbeat: float = 20,  # seconds between pings, and until a pong must be there
         goodbye: float = 3,  # seconds the server has to answer a close
     ) -> None:
-        """Raises ValueError, with a sentence for people, for a URL or a key that cannot be one."""
+        """Make the program for one cart. Raises ValueError, with a sentence for people, for a URL or a key that cannot
+        be one."""
         if key is not None and not (key.isascii() and key.isprintable() and key.strip() == key != ""):
             raise ValueError("the key must be visible ASCII characters without spaces around them")
         self._base = base_url(url)
@@ -116,7 +117,7 @@ class CartProgram:
                 await self._sleep(delay)
 
     async def _one_connection(self) -> Setback:
-        """From the handshake to the close; the answer says why there is no connection any more."""
+        """Connect and hear commands until the close; returns why there is no connection any more."""
         try:
             connection = await _Connect(
                 self._socket_url,

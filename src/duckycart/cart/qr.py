@@ -1,4 +1,4 @@
-"""The QR that a cart offers while nobody shops with it."""
+"""A cart offers its QR while nobody shops with it."""
 
 import asyncio
 import base64
@@ -49,7 +49,8 @@ async def get_qr(http: httpx2.AsyncClient, cart_id: int, clock: Clock) -> Qr | S
 
 
 def _lifetime(response: httpx2.Response, token: object, clock: Clock) -> float:
-    """For how many seconds the QR can be scanned, as the server says. Or ValueError.
+    """Return for how many seconds the QR can be scanned, as the server says. Raises ValueError where it says nothing
+    usable.
 
     Only one that does not say so is asked for the times of two clocks, which may be set in between.
     """
@@ -61,7 +62,8 @@ def _lifetime(response: httpx2.Response, token: object, clock: Clock) -> float:
 
 
 def _expiry(token: object) -> float:
-    """The `exp` of a JWT, in seconds since 1970; its signature is the server's business. Or ValueError."""
+    """Return the `exp` of a JWT, in seconds since 1970; its signature is the server's business. Raises ValueError where
+    there is none."""
     if not isinstance(token, str) or token.count(".") != 2:
         raise ValueError("not a JWT")
     payload = token.split(".")[1]
@@ -73,7 +75,7 @@ def _expiry(token: object) -> float:
 
 
 def _server_time(response: httpx2.Response, clock: Clock) -> float:
-    """What the server's clock says, in seconds since 1970: small computers may wake up in 1970 themselves."""
+    """Return what the server's clock says, in seconds since 1970: small computers may wake up in 1970 themselves."""
     try:
         return parsedate_to_datetime(response.headers["Date"]).timestamp()
     except (KeyError, ValueError):
@@ -81,7 +83,7 @@ def _server_time(response: httpx2.Response, clock: Clock) -> float:
 
 
 def _detail(response: httpx2.Response) -> str | None:
-    """The sentence for people in an error answer."""
+    """Return the sentence for people in an error answer."""
     try:
         detail = response.json()["detail"]
     except (ValueError, RecursionError, LookupError, TypeError):
@@ -121,12 +123,13 @@ class QrOffer:
         self._task = self._tasks.create_task(self._keep_valid())
 
     def withdraw(self) -> None:
-        """Somebody shops."""
+        """Take the QR down, since somebody shops."""
         self._cancel()
         self._url = None
 
     def show(self) -> None:
-        """`generate_qr` came: draw what there is. If our own request caused it, its answer will do that."""
+        """Draw the QR that there is, because `generate_qr` came. If our own request caused it, its answer will do
+        that."""
         if not self._asking:
             self._driver.show_qr(self._url)
 
@@ -158,7 +161,7 @@ class QrOffer:
                 self._take_down()
 
     def _take_down(self) -> None:
-        """Nobody shall scan a QR that the server will not renew in time."""
+        """Take the QR down before it ends: nobody shall scan one that the server will not renew in time."""
         if self._url is not None:
             self._url = None
             self._driver.show_idle()

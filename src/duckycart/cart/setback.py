@@ -1,4 +1,4 @@
-"""What went wrong with the server: a sentence that says what to do, and how long to wait at least."""
+"""A setback is what went wrong with the server: a sentence that says what to do, and how long to wait at least."""
 
 import re
 import socket
@@ -39,7 +39,7 @@ _CLOSES: Final = {
 
 
 def refused(status: int, retry_after: str | None) -> Setback:
-    """The server answered with an HTTP status other than the wanted one.
+    """Return the setback of an answer whose HTTP status is not the wanted one.
 
     `retry_after` is that header. Its form with a date is not read: it needs a clock that is right.
     """
@@ -50,13 +50,13 @@ def refused(status: int, retry_after: str | None) -> Setback:
 
 
 def closed(code: int | None) -> Setback:
-    """The connection ended with this close code; None means that it broke."""
+    """Return the setback of a connection that ended with this close code; None means that it broke."""
     code = 1006 if code is None else code
     return _CLOSES.get(code, Setback(f"The server closed the connection with code {code}."))
 
 
 def unreachable(error: Exception) -> Setback:
-    """There was no connection, or no answer that could be understood."""
+    """Return the setback of no connection, or of an answer that could not be understood."""
     match error:
         case ConnectionRefusedError():
             why = "nothing listens there"

@@ -1,4 +1,4 @@
-"""A cart without hardware: its state drawn in a terminal, or written as lines for other programs."""
+"""A cart without hardware has its state drawn in a terminal, or written as lines for other programs."""
 
 import io
 import json
@@ -67,7 +67,7 @@ class TerminalDriver:
         return f"\x1b[{colour}m{_printable(text)}\x1b[0m" if self._colours else _printable(text)
 
     def _picture(self, url: str) -> list[str]:
-        """The QR line by line; empty if it cannot be drawn here."""
+        """Return the QR line by line; empty if it cannot be drawn here."""
         drawing = io.StringIO()
         try:
             # The least error correction makes the smallest picture, and a display does not get torn.
@@ -118,5 +118,5 @@ class LinesDriver:
 
 
 def _printable(text: str) -> str:
-    """Without the control characters with which a server's words could drive the terminal."""
+    """Return the text without the control characters with which a server's words could drive the terminal."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)

@@ -1,1 +1,1 @@
-"""`duckycart demo`: a server, a cart and a shopper go through a whole session, each as its own real thing."""
+"""`duckycart demo` shows a server, a cart and a shopper in a whole session, each as its own real thing."""

@@ -1,4 +1,4 @@
-"""The demo: real processes, the real socket, and a shopper."""
+"""The demo runs real processes, with the real socket and a shopper."""
 
 import asyncio
 import csv
@@ -29,7 +29,7 @@ class DemoFailed(Exception):
 
 
 def free_port(wanted: int) -> int:
-    """`wanted` if nobody listens there, else any free one."""
+    """Return `wanted` if nobody listens there, else any free port."""
     for port in (wanted, 0):
         try:
             with socket.create_server(("127.0.0.1", port)) as listener:
@@ -108,7 +108,7 @@ class _Demo:
         return json.loads(out)
 
     async def furnish(self) -> dict[int, str]:
-        """Carts and products, as an administrator would; returns the carts' keys."""
+        """Add carts and products, as an administrator would; returns the carts' keys."""
         added = await self._admin("carts", "add", f"{CART}-{SPARE_CART}")
         await self._admin("products", "import", str(PRODUCTS))
         self.say("demo", "two carts and three products added from the shell")
@@ -138,7 +138,8 @@ class _Demo:
 
     @asynccontextmanager
     async def cart(self, key: str) -> AsyncIterator[Process]:
-        """The cart program, as its own process; its key travels in the environment, where `ps` does not show it."""
+        """Run the cart program for the block, as its own process; its key travels in the environment, where `ps` does
+        not show it."""
         process = await self._start("cart", str(CART), "--url", self.url, "--driver", "lines", DUCKYCART_KEY=key)
         assert process.stdout is not None
         assert process.stderr is not None
@@ -158,7 +159,7 @@ class _Demo:
             self._qr_url.put_nowait(event["url"])
 
     async def _cart_shows(self, wanted: str) -> None:
-        """Until the cart's hardware has done it. Raises DemoFailed when it never does."""
+        """Wait until the cart's hardware has done it. Raises DemoFailed when it never does."""
         try:
             async with asyncio.timeout(PATIENCE):
                 while await self._cart_events.get() != wanted:
@@ -198,7 +199,7 @@ class _Demo:
         await self._received(*_SEQS)
 
     async def _received(self, *seqs: int) -> None:
-        """Until the log has the receipts of these commands. Raises DemoFailed when one never comes."""
+        """Wait until the log has the receipts of these commands. Raises DemoFailed when one never comes."""
         try:
             async with asyncio.timeout(PATIENCE):
                 for seq in seqs:
@@ -216,7 +217,7 @@ class _Demo:
         return answer.json()
 
     def judge(self) -> None:
-        """Raises DemoFailed unless each command went from queued over sent to received, once, without any error."""
+        """Raise DemoFailed unless each command went from queued over sent to received, once, without any error."""
         for seq in _SEQS:
             states = self._transcript.commands[seq]
             if states != ["queued", "sent", "received"]:

@@ -1,4 +1,4 @@
-"""A transcript a person can follow: time, who, what."""
+"""A person can follow the demo by its transcript: time, who, what."""
 
 import asyncio
 import json
@@ -28,7 +28,7 @@ class Transcript:
         self._receipts: defaultdict[int, asyncio.Event] = defaultdict(asyncio.Event)
 
     async def received(self, seq: int) -> None:
-        """Until the log has had this command's receipt."""
+        """Wait until the log has had this command's receipt."""
         await self._receipts[seq].wait()
 
     def say(self, who: str, what: str) -> None:
@@ -39,7 +39,7 @@ class Transcript:
         print(f"{at}  {name}  {what}", flush=True)  # noqa: T201 - this is what it is for
 
     def server_line(self, line: str) -> None:
-        """One line of the server's JSON log."""
+        """Take in one line of the server's JSON log."""
         try:
             event: dict[str, Any] = json.loads(line)
         except ValueError:
@@ -70,7 +70,7 @@ class Transcript:
         self.say("server", f"command {event['seq']} {state:<8}  {frame}")
 
     def cart_line(self, line: str) -> str:
-        """One line of the cart program; returns which event it was."""
+        """Take in one line of the cart program; returns which event it was."""
         event: dict[str, Any] = json.loads(line)
         match event["event"]:
             case "show_qr":

@@ -103,7 +103,7 @@ class Scanned:
 
 
 def read_item(connection: Connection, who: Who, session_id: int, barcode: int) -> Scanned:
-    """Tell the session's listeners of a product that the cart's scanner saw, and return the product.
+    """Return a product that the cart's scanner saw, with the news of it for the session's listeners.
 
     Raises NotFound for an unknown product or another's session, Conflict when the session is over.
     """

@@ -1,4 +1,4 @@
-"""These are the tables, and the rules that the database itself defends.
+"""The database has these tables, and defends these rules by itself.
 
 Money is in minor units. Keys of carts and screens are kept only as SHA-256, passwords only as Argon2. Every constraint
 is named, because violations are translated by name.

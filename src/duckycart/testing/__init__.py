@@ -1,4 +1,4 @@
-"""A kit to test carts and servers with: what stands in for the other side, and for the network between the two.
+"""Carts and servers are tested with this kit: what stands in for the other side, and for the network between the two.
 
 | module | |
 |---|---|

@@ -1,4 +1,4 @@
-"""What a cart believes that it holds."""
+"""A basket counts what a cart believes that it holds."""
 
 from collections import Counter
 
@@ -18,12 +18,12 @@ class Basket:
         return f"{dict(+self.sure)}, perhaps {dict(self.more)} more and {dict(self.less)} less"
 
     def fits(self, barcode: int, quantity: int) -> bool:
-        """Whether the server may have so many."""
+        """Return whether the server may have so many."""
         sure = self.sure[barcode]
         return sure - self.less[barcode] <= quantity <= sure + self.more[barcode]
 
     def is_what(self, server: Counter[int]) -> bool:
-        """Whether this is what the server has."""
+        """Return whether this is what the server has."""
         return all(self.fits(barcode, server[barcode]) for barcode in {*self.sure, *self.more, *server})
 
     def wipe(self) -> None:

@@ -1,4 +1,5 @@
-"""A WebSocket whose reader stands still while it works: it says itself when it reads and when it answers pings."""
+"""This WebSocket has a reader that stands still while it works: it says itself when it reads and when it answers
+pings."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -62,7 +63,7 @@ class BlockableSocket:
                 self._texts.append(bytes(frame.data).decode())
 
     async def receive(self) -> list[str]:
-        """What comes next, in order. Whatever pings were read before are answered first. Raises Gone."""
+        """Return what comes next, in order. Whatever pings were read before are answered first. Raises Gone."""
         while True:
             self.answer()
             if self._texts:

@@ -1,4 +1,4 @@
-"""Calls as a cart, a screen or a phone makes them: HTTP/1.1 by hand, so thin that thousands cost little."""
+"""A caller calls as a cart, a screen or a phone does: HTTP/1.1 by hand, so thin that thousands cost little."""
 
 import asyncio
 import contextlib
@@ -23,7 +23,7 @@ class Answer:
 
     @property
     def ok(self) -> bool:
-        """Whether it is a success, which is exactly 200: carts in the field take 201 for a failure."""
+        """Whether the answer is a success, which is exactly 200: carts in the field take 201 for a failure."""
         return self.status == 200
 
     @property
@@ -36,7 +36,7 @@ class Caller:
     """The calls of one device, one after the other, on a connection that is kept while it lasts."""
 
     def __init__(self, endpoint: Endpoint, headers: Mapping[str, str]) -> None:
-        """`headers` go with every call."""
+        """Make a caller with no connection yet; `headers` go with every call."""
         self._endpoint = endpoint
         self._headers = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         self._connection: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
@@ -45,12 +45,12 @@ class Caller:
 
     @classmethod
     def cart(cls, endpoint: Endpoint, key: str) -> "Caller":
-        """A cart, which shows its key."""
+        """Make the caller of a cart, which shows its key."""
         return cls(endpoint, {"X-API-Key": key})
 
     @classmethod
     def bearer(cls, endpoint: Endpoint, token: str) -> "Caller":
-        """A phone with the token of its shopper, or a screen with that of its session."""
+        """Make the caller of a phone with the token of its shopper, or of a screen with that of its session."""
         return cls(endpoint, {"Authorization": f"Bearer {token}"})
 
     async def __call__(

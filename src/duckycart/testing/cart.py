@@ -1,4 +1,4 @@
-"""A cart's connection down to its frames, and doubles of a cart, named after what they do with theirs."""
+"""A cart's connection is here down to its frames, with doubles of a cart, named after what they do with theirs."""
 
 import asyncio
 import json
@@ -34,7 +34,8 @@ _RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER: the close is a reset
 
 
 class CartConnection:
-    """One WebSocket down to its frames. What comes is read at once; the test says what goes out, and when it breaks.
+    """A cart's WebSocket down to its frames. What comes is read at once; the test says what goes out, and when it
+    breaks.
 
     Pings are answered as long as `answer_pings` is true, which it is unless `open` was told otherwise.
     """
@@ -58,7 +59,7 @@ class CartConnection:
         answer_pings: bool = True,
         heard: Callable[["CartConnection", str], None] | None = None,
     ) -> "CartConnection":
-        """Connect, and wait for the answer to the handshake, whichever it is: `response` holds it.
+        """Connect, and wait for the answer to the handshake, whichever that is: `response` holds it.
 
         `heard` is called with each text, before its ping is answered.
 
@@ -165,8 +166,8 @@ class CartConnection:
 class PoliteCart:
     """A cart that does what the protocol asks of it: it reads all it is told, answers every ping, and comes back.
 
-    As soon as its connection ends it opens the next, as long as it runs. It acts on nothing: what it was told is there
-    for the test to look at.
+    As soon as its connection ends it opens the next, as long as it runs. It acts on nothing: the commands that it read
+    are there for the test to look at.
 
         async with running(PoliteCart(Endpoint.of("http://127.0.0.1:8000"), 1, key)) as cart:
             ...
@@ -182,7 +183,8 @@ class PoliteCart:
         key: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        """Of several endpoints, one is drawn for each connection, as a balancer would. `headers` go with the key."""
+        """Make a cart that is not connected yet. Of several endpoints, one is drawn for each connection, as a balancer
+        would. `headers` go with the key."""
         self.id = cart_id
         self.path = f"/ws/hardware/{cart_id}"
         self.headers = {**({} if key is None else {"X-API-Key": key}), **(headers or {})}
@@ -193,11 +195,11 @@ class PoliteCart:
 
     @property
     def commands(self) -> list[Command]:
-        """All that it was told, on all its connections, in order."""
+        """The commands that this cart read, on all its connections, in order."""
         return [command for connection in self.connections for command in connection]
 
     async def hears(self, kind: str, data: int | None = None) -> None:
-        """Wait until it was told this. Raises TimeoutError after PATIENCE."""
+        """Wait until the cart has read this command. Raises TimeoutError after PATIENCE."""
         try:
             await until(lambda: (kind, data) in self.commands)
         except TimeoutError:
@@ -242,7 +244,7 @@ class PoliteCart:
         """Do what this double does when its handshake was refused with this answer: nothing."""
 
     def heard(self, connection: CartConnection) -> None:
-        """Do what this double does when it was told something, before its ping is answered: nothing."""
+        """Do what this double does when it has read a command, before the ping is answered: nothing."""
 
 
 class SilentCart(PoliteCart):
@@ -268,7 +270,7 @@ class DeafCart(PoliteCart):
 
 
 class CuttingCart(PoliteCart):
-    """A cart whose connection breaks over what it is told: it has read the command, and its pong is lost.
+    """A cart whose connection breaks over a command: the command was read, and its pong is lost.
 
     A server has to say it again on the next connection, or to know better. After so many `cuts` it is polite.
     """

@@ -1,4 +1,4 @@
-"""Time that stands still until a test moves it."""
+"""Time stands still until a test moves it."""
 
 
 class ManualClock:
@@ -8,22 +8,22 @@ class ManualClock:
     """
 
     def __init__(self, now: int = 1_790_000_000_000) -> None:
-        """`now` is the time of day at the beginning, in milliseconds since 1970, UTC."""
+        """Begin at the time of day `now`, in milliseconds since 1970, UTC."""
         self._now = now
         self._monotonic = 1000.0
         self._uptime = 1_000_000
         self.boot_id: str | None = "first boot"
 
     def now(self) -> int:
-        """The time of day, in milliseconds since 1970, UTC."""
+        """Return the time of day, in milliseconds since 1970, UTC."""
         return self._now
 
     def monotonic(self) -> float:
-        """Seconds that no correction of the time of day changes."""
+        """Return seconds that no correction of the time of day changes."""
         return self._monotonic
 
     def uptime(self) -> int:
-        """Milliseconds since the machine was started."""
+        """Return the milliseconds since the machine was started."""
         return self._uptime
 
     def move(self, seconds: float) -> None:

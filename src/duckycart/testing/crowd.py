@@ -1,4 +1,4 @@
-"""Thousands of carts in one process: just enough WebSocket to connect, read commands and answer pings.
+"""Thousands of carts run in one process: each has just enough WebSocket to connect, read commands and answer pings.
 
 For measuring: a cart of a crowd costs its machine less than the server that is measured spends on it.
 """

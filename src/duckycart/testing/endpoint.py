@@ -1,4 +1,4 @@
-"""Where a server, or a relay in front of one, is to be found."""
+"""An endpoint is where a server, or a relay in front of one, is to be found."""
 
 import asyncio
 import ssl
@@ -18,7 +18,7 @@ class Endpoint:
 
     @classmethod
     def of(cls, url: str, tls: ssl.SSLContext | None = None) -> Self:
-        """The endpoint of an `http`, `https`, `ws` or `wss` URL. The path is not looked at.
+        """Return the endpoint of an `http`, `https`, `ws` or `wss` URL. The path is not looked at.
 
         `tls` says whom to believe behind `https` and `wss`; without it, those whom this machine believes.
         """
@@ -28,7 +28,8 @@ class Endpoint:
         return cls(port, parts.hostname or "127.0.0.1", (tls or ssl.create_default_context()) if secure else None)
 
     def called_from(self, address: str) -> "Endpoint":
-        """The same port, connected to from this address: so a server takes each double for a machine of its own."""
+        """Return an endpoint on the same port that is connected to from this address: so a server takes each double for
+        a machine of its own."""
         return replace(self, local=address)
 
     @property

@@ -1,4 +1,4 @@
-"""A fielded cart: a Python program on a small computer, with the habits it has.
+"""A fielded cart is a Python program on a small computer, with these habits.
 
 It reconnects without any delay after each close, its handlers block its socket for 10 s, and it wipes its basket
 whenever it hears `session_started`. It sends `X-API-Key`, `sessionID` or `session_id` as each call wants it, barcodes
@@ -36,7 +36,8 @@ class FieldedCart:
         random: Random | None = None,
         blocks: float = 0.0,
     ) -> None:
-        """`blocks` is how likely a handler blocks the socket; `random` draws when."""
+        """Make a cart that is not connected yet. `blocks` is how likely a handler blocks the socket; `random` draws
+        when."""
         self.id = cart_id
         self.endpoint = endpoint
         self._key = {"X-API-Key": key}
@@ -210,7 +211,8 @@ class FieldedCart:
         return (await self._ask("PUT", f"/session-location/{session_id}", {"aisle_id": aisle_id})) is not None
 
     async def _ask(self, method: str, path: str, body: Any, also: int = 409) -> Answer | None:
-        """The answer if it was a success, None if the server refused: the session is over or held. Raises Lost."""
+        """Return the answer if it was a success, None if the server refused: the session is over or held. Raises
+        Lost."""
         self._note(f"{method} {path}")
         try:
             answer = await self._call(method, path, body)

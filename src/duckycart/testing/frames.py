@@ -1,4 +1,4 @@
-"""The client's end of a WebSocket, frame by frame: it reads when it is told to, and answers when it is told to."""
+"""The client's end of a WebSocket works frame by frame: it reads when it is told to, and answers when it is told to."""
 
 import asyncio
 from collections.abc import Mapping

@@ -1,5 +1,5 @@
-"""Rows of a shop: carts, products and shoppers, for a server of ours on either database. The one part of the kit that
-needs `duckycart[server]`.
+"""A shop gets its rows here: carts, products and shoppers, for a server of ours on either database. The one part of the
+kit that needs `duckycart[server]`.
 
 Each of the small functions works in a transaction, so that a test can put together what it wants; `furnish` does the
 usual, before a server is started or beside one that runs.
@@ -26,12 +26,12 @@ TEA: Final = 6221000000036
 
 
 def key_of(cart_id: int) -> str:
-    """The key of a cart that nobody gave another one."""
+    """Return the key of a cart that nobody gave another one."""
     return f"key-of-cart-{cart_id}-0123456789abcdef0123"
 
 
 def screen_key_of(cart_id: int) -> str:
-    """The key of that cart's screen."""
+    """Return the key of that cart's screen."""
     return f"key-of-screen-{cart_id}-0123456789abcdef012"
 
 
@@ -85,7 +85,7 @@ def add_user(tx: Transaction, email: str, **columns: Any) -> int:
 
 
 def tokens_of(tx: Transaction) -> Tokens:
-    """The tokens that this database's servers sign and believe; its keys are made if there are none yet."""
+    """Return the tokens that this database's servers sign and believe; its keys are made if there are none yet."""
     steady = tx.steady
     return Tokens(read_or_make_signing_keys(tx), SystemClock(), lambda: steady)
 
@@ -98,7 +98,7 @@ class Furnished:
     shoppers: dict[int, str]  # the token of a shopper for each cart, by the cart's id
 
     def headers(self, cart_id: int) -> dict[str, str]:
-        """What the shopper of that cart sends with every call."""
+        """Return what the shopper of that cart sends with every call."""
         return {"Authorization": f"Bearer {self.shoppers[cart_id]}"}
 
 

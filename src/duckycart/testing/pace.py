@@ -1,4 +1,4 @@
-"""The seconds that a double waits: a test may make them short, or move them by hand."""
+"""A double waits by these seconds: a test may make them short, or move them by hand."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,11 +7,11 @@ from typing import Protocol
 
 
 class Pace(Protocol):
-    """Whatever a double asks how much time has passed, and waits with."""
+    """A double asks this how much time has passed, and waits with it."""
 
     @property
     def seconds(self) -> float:
-        """Seconds since the beginning."""
+        """Return the seconds since the beginning."""
 
     async def sleep(self, seconds: float = 1) -> None:
         """Wait so long."""

@@ -1,4 +1,4 @@
-"""A bad network: a relay in front of a server that cuts, stalls, resets, loses answers and leaves links half-open."""
+"""A relay is a bad network in front of a server: it cuts, stalls, resets, loses answers and leaves links half-open."""
 
 import asyncio
 import socket
@@ -64,7 +64,8 @@ class Relay:
     """
 
     def __init__(self, target: Endpoint, *, seed: str = "", odds: Odds = CALM, same_address: bool = False) -> None:
-        """With `same_address` a server on the loopback sees each client's address. `target.tls` is not looked at."""
+        """Make a relay that does not listen yet. With `same_address` a server on the loopback sees each client's
+        address. `target.tls` is not looked at."""
         self.target = target
         self.port = 0  # where it listens, once it is open; it stays the same when it is opened again
         self.odds = odds
@@ -137,7 +138,7 @@ class Relay:
         return len(self._losses)
 
     def loses(self, address: str, data: bytes) -> bool:
-        """Whether this answer is one that is to be lost; if so, it counts as done."""
+        """Return whether this answer is one that is to be lost; if so, it counts as done."""
         for loss in self._losses:
             if loss.address in (None, address) and data.startswith(loss.beginning):
                 self._losses.remove(loss)
@@ -145,7 +146,8 @@ class Relay:
         return False
 
     def random(self, address: str) -> Random:
-        """Each address has chances of its own, so that what happens to one does not depend on how fast another is."""
+        """Return the random numbers of one address, so that what happens to one does not depend on how fast another
+        is."""
         if address not in self._random:
             self._random[address] = Random(f"{self._seed} {address}")
         return self._random[address]
@@ -204,7 +206,7 @@ class Wire:
         (self.server if direction == UP else self.client).write(data)
 
     def _bears(self, direction: Direction, data: bytes) -> bool:
-        """Whether these bytes pass as they should; if not, what happens instead has happened."""
+        """Return whether these bytes pass as they should; if not, what happens instead has happened."""
         relay, odds = self.relay, self.relay.odds
         random = relay.random(self.address)
         if direction == DOWN and relay.loses(self.address, data):
@@ -308,7 +310,7 @@ class _End(asyncio.Protocol):
 
 @asynccontextmanager
 async def relaying(target: Endpoint) -> AsyncIterator[Relay]:
-    """A relay that is open for the block."""
+    """Open a relay for the block."""
     relay = Relay(target)
     await relay.open()
     try:

@@ -1,4 +1,4 @@
-"""Waiting for what must come, without sleeping through a time that somebody guessed."""
+"""A test waits for what must come, without sleeping through a time that somebody guessed."""
 
 import asyncio
 from collections.abc import Callable
