@@ -17,7 +17,7 @@ from duckycart import environment
 from duckycart.admin import carts, database, feedback, products, sessions, users
 from duckycart.admin.nodes import nodes
 from duckycart.cart.command import cart
-from duckycart.outlet import stand_in, terminate
+from duckycart.outlet import terminate, write_behind
 from duckycart.settings import Settings
 
 app = typer.Typer(
@@ -165,7 +165,7 @@ def serve(
     settings = _settings(host=host, port=port, database=database, bus=bus, tls_cert=tls_cert, tls_key=tls_key)
     if settings.bus:
         _need("nats")
-    stand_in(logs.lost_line)
+    write_behind(logs.lost_line)
     logs.configure(settings.log_format)
     log = structlog.get_logger()
     for note in context.obj or ():
@@ -207,7 +207,7 @@ def demo(
     from duckycart.demo.run import DemoFailed, run_demo
 
     _need("sqlalchemy")  # of the server, which is a process of its own here
-    stand_in(lambda count: f"… {count} lines were lost, nobody took them …\n", terminate)
+    write_behind(lambda count: f"… {count} lines were lost, nobody took them …\n", terminate)
     with TemporaryDirectory(prefix="duckycart-demo-") as folder, suppress(asyncio.CancelledError):
         try:
             asyncio.run(run_demo(Path(folder), port, once=once))

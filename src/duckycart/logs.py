@@ -51,7 +51,7 @@ def _says_something(record: logging.LogRecord) -> bool:
 
 
 def configure(log_format: Literal["auto", "text", "json"]) -> None:
-    """Set up this process's log on standard error; `outlet.stand_in` before it, where nobody may wait for that."""
+    """Set up this process's log on standard error; `outlet.write_behind` before it, where nobody may wait for that."""
     text = log_format == "text" or (log_format == "auto" and sys.stderr.isatty())
     renderer: Any = structlog.dev.ConsoleRenderer() if text else structlog.processors.JSONRenderer()
     structlog.configure(

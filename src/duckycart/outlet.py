@@ -134,8 +134,8 @@ def _lines(text: str) -> int:
     return max(1, text.count("\n"))
 
 
-def stand_in(lost: Callable[[int], str], broken: Callable[[], None] | None = None) -> None:
-    """From now on nobody in this process waits for its standard output and standard error. `broken` is called when
+def write_behind(lost: Callable[[int], str], broken: Callable[[], None] | None = None) -> None:
+    """Make nobody in this process wait for its standard output and standard error from now on. `broken` is called when
     nobody reads the output any more. At the end what waits is written, in CLOSE_SECONDS or not at all."""
     sys.stdout, sys.stderr = _outlet(sys.stdout, lost, broken), _outlet(sys.stderr, lost)
 

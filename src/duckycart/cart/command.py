@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from duckycart.outlet import stand_in, terminate
+from duckycart.outlet import terminate, write_behind
 from duckycart.wire import MAX_ID
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def cart(
         kind(cart_id, line, clock).notice(f"{count} lines were lost, nobody took them")
         return line.getvalue()
 
-    stand_in(lost, terminate)
+    write_behind(lost, terminate)
     try:
         program = CartProgram(
             cart_id, url, kind(cart_id, sys.stdout, clock), key=key or None, ask_for_qr=qr, clock=clock

@@ -17,7 +17,7 @@ async def serve_socket(websocket: WebSocket, listener: Listener, first: News) ->
     """Open the socket, send `first` and then all that comes. When `first` is the session's last word, close at once
     with 1000."""
 
-    async def say(news: News | None) -> None:
+    async def write(news: News | None) -> None:
         if news is not None:  # uvicorn's pings are the heartbeat here
             await websocket.send_text(encode(news))
 
@@ -25,8 +25,8 @@ async def serve_socket(websocket: WebSocket, listener: Listener, first: News) ->
     reading = asyncio.create_task(_until_gone(websocket, listener))
     try:
         await asyncio.wait([reading], timeout=FIRST_FRAME_SECONDS)
-        await say(first)
-        end = End.OVER if first.final else await listener.listen(say)
+        await write(first)
+        end = End.OVER if first.final else await listener.listen(write)
         listener.finish(end)
         if end in _CODES:
             await websocket.close(_CODES[end])

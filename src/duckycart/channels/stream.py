@@ -64,13 +64,13 @@ class EventStream(Response):
                 reading.cancel()
 
     async def _go_on(self, listener: Listener, first: News | None, send: Send) -> None:
-        async def say(news: News | None) -> None:
+        async def send_event(news: News | None) -> None:
             content = _HEARTBEAT if news is None else (await self._write(news)).encode()
             await send({"type": "http.response.body", "body": content, "more_body": True})
 
         try:
-            await say(first)  # and be it a heartbeat: the client sees that it is heard
-            end = End.OVER if first is not None and first.final else await listener.listen(say)
+            await send_event(first)  # and be it a heartbeat: the client sees that it is heard
+            end = End.OVER if first is not None and first.final else await listener.listen(send_event)
         except DuckyCartError:
             end = End.WITHDRAWN
         listener.finish(end)

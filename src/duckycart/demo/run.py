@@ -51,7 +51,7 @@ async def run_demo(folder: Path, port: int, *, once: bool) -> None:
     demo = _Demo(folder, free_port(port))
     async with AsyncExitStack() as stack:
         demo.say("demo", f"a new shop in {folder}")
-        keys = await demo.furnish()
+        keys = await demo.add_carts_and_products()
         server = await stack.enter_async_context(demo.server())
         cart = await stack.enter_async_context(demo.cart(keys[CART]))
         http = await stack.enter_async_context(httpx2.AsyncClient(base_url=demo.url, timeout=PATIENCE, trust_env=False))
@@ -107,7 +107,7 @@ class _Demo:
             raise DemoFailed(f"duckycart {' '.join(arguments)}: {(err or out).decode().strip()}")
         return json.loads(out)
 
-    async def furnish(self) -> dict[int, str]:
+    async def add_carts_and_products(self) -> dict[int, str]:
         """Add carts and products, as an administrator would; returns the carts' keys."""
         added = await self._admin("carts", "add", f"{CART}-{SPARE_CART}")
         await self._admin("products", "import", str(PRODUCTS))

@@ -83,7 +83,8 @@ def sign_up(
 
 
 def find_account(connection: Connection, name: str) -> tuple[User, str | None] | None:
-    """Return the account with this e-mail or user name, in whatever form it is typed, and its password hash."""
+    """Return the account with this e-mail or user name, in whatever form it is typed, and its password hash; None if
+    there is none."""
     name = account_name(name)
     row = connection.execute(
         select(*_COLUMNS, users.c.password_hash).where(or_(users.c.email == name, users.c.username == name))
