@@ -170,7 +170,7 @@ class SessionSocket:
         """Whether the last of these may come after the others."""
         *before, kind = [message["type"] for message in heard]
         created = CREATED in before
-        late = (self.session_id, heard[-1]["data"]) in self._screen.late
+        late = any(it == (self.session_id, heard[-1]["data"]) for it in self._screen.late)
         right = {
             "cart-updated": True,
             "item-read": late or not created,
