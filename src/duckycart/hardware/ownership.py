@@ -1,4 +1,4 @@
-"""Who owns a cart: every statement that changes which node holds a cart's link, or asks which one does.
+"""A cart is owned by the node that holds its link: here is every statement that changes which node that is, or asks.
 
 A cart's row names the node that holds its link (`link_node`, None while the cart is offline) and counts connections and
 withdrawals (`link_epoch`). A claim and a withdrawal raise the epoch; whatever else happens to a link compares it, so
@@ -84,13 +84,13 @@ _OWNERS: Final = select(carts.c.id.label("cart_id"), carts.c.link_epoch.label("e
 
 
 def _now(tx: Transaction) -> dict[str, int]:
-    """When a link changed, by both clocks."""
+    """Return the values of an UPDATE that say when a link changed, by both clocks."""
     return {"changed_steady": tx.steady, "changed_wall": tx.now}
 
 
 def claim_many(tx: Transaction, claims: Sequence[Claim], node: str) -> list[Filled | Refused]:
-    """The newest connection owns the cart: for each claim what to send on it, or why it may not have the cart; that is
-    CART_LEFT if it does not want it any more.
+    """Make each claim's connection, the newest, the owner of its cart. Returns for each what to send on it, or why it
+    may not have the cart: CART_LEFT if it does not want the cart any more.
 
     At most one claim of each cart. One statement takes all the locks; what to catch up is read in a later one, so it
     sees what the lock waited for (F34). A connection that ended during that wait must not have the cart either: the
@@ -137,7 +137,7 @@ def claim_many(tx: Transaction, claims: Sequence[Claim], node: str) -> list[Fill
 
 
 def _refuses(row: Row[*tuple[Any, ...]], claim: Claim) -> Refused | None:
-    """Why this claim may not have the cart, whose row is locked; None if it may."""
+    """Return why this claim may not have the cart, whose row is locked; None if it may."""
     if claim.key_hash is not None and not compare_digest(claim.key_hash, row.key_hash):
         return Refused.WRONG_KEY
     if row.disabled:
@@ -146,7 +146,8 @@ def _refuses(row: Row[*tuple[Any, ...]], claim: Claim) -> Refused | None:
 
 
 def release_many(tx: Transaction, links: Collection[Gone]) -> None:
-    """These links are over, and how they ended is written down. Changes nothing where a newer one came (F02)."""
+    """Release carts from these links, which are over, and write down how they ended. Changes nothing where a newer link
+    came (F02)."""
     in_order = sorted(links, key=lambda gone: (gone.cart_id, gone.epoch))
     if in_order:
         tx.connection.execute(_RELEASE, [{"cart": gone.cart_id, "epoch": gone.epoch, **_now(tx)} for gone in in_order])
@@ -154,10 +155,10 @@ def release_many(tx: Transaction, links: Collection[Gone]) -> None:
 
 
 def take_back(tx: Transaction, links: Mapping[int, int], node: str) -> None:
-    """The node was given up as dead and lives: carts whose link it holds, by their epochs, are its own again.
+    """Give carts back to a node that was given up as dead and lives: those whose links it holds, by their epochs.
 
-    Changes nothing where another connection came meanwhile, or the credential was withdrawn: the epoch is another. Nor
-    for a node that is not among those that there are: it has left, or its next beat comes first.
+    Changes nothing where another connection came meanwhile, or the credential was withdrawn: the epoch is another. A
+    node that has no row gets nothing back either: it has left, or its next beat comes first.
     """
     living = tx.connection.execute(_NODES).scalars().all()  # none: this is the only server
     if living and node not in living:
@@ -168,12 +169,13 @@ def take_back(tx: Transaction, links: Mapping[int, int], node: str) -> None:
 
 
 def release_all(tx: Transaction) -> None:
-    """No link survives its server: at the start of the only server of a store, every cart is offline."""
+    """Release every cart at the start of the only server of a store: no link survives its server."""
     tx.connection.execute(_RELEASE_ALL, _now(tx))
 
 
 def give_up(tx: Transaction, node: str, beats: int) -> int | None:
-    """The node is dead, if it is still at this beat: its carts are offline. Returns how many; None if it lives."""
+    """Give up a node that is still at this beat as dead: its carts are offline. Returns how many; None if the node
+    lives."""
     gone = tx.connection.execute(delete(nodes).where(nodes.c.id == node, nodes.c.beats == beats)).rowcount
     if not gone:
         return None
@@ -182,7 +184,7 @@ def give_up(tx: Transaction, node: str, beats: int) -> int | None:
 
 
 def release_orphans(tx: Transaction) -> int:
-    """Carts whose row names a node that there is no more: nobody else would ever release them. Returns how many."""
+    """Release the carts whose row names a node that has no row: nobody else ever would. Returns how many."""
     released, last = 0, -1
     while True:
         locked = tx.connection.execute(_LOCK_ORPHANS, {"after": last}).scalars().all()
@@ -195,18 +197,18 @@ def release_orphans(tx: Transaction) -> int:
 
 
 def leave(tx: Transaction, node: str) -> None:
-    """The node ends tidily; nobody needs to wait for its death, nor for releases that failed."""
+    """Delete the row of a node that ends tidily, and release its carts: nobody has to wait until it is given up."""
     tx.connection.execute(delete(nodes).where(nodes.c.id == node))
     tx.connection.execute(_RELEASE_OF, {"node": node, **_now(tx)})
 
 
 def withdraw(tx: Transaction, cart_id: int, changes: Mapping[str, Any]) -> bool:
-    """The cart's credential changes, and the link made with the one before is nobody's. Returns whether there is such a
-    cart.
+    """Change the cart's credential, and take the link that was made with the one before from its node. Returns whether
+    there is such a cart.
 
-    With a newer epoch and no node, the sweep of the server that holds the link closes it with 1008; in the same UPDATE
-    as the change, so that no claim with the old credential fits in between. A cart that was away stays away since then:
-    nothing was heard of it now.
+    The row gets a newer epoch and no node, by which the sweep of the server that holds the link closes it with 1008.
+    That is one UPDATE with the change, so that no claim with the old credential fits in between. A cart that was away
+    stays away since then: nothing was heard of it now.
     """
     away = carts.c.link_node.is_(None)
     withdrawn = update(carts).where(carts.c.id == cart_id).values(
@@ -220,7 +222,8 @@ def withdraw(tx: Transaction, cart_id: int, changes: Mapping[str, Any]) -> bool:
 
 
 def behind(connection: Connection, node: str) -> dict[int, int]:
-    """This node's carts with queued commands, and the newest seq of each. One indexed query, whatever the history."""
+    """Return this node's carts with queued commands, and the newest seq of each. One indexed query, whatever the
+    history."""
     rows = connection.execute(
         select(commands.c.cart_id, func.max(commands.c.seq).label("newest"))
         .join(carts, carts.c.id == commands.c.cart_id)
@@ -231,24 +234,24 @@ def behind(connection: Connection, node: str) -> dict[int, int]:
 
 
 def busy_carts(connection: Connection, node: str) -> set[int]:
-    """The node's carts that are in use."""
+    """Return the node's carts that are in use."""
     return set(
         connection.scalars(select(carts.c.id).where(carts.c.link_node == node, carts.c.status == CartStatus.IN_USE))
     )
 
 
 def changed_hands(connection: Connection, since: int) -> list[Owner]:
-    """Who owns each cart whose link was claimed, released or withdrawn since then (steady)."""
+    """Return who owns each cart whose link was claimed, released or withdrawn since then (steady)."""
     return _owners(connection, _OWNERS.where(carts.c.link_changed_at >= since))
 
 
 def owners_of(connection: Connection, cart_ids: Collection[int]) -> list[Owner]:
-    """Who owns each of these carts, whenever its link changed."""
+    """Return who owns each of these carts, whenever its link changed."""
     return _owners(connection, _OWNERS.where(carts.c.id.in_(cart_ids))) if cart_ids else []
 
 
 def held_by(connection: Connection, node: str, after_id: int, limit: int) -> list[Owner]:
-    """The carts whose rows name this node as the owner, `limit` of them from the one after `after_id`."""
+    """Return the carts whose rows name this node as the owner, `limit` of them from the one after `after_id`."""
     of_node = _OWNERS.where(carts.c.link_node == node, carts.c.id > after_id).order_by(carts.c.id).limit(limit)
     return _owners(connection, of_node)
 

@@ -76,12 +76,12 @@ _NOTHING: Final = Highest(0, 0.0)
 
 
 def log_command(became: str, cart_id: int, seq: int, command: Command, **more: str | bool) -> None:
-    """The one line that says what became of a command."""
+    """Write the one line of the log that says what became of a command."""
     log.info(f"command {became}", cart=cart_id, seq=seq, type=command.type, session=command.session_id, **more)
 
 
 class Receipts:
-    """Gathers what links report, and writes it. A receipt counts however late it is written."""
+    """Gathers what links report, and writes it into the commands' rows. A receipt counts however late it is written."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
@@ -109,17 +109,18 @@ class Receipts:
             self._later()
 
     def heard(self, message: Received) -> None:
-        """That boot of the cart has everything up to this, as a link of this node or another says, or a call."""
+        """Note that a boot of the cart has everything up to the message's seq, as a call or a link of any node says."""
         boot = message.cart_id, message.generation
         seq = max(message.seq, self._highest.get(boot, _NOTHING).seq)
         self._highest[boot] = Highest(seq, self._clock.monotonic())
 
     def known(self, link: Link) -> int:
-        """The seq up to which the link's boot has everything, whatever the rows say; 0 if that is for them to say."""
+        """Return the seq up to which the link's boot has everything, whatever the rows say; 0 if that is for them to
+        say."""
         return self._highest.get((link.cart_id, link.generation), _NOTHING).seq
 
     def forget_old(self) -> None:
-        """Called now and then, so that churn leaves nothing behind (F06)."""
+        """Forget what `heard` noted long ago; called now and then, so that churn leaves nothing behind (F06)."""
         old = self._clock.monotonic() - KEPT_SECONDS
         for boot in [boot for boot, highest in self._highest.items() if highest.heard_at < old]:
             del self._highest[boot]
@@ -136,7 +137,7 @@ class Receipts:
             self._writes[write] = pending
 
     async def written(self, cart_id: int) -> None:
-        """Return when everything heard of this cart is in its rows, or could not be written now."""
+        """Wait until everything heard of this cart is in its rows, or could not be written now."""
         if _has_some_of(self._pending, cart_id):  # those of others may wait for more: many carts ask at once
             self.flush()
         of_cart = [write for write, rows in self._writes.items() if _has_some_of(rows, cart_id)]
@@ -144,7 +145,7 @@ class Receipts:
             await asyncio.wait(of_cart)
 
     def state(self, link: Link, seq: int) -> str | None:
-        """`sent` or `received` as far as it is known before it is in the row; None when the row knows all."""
+        """Return `sent` or `received`, as far as that is known before it is in the row; None when the row knows all."""
         key = OfBoot(link.cart_id, seq, link.generation)
         known = [pending[key] for pending in (self._pending, *self._writes.values()) if key in pending]
         if not known:
@@ -152,19 +153,20 @@ class Receipts:
         return CommandState.SENT if all(times.received_at is None for times in known) else CommandState.RECEIVED
 
     def has_all(self, link: Link) -> bool:
-        """Whether everything sent on this link is received, and in its rows."""
+        """Return whether everything sent on this link is received, and in its rows."""
         under_way = (self._pending, *self._writes.values())
         return link.all_read and not any(_has_some_of(rows, link.cart_id) for rows in under_way)
 
     async def finish(self) -> None:
-        """Write what is left; for the end of the server. Once more, if the database was not there."""
+        """Write what is left, at the end of the server; once more, if the database was not there."""
         for _ in range(2):
             self.flush()
             await asyncio.gather(*self._writes)
 
     @staticmethod
     def _add(pending: Pending, more: Pending) -> None:
-        """The first time of each stays, and what was received stays received: one command may be sent on two links."""
+        """Add times to those that are pending: the first of each stays, and what was received stays received, since one
+        command may be sent on two links."""
         for key, new in more.items():
             old = pending.get(key, Times(new.sent_at, None))
             pending[key] = Times(old.sent_at, new.received_at if old.received_at is None else old.received_at)
@@ -174,7 +176,7 @@ class Receipts:
             self._timer = asyncio.get_running_loop().call_later(BATCH_SECONDS, self._flush_if_idle)
 
     def _flush_if_idle(self) -> None:
-        """One at a time of what may wait: in a storm they would take every writer, and shoppers none."""
+        """Flush unless a write is under way: in a storm several would take every writer, and shoppers none."""
         self._timer = None
         if not self._writes:
             self.flush()

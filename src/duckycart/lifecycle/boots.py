@@ -1,4 +1,4 @@
-"""Which boots a cart has had, and what each of them has heard.
+"""A cart boots anew now and then; the database keeps which boots it has had, and what each of them has heard.
 
 A command's row says what the boot that holds the cart's link has. So when another boot takes the cart over, what the
 one before has heard is kept, and the rows are made to say what the other one has: nothing of the present if it is new,
@@ -145,25 +145,26 @@ _LACKS_END: Final = _LACKS.where(
 
 
 def checked_boot_id(boot_id: str | None) -> str | None:
-    """The boot id as it was sent, if it was. Raises BadRequest for one that cannot be one."""
+    """Return the boot id as it was sent, if it was. Raises BadRequest for one that cannot be one."""
     if boot_id is not None and _BOOT_ID.fullmatch(boot_id) is None:
         raise BAD_BOOT_ID(length=MAX_BOOT_ID)
     return boot_id
 
 
 def find_boot(connection: Connection, cart_id: int, boot_id: str) -> Boot | None:
-    """A boot that had the cart's link before the present one; None if it never had, or long ago."""
+    """Return a boot that had the cart's link before the present one; None if it never had, or long ago."""
     row = connection.execute(_FIND, {"cart": cart_id, "boot": boot_id}).one_or_none()
     return None if row is None else _boot(row)
 
 
 def note_heard(tx: Transaction, heard: Mapping[tuple[int, int], int]) -> None:
-    """By cart and generation: up to which seq that boot has everything. Of the boot that has the link, rows say so."""
+    """Note, by cart and generation, up to which seq a boot has everything. Of the boot that has the link, the rows say
+    so."""
     _run(tx, _HEAR, [{"cart": cart, "number": boot, "heard": seq} for (cart, boot), seq in sorted(heard.items())])
 
 
 def change_boots(tx: Transaction, changes: Collection[Change]) -> dict[int, int]:
-    """Each of these carts is another boot's now, and its commands' rows say what that one has. Returns the generation
+    """Make each of these carts another boot's, and let its commands' rows say what that one has. Returns the generation
     of that boot, by cart; writing it into the cart's row is left to the caller.
 
     The carts must be locked, and their outstanding commands.
@@ -182,7 +183,7 @@ def change_boots(tx: Transaction, changes: Collection[Change]) -> dict[int, int]
 
 
 def _takes(tx: Transaction, change: Change, known: Boot | None) -> Boot:
-    """The boot that has the cart now. Who does not say that its memory is gone is told nothing again that the boot
+    """Return the boot that has the cart now. Who does not say that its memory is gone hears nothing again that the boot
     before has."""
     boot = known or Boot(change.now, change.cart.link_epoch)
     if boot.id != UNNAMED or change.before is None:
@@ -192,7 +193,7 @@ def _takes(tx: Transaction, change: Change, known: Boot | None) -> Boot:
 
 
 def _remember(tx: Transaction, changes: Collection[Change]) -> None:
-    """The boots before of these changes have left for the first time."""
+    """Add a row for each boot before, which leaves for the first time in these changes."""
     _run(tx, insert(boots), [
         {
             "cart_id": change.cart.id,
@@ -209,8 +210,8 @@ def _remember(tx: Transaction, changes: Collection[Change]) -> None:
 
 
 def _tell_rows(tx: Transaction, taking: Collection[tuple[Cart, Boot]]) -> None:
-    """What each boot has is received, what it lacks of the present is queued; of a session that is over, and of which
-    it may have heard, the end is what it may lack."""
+    """Let the rows say what each boot has: that is received, and what it lacks of the present is queued. Of a session
+    that is over, and of which the boot may have heard, it may lack the end."""
     of = {cart.id: {"cart": cart.id, "number": boot.generation, "heard": boot.heard_seq} for cart, boot in taking}
     _run(tx, _HAS, [{**of[cart.id], "at": tx.now} for cart, boot in taking if boot.heard_seq])
     _run(tx, _LACKS_OF_SESSION, [

@@ -55,7 +55,8 @@ _ACKNOWLEDGE: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """This boot of the cart has heard the session's start, and all that came before it: frames keep their order."""
+    """Proof that this boot of the cart has heard the session's start, and all that came before it: frames keep their
+    order."""
 
     seq: int
     generation: int
@@ -64,9 +65,9 @@ class Proof:
 def calling_cart(
     connection: Connection, key_hash: bytes, boot_id: str | None, session_id: int | None
 ) -> tuple[ByCart, Proof | None] | None:
-    """The cart with this key, and what its call proves by naming the session, if it names one.
+    """Return the cart with this key, and what its call proves by naming the session, if it names one.
 
-    None for an unknown key and for a disabled cart.
+    Returns None for an unknown key and for a disabled cart.
     """
     row = connection.execute(_OF_KEY, {"key_hash": key_hash}).one_or_none()
     if row is None or row.disabled:
@@ -76,7 +77,7 @@ def calling_cart(
 
 
 def proof(connection: Connection, cart: ByCart, session_id: int) -> Proof | None:
-    """What a call of this cart proves by naming the session; None if that is written already, or nothing."""
+    """Return what a call of this cart proves by naming the session; None if that is written already, or nothing."""
     start = connection.execute(_START, {"cart": cart.cart_id, "session": session_id}).one_or_none()
     if start is None:  # not the cart's present session
         return None
@@ -85,8 +86,8 @@ def proof(connection: Connection, cart: ByCart, session_id: int) -> Proof | None
         if boot is None or not boot.heard_seq < start.seq <= boot.told_seq:
             return None
         return Proof(start.seq, boot.generation)
-    says_which = cart.boot_id is not None or not start.several_boots
-    return Proof(start.seq, start.boot_generation) if says_which and start.state in OUTSTANDING_COMMANDS else None
+    one_boot = cart.boot_id is not None or not start.several_boots
+    return Proof(start.seq, start.boot_generation) if one_boot and start.state in OUTSTANDING_COMMANDS else None
 
 
 def acknowledge(tx: Transaction, cart: ByCart, session_id: int) -> None:
@@ -102,5 +103,5 @@ def acknowledge(tx: Transaction, cart: ByCart, session_id: int) -> None:
 
 
 def receipt(cart: ByCart, session_id: int, proved: Proof) -> Received:
-    """What to tell the cart's links of it."""
+    """Return what to tell the cart's links of the proof."""
     return Received(cart.cart_id, proved.seq, Command(CommandType.SESSION_STARTED, session_id), proved.generation)
