@@ -227,7 +227,7 @@ app.add_typer(database.app, name="db")
 
 
 def main() -> None:
-    """The entry point `duckycart`."""
+    """Run the command line: the entry point `duckycart`."""
     try:
         app()
     except ModuleNotFoundError as missing:

@@ -1,4 +1,4 @@
-"""Signed tokens (JWT, RFC 7519). Each states its purpose and is accepted for that alone (F23).
+"""Tokens are signed (JWT, RFC 7519). Each states its purpose and is accepted for that alone (F23).
 
 `exp` is the time of day, for people and for screens that read it. What decides is the claim `until`, in milliseconds of
 the shop's steady clock; that clock began at the time of day, so `exp` says the same of a token from before there was

@@ -1,4 +1,5 @@
-"""HTTP: one file per resource, thin. Reads the request, asks a transition, writes the answer; no rule of the shop.
+"""Each resource of HTTP has a thin file: it reads the request, asks a transition, writes the answer; no rule of the
+shop.
 
 `errors.py` maps the error tree once; `who.py` reads credentials; `writes.py` runs a transition once per Idempotency-Key
 and says what became of its command.

@@ -1,4 +1,4 @@
-"""The credentials that open calls, as FastAPI's security classes declare them in OpenAPI.
+"""Credentials open calls, and are declared in OpenAPI as FastAPI's security classes do it.
 
 As dependencies of their own, four of them cost each request 33 µs. So the dependencies in `who.py` look for all
 credentials themselves, and `@opened_by` declares which of these each takes.

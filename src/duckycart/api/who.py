@@ -51,7 +51,7 @@ log = structlog.get_logger()
 
 
 def shop_of(request: HTTPConnection) -> Shop:
-    """The shop that the server of this request or socket has open."""
+    """Return the shop that the server of this request or socket has open."""
     return cast("HTTPConnection[LifespanState]", request).state["shop"]
 
 

@@ -12,7 +12,7 @@ class Driver(Protocol):
     """
 
     def show_idle(self) -> None:
-        """Nobody shops, and there is no QR to show (yet, or any more)."""
+        """Show that nobody shops, and that there is no QR to scan (yet, or any more)."""
 
     def show_qr(self, url: str | None) -> None:
         """Offer the cart: draw `url` as a QR, or, if it is None, say that the QR is on the cart's screen.
@@ -21,16 +21,16 @@ class Driver(Protocol):
         """
 
     def start_shopping(self, session_id: int) -> None:
-        """A shopper has the cart: scanner ready, basket empty. Called once for each session."""
+        """Begin with a shopper who has the cart: scanner ready, basket empty. Called once for each session."""
 
     def hold_for_payment(self, session_id: int) -> None:
-        """The session is to be paid: nothing may be added or taken. Called once for each session."""
+        """Hold everything for the payment: nothing may be added or taken. Called once for each session."""
 
     def return_to_idle(self) -> None:
-        """The session is over: clean up and be as after `show_idle`."""
+        """Clean up after a session that is over, and be as after `show_idle`."""
 
     def connection(self, connected: bool, sentence: str) -> None:
-        """The link to the server is there, or not; `sentence` says to people why and what to do about it."""
+        """Show whether the link to the server is there; `sentence` says to people why and what to do about it."""
 
     def notice(self, sentence: str) -> None:
-        """Something else that people should know, such as why there is no QR."""
+        """Show something else that people should know, such as why there is no QR."""

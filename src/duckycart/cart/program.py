@@ -104,7 +104,7 @@ class CartProgram:
         self.situation = Situation()
 
     async def run(self) -> None:
-        """Runs until it is cancelled, and then closes the connection with 1000. Not to be called twice.
+        """Connect and obey the server until cancelled, and then close the connection with 1000. Not to be called twice.
 
         An exception of the driver comes out in an ExceptionGroup.
         """

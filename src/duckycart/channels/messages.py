@@ -1,4 +1,4 @@
-"""The messages of screens and phones, and their one form in JSON. Names and shapes are what fielded ones read."""
+"""Screens and phones read these messages, in one form of JSON. Names and shapes are what fielded ones read."""
 
 from typing import Final, Literal
 

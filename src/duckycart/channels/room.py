@@ -1,4 +1,4 @@
-"""Bounds on how many may listen, and the choice of who has to go when there are too many."""
+"""The number of listeners is bounded, and here is chosen who has to go when there are too many."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

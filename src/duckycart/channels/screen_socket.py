@@ -1,4 +1,4 @@
-"""The WebSocket of a screen or phone: uvicorn's own class, with our guards before it."""
+"""A screen or phone has a WebSocket of uvicorn's own class, with our guards before it."""
 
 import asyncio
 from collections.abc import Callable

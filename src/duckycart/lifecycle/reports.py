@@ -75,7 +75,7 @@ def warn(tx: Transaction, cart: ByCart, session_id: int, type_of_warning: str) -
 
 
 def notify_cart_update(tx: Transaction, cart: ByCart, session_id: int, barcode: int) -> None:
-    """The cart asks its screen to look at the basket again. Raises NotFound, Conflict."""
+    """Ask the session's screens, for the cart, to look at the basket again. Raises NotFound, Conflict."""
     lock_session(tx, cart, session_id)
     version = change_session(tx, session_id)
     tx.effects.append(News(NewsKind.CART_UPDATED, cart.cart_id, session_id, version, barcode))

@@ -1,4 +1,4 @@
-"""Transactions, each one function run in a writer thread; readers beside it.
+"""A transaction is one function, run in a writer thread; readers work beside it.
 
 A caller hands over a function of a `Transaction`. The function is the transaction: it returns and everything it did is
 committed, or it raises and nothing happened. It may be run again (a group that failed, a violated index), so it must

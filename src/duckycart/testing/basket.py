@@ -4,7 +4,8 @@ from collections import Counter
 
 
 class Basket:
-    """Counts what was answered with 200. A call whose answer was lost may have happened or not: `more`, `less`."""
+    """Counts what was answered with 200. A call whose answer was lost may have happened or not: `more` and `less` say
+    by how many the server may differ."""
 
     def __init__(self) -> None:
         self.sure: Counter[int] = Counter()  # units, by barcode

@@ -164,7 +164,7 @@ class CartConnection:
 
 
 class PoliteCart:
-    """A cart that does what the protocol asks of it: it reads all it is told, answers every ping, and comes back.
+    """A cart that does what the protocol asks of it: it reads every command, answers every ping, and comes back.
 
     As soon as its connection ends it opens the next, as long as it runs. It acts on nothing: the commands that it read
     are there for the test to look at.

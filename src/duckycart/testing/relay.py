@@ -89,7 +89,7 @@ class Relay:
         return Endpoint(self.port)
 
     async def open(self) -> None:
-        """Listen."""
+        """Listen for clients."""
         loop = asyncio.get_running_loop()
         self._listener = await loop.create_server(lambda: Wire(self).client, "127.0.0.1", self.port, backlog=1024)
         self.port = self._listener.sockets[0].getsockname()[1]
