@@ -2,10 +2,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.lifecycle.counter import Counter, open_counter
+from tests.lifecycle.cart_in_store import CartInStore, open_cart_in_store
 
 
 @pytest.fixture
-async def counter(database: str) -> AsyncIterator[Counter]:
-    async with open_counter(database) as counter:
-        yield counter
+async def cart(database: str) -> AsyncIterator[CartInStore]:
+    async with open_cart_in_store(database) as cart:
+        yield cart

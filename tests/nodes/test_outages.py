@@ -11,7 +11,7 @@ import pytest
 from duckycart.store.migrate import upgrade_postgres
 from duckycart.testing.waiting import until
 from tests.nats import NatsServer, nats_cluster, nats_server
-from tests.nodes.floor import Floor
+from tests.nodes.busy_shop import BusyShop
 from tests.postgres import OwnPostgres, own_postgres
 from tests.process.world import Served, serving
 
@@ -39,7 +39,7 @@ class Chain:
         self.database = database
         self.postgres = postgres
         self.cluster = cluster
-        self.floor = Floor(nodes, database, CARTS)
+        self.busy_shop = BusyShop(nodes, database, CARTS)
 
     async def start(self, number: int, bus: str | None = None) -> None:
         node = self.nodes[number]
@@ -54,15 +54,15 @@ class Chain:
 
     async def under_load(self, outage: Callable[["Chain"], Awaitable[None]]) -> None:
         """All carts go shopping; when a few have paid, the outage begins."""
-        shopping = asyncio.create_task(self.floor.shop(SESSIONS))
+        shopping = asyncio.create_task(self.busy_shop.shop(SESSIONS))
         try:
-            await until(lambda: self.floor.paid >= CARTS or shopping.done())
+            await until(lambda: self.busy_shop.paid >= CARTS or shopping.done())
             await outage(self)
             await shopping
         finally:
             shopping.cancel()
             await asyncio.gather(shopping, return_exceptions=True)
-        await self.floor.settled()
+        await self.busy_shop.settled()
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ async def chain(breakable: OwnPostgres, cluster: list[NatsServer], tmp_path: Pat
             nodes.append(stack.enter_context(serving(folder)))
         async with AsyncExitStack() as closing:
             chain = Chain(nodes, url.render_as_string(hide_password=False), breakable, cluster)
-            closing.push_async_callback(chain.floor.close)
+            closing.push_async_callback(chain.busy_shop.close)
             for node in nodes:
                 closing.push_async_callback(node.http.aclose)
             await asyncio.gather(*(chain.start(number) for number in range(3)))
@@ -99,8 +99,8 @@ async def one_nats_server_is_killed(chain: Chain) -> None:
 async def nats_is_killed_and_comes_back(chain: Chain) -> None:
     for server in chain.cluster:
         server.stop()
-    before = chain.floor.paid
-    await until(lambda: chain.floor.paid > before)  # the shop goes on without
+    before = chain.busy_shop.paid
+    await until(lambda: chain.busy_shop.paid > before)  # the shop goes on without
     for server in chain.cluster:
         server.start()
     await until(lambda: all(_connections(node) == 2 for node in chain.nodes))
@@ -141,7 +141,7 @@ async def test_no_command_is_lost_and_every_cart_ends_in_the_state_the_database_
     chain: Chain, outage: Callable[[Chain], Awaitable[None]]
 ) -> None:
     await chain.under_load(outage)
-    chain.floor.judge(repeats=True)
+    chain.busy_shop.judge(repeats=True)
 
 
 async def test_a_node_that_cannot_reach_the_others_is_served_by_the_sweeps(chain: Chain) -> None:
@@ -149,9 +149,9 @@ async def test_a_node_that_cannot_reach_the_others_is_served_by_the_sweeps(chain
     await chain.nodes[2].stop()
     with nats_server() as island:
         await chain.start(2, bus=island.url)
-        await chain.floor.shop(1)
-        await chain.floor.settled()
-        chain.floor.judge(repeats=False)
+        await chain.busy_shop.shop(1)
+        await chain.busy_shop.settled()
+        chain.busy_shop.judge(repeats=False)
 
 
 async def test_f26_a_rolling_restart_of_three_nodes_under_load_loses_no_command_and_doubles_none(chain: Chain) -> None:
@@ -161,4 +161,4 @@ async def test_f26_a_rolling_restart_of_three_nodes_under_load_loses_no_command_
             await chain.start(number)
 
     await chain.under_load(restart_each)
-    chain.floor.judge(repeats=False)
+    chain.busy_shop.judge(repeats=False)

@@ -30,7 +30,7 @@ FAR = 2**53  # an expiry that is not the matter of the test
 
 
 @dataclass
-class Counter:
+class CartInStore:
     store: Store
     clock: ManualClock
     effects: list[Effect] = field(default_factory=list)
@@ -89,8 +89,8 @@ class Counter:
 
 
 @asynccontextmanager
-async def open_counter(database: str) -> AsyncIterator[Counter]:
-    """A counter with cart 1 (online), two shoppers, milk and bread."""
+async def open_cart_in_store(database: str) -> AsyncIterator[CartInStore]:
+    """Open a store with cart 1 (online), two shoppers, milk and bread."""
     clock = ManualClock()
     effects: list[Effect] = []
     opened = open_database(database)
@@ -105,7 +105,7 @@ async def open_counter(database: str) -> AsyncIterator[Counter]:
 
     try:
         await store.write(furnish)
-        yield Counter(store, clock, effects)
+        yield CartInStore(store, clock, effects)
     finally:
         await store.close()
         opened.release()

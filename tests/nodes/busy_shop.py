@@ -1,4 +1,4 @@
-"""A shop floor in front of real server processes: carts and shoppers that go on whatever happens to the servers.
+"""A busy shop in front of real server processes: carts and shoppers that go on whatever happens to the servers.
 
 Carts connect to any node, are back at once after a close, and note what they hear. Shoppers ask any node, and ask
 again until they have an answer: every call may be repeated.
@@ -22,7 +22,7 @@ from duckycart.testing.waiting import PATIENCE, until
 from tests.process.world import Served
 
 
-class Floor:
+class BusyShop:
     """Carts and shoppers of one database."""
 
     def __init__(self, nodes: list[Served], database: str, size: int) -> None:
