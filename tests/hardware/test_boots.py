@@ -8,6 +8,7 @@ import httpx2
 import pytest
 from sqlalchemy import select
 
+from duckycart.effects import Received
 from duckycart.hardware.receipts import KEPT_SECONDS
 from duckycart.lifecycle.boots import KEPT
 from duckycart.refusals import DATABASE_UNAVAILABLE
@@ -15,6 +16,7 @@ from duckycart.store.tables import boots, commands
 from duckycart.testing.cart import CartConnection
 from duckycart.testing.furnish import BREAD, MILK
 from duckycart.testing.waiting import until
+from duckycart.wire import Command, CommandType
 from tests.hardware.helpers import GENERATE_QR, end_by_force, heard, raw, said
 from tests.world import Shop
 
@@ -209,22 +211,28 @@ async def test_f41_f42_an_end_that_only_an_earlier_boot_read_is_not_received_by_
     await heard(await raw(shop, boot="B", answers=False), said("end_session", session_id), GENERATE_QR)
 
 
-async def test_f42_a_call_is_no_receipt_of_an_end_that_only_an_earlier_boot_read(shop: Shop) -> None:
-    """A call proves what came before its session's start, unless another boot had read that already."""
+@pytest.mark.parametrize("by", ["a call", "a node that died before it wrote so"])
+async def test_f42_a_receipt_of_a_start_is_none_of_an_end_that_only_an_earlier_boot_read(shop: Shop, by: str) -> None:
+    """It proves what came before its session's start, unless another boot had read that already."""
     before, cart = await session_before(shop)
     await away(shop, cart)
     shop.clock.move(10)
     cart = await raw(shop, boot="D", answers=False)
     session_id = await shop.start(await shop.shopper("ali@example.com"))
     await until(lambda: said("session_started", session_id) in cart.texts)
+    boot = await boot_now(shop)
     await away(shop, cart)
     await away(shop, await raw(shop, boot="A", answers=False))
     shop.clock.move(10)
+    if by != "a call":
+        start = Command(CommandType.SESSION_STARTED, session_id)
+        shop.inside.dispatch.wake(Received(1, 6, start, boot))  # what it told the others
     cart = await raw(shop, boot="D", answers=False)
-    await heard(cart, said("end_session", before), said("session_started", session_id))
-    assert (await call(shop, "GET", f"/cart-items/session/{session_id}", "D")).status_code == 200
+    if by == "a call":
+        await heard(cart, said("end_session", before), said("session_started", session_id))
+        assert (await call(shop, "GET", f"/cart-items/session/{session_id}", "D")).status_code == 200
     assert await shop.settled() == ["received", "received", "received", "superseded", "superseded", "received"]
-    assert await received_by(shop, await boot_now(shop)) == ["session_started"]
+    assert await received_by(shop, boot) == ["session_started"]
     await away(shop, cart)
     await away(shop, await raw(shop, boot="A", answers=False))
     shop.clock.move(10)

@@ -137,7 +137,7 @@ class Connector:
         known = self._receipts.known(link)
         link.known(known)
         if has := tuple(row for row in filled.rows if row.seq <= known):
-            self._receipts.received(link, has)  # whoever heard of it may have died before writing it
+            self._receipts.received(link, has, known)  # whoever heard of it may have died before writing it
         if filled.previous_node not in (None, self._node):
             self._bus.tell(filled.previous_node, TakenOver(link.cart_id, filled.epoch))
         if connection.gone:

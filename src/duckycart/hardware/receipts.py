@@ -11,7 +11,7 @@ from collections.abc import Awaitable
 from typing import Final, NamedTuple, cast
 
 import structlog
-from sqlalchemy import bindparam, func, update
+from sqlalchemy import Boolean, bindparam, case, func, update
 
 from duckycart.clock import Clock
 from duckycart.effects import Received
@@ -43,6 +43,13 @@ _WRITE: Final = (
         state=bindparam("became"),
         sent_at=func.coalesce(commands.c.sent_at, bindparam("sent")),
         received_at=bindparam("received"),
+        boot_generation=case(
+            (
+                bindparam("may_be_another_s", type_=Boolean),
+                func.coalesce(commands.c.read_by, commands.c.boot_generation),
+            ),
+            else_=commands.c.boot_generation,
+        ),
     )
 )
 
@@ -60,6 +67,7 @@ class Times(NamedTuple):
 
     sent_at: int
     received_at: int | None
+    by_itself: bool = False  # its boot read it; else that has everything up to it that it needs, and may not have read it
 
 
 Pending = dict[OfBoot, Times]
@@ -96,11 +104,14 @@ class Receipts:
         log_command(CommandState.SENT, link.cart_id, send.seq, send.command)
         self._later()
 
-    def received(self, link: Link, read: tuple[Send, ...]) -> None:
+    def received(self, link: Link, read: tuple[Send, ...], known: int = 0) -> None:
+        """The link's boot has read these. Of ends before what was `known` of it without this link, it may have had no
+        need: then they were another's."""
         now = self._clock.now()
         at_once = False
         for send in read:
-            self._add(self._pending, {OfBoot(link.cart_id, send.seq, link.generation): Times(now, now)})
+            by_itself = send.seq >= known or send.command.type is not CommandType.END_SESSION
+            self._add(self._pending, {OfBoot(link.cart_id, send.seq, link.generation): Times(now, now, by_itself)})
             at_once |= send.command.type is CommandType.SESSION_STARTED
             log_command(CommandState.RECEIVED, link.cart_id, send.seq, send.command)
         if at_once:
@@ -169,7 +180,8 @@ class Receipts:
         command may be sent on two links."""
         for key, new in more.items():
             old = pending.get(key, Times(new.sent_at, None))
-            pending[key] = Times(old.sent_at, new.received_at if old.received_at is None else old.received_at)
+            received_at = new.received_at if old.received_at is None else old.received_at
+            pending[key] = Times(old.sent_at, received_at, old.by_itself or new.by_itself)
 
     def _later(self) -> None:
         if self._timer is None:
@@ -212,6 +224,7 @@ def _write_rows(tx: Transaction, pending: Pending) -> None:
             "became": CommandState.SENT if times.received_at is None else CommandState.RECEIVED,
             "sent": times.sent_at,
             "received": times.received_at,
+            "may_be_another_s": times.received_at is not None and not times.by_itself,
         }
         for key, times in sorted(pending.items())
     ]
