@@ -67,7 +67,7 @@ class Times(NamedTuple):
 
     sent_at: int
     received_at: int | None
-    by_itself: bool = False  # its boot read it; else that has everything up to it that it needs, and may not have read it
+    by_itself: bool = False  # its boot read it; else that only has no need of it, and another may have read it
 
 
 Pending = dict[OfBoot, Times]
