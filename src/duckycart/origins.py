@@ -83,8 +83,8 @@ def _page(header: Header) -> str | None:
 
 
 def _is_no_browser(origin: str, header: Header) -> bool:
-    """Return whether the origin is what the library of many a small cart (arduinoWebSockets) sends; browsers do too, of
-    a file that was downloaded."""
+    """Return whether the library of many a small cart (arduinoWebSockets) asks, by the origin that it sends. Browsers
+    send the same for a file that was downloaded, and name themselves."""
     return origin == "file:" and not any(agent.startswith("Mozilla/") for agent in header("User-Agent"))
 
 

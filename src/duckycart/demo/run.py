@@ -159,7 +159,7 @@ class _Demo:
             self._qr_url.put_nowait(event["url"])
 
     async def _cart_shows(self, wanted: str) -> None:
-        """Wait until the cart's hardware has done it. Raises DemoFailed when it never does."""
+        """Wait until the cart's hardware has done what is wanted. Raises DemoFailed when it never does."""
         try:
             async with asyncio.timeout(PATIENCE):
                 while await self._cart_events.get() != wanted:
