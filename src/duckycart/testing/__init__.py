@@ -8,7 +8,9 @@
 | `endpoint` | where a server listens, and from which address it is called |
 | `cart` | a cart's connection down to its frames, and doubles named after what they do with it |
 | `fielded` | a cart with the habits of those in the field: it blocks, wipes its basket, and is back at once |
+| `basket`, `blockable` | what such a cart knows of its basket, and its socket |
 | `crowd` | thousands of carts in one process, for measuring |
+| `frames` | one end of a WebSocket, without a library's manners |
 | `caller` | calls as a cart, a screen or a phone makes them |
 | `relay` | a bad network: a port in front of a server that cuts, stalls, resets and loses answers |
 | `furnish` | rows of a shop, in either database; for it alone the server has to be installed |

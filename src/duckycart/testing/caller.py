@@ -58,7 +58,9 @@ class Caller:
     ) -> Answer:
         """Make a call; `body` becomes JSON unless it is bytes. Raises Lost when the connection ends before the answer.
 
-        A broken connection is replaced at the next call, and no call is repeated.
+        A broken connection is replaced at the next call, and no call is repeated. There is no limit of time: put
+        `asyncio.timeout` around a call that may never be answered. Answers must have a Content-Length, so streams
+        cannot be read.
         """
         raw = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
         more = "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())

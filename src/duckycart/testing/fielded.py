@@ -155,12 +155,17 @@ class FieldedCart:
         state = f"in session {self.session}" if self.session is not None else "idle"
         self.wrong.append(f"cart {self.id}, {state}{', held' if self.held else ''}: {what}; heard {self.heard[-8:]}")
 
-    # Its calls; each returns whether it was done, which it takes a lost answer not to be
+    # Its calls
 
     async def read(self, session_id: int, barcode: int) -> bool:
+        """Show the product to the screen. Returns whether the server did it; raises Lost when no answer came."""
         return (await self._ask("POST", "/items/read", {"sessionID": session_id, "barcode": barcode})) is not None
 
     async def add(self, session_id: int, barcode: int, weight: int | None = None) -> bool:
+        """Put one unit into the basket; `weight` in grams. Returns whether the server answered that it did.
+
+        A lost answer is False too, as fielded carts have it: then `basket` knows of a unit that may be in or not.
+        """
         basket = self.baskets[session_id]
         body = {"sessionID": session_id, "barcode": barcode} | ({} if weight is None else {"weight": weight})
         try:
@@ -178,6 +183,8 @@ class FieldedCart:
         return answer is not None
 
     async def remove(self, session_id: int, barcode: int) -> bool:
+        """Take one unit out of the basket. Returns whether the server answered that it did; False for a lost answer
+        too."""
         basket = self.baskets[session_id]
         body = {"sessionID": session_id, "barcode": barcode}
         try:
@@ -196,6 +203,7 @@ class FieldedCart:
         return answer is not None
 
     async def warn(self, session_id: int, what: str) -> bool:
+        """Report what the cart noticed, "weight increased" say. Returns whether it was kept; raises Lost."""
         body = {"session_id": session_id, "type_of_warning": what}
         try:
             return (await self._ask("POST", "/fraud-warnings/", body)) is not None
@@ -204,10 +212,12 @@ class FieldedCart:
             raise
 
     async def notify(self, session_id: int, barcode: int) -> bool:
+        """Ask the screen to look at the basket again. Returns whether the server passed that on; raises Lost."""
         body = {"session_id": session_id, "barcode": barcode}
         return (await self._ask("POST", "/fraud-warnings/notify-cart-update", body)) is not None
 
     async def locate(self, session_id: int, aisle_id: int) -> bool:
+        """Say in which aisle the cart is. Returns whether the server kept that; raises Lost."""
         return (await self._ask("PUT", f"/session-location/{session_id}", {"aisle_id": aisle_id})) is not None
 
     async def _ask(self, method: str, path: str, body: Any, also: int = 409) -> Answer | None:

@@ -10,7 +10,8 @@ PATIENCE: Final = 20.0  # seconds until a condition that never comes fails the t
 async def until(condition: Callable[[], Any], seconds: float = PATIENCE) -> Any:
     """Call `condition` again and again until it gives something true, and return that.
 
-    A condition may be a coroutine function too. Raises TimeoutError after so many seconds.
+    A condition may be a coroutine function too. Raises TimeoutError after so many seconds, and at once whatever the
+    condition raises: one that calls a server which may not be there yet has to catch `Lost` itself.
     """
     async with asyncio.timeout(seconds):
         while True:
