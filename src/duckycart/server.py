@@ -6,6 +6,7 @@ import gc
 import resource
 import signal
 import socket
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from ssl import CERT_NONE, SSLContext, SSLObject
@@ -15,6 +16,7 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 from uvicorn.config import create_ssl_context
+from uvicorn.lifespan.on import LifespanOn
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
@@ -22,6 +24,7 @@ from uvicorn.server import ServerState
 from duckycart.addresses import bucket, parse, within
 from duckycart.api.limits import declared_length
 from duckycart.channels.screen_socket import ScreenSocket
+from duckycart.errors import DuckyCartError
 from duckycart.guards.door import Door
 from duckycart.guards.heads import EmptyLines
 from duckycart.guards.places import SPARE_FILES
@@ -276,6 +279,17 @@ class BoundedHttp(InTurns, MustRead, UpgradingHttp):
         self._timer = self.loop.call_later(seconds, self.transport.close)
 
 
+class Beginning(LifespanOn):
+    """uvicorn's part of the lifespan, which says in a sentence what in the database keeps the server from starting;
+    uvicorn and Starlette would show a traceback, whatever it was."""
+
+    async def send(self, message: Any) -> None:
+        if message["type"] == "lifespan.startup.failed" and isinstance(error := sys.exception(), DuckyCartError):
+            reason = f" ({error.__cause__})" if error.__cause__ is not None else ""
+            message = {**message, "message": f"The server cannot start: {error.detail}{reason}"}
+        await super().send(message)
+
+
 class Server(uvicorn.Server):
     """Takes connections in through the `Door`. Carts and screens hear of the end before anybody waits for them, and no
     request that is on its way when the server stops is lost."""
@@ -448,6 +462,7 @@ def listen(server: Server, inherited: Sequence[socket.socket] = ()) -> list[sock
         config.load()
     except OSError as error:  # ssl.SSLError is one
         raise CannotListen(f"The certificate or its key cannot be used: {error.strerror or error}") from error
+    config.lifespan_class = Beginning
     return list(inherited) or _listen(config.host, config.port)
 
 

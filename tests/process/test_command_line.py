@@ -105,6 +105,17 @@ async def test_a_second_server_on_one_file_is_refused(served: Served) -> None:
     lock.release()
 
 
+async def test_f48_a_start_on_a_locked_database_ends_with_a_sentence(served: Served) -> None:
+    locking = sqlite3.connect(served.database, isolation_level=None)
+    locking.execute("BEGIN IMMEDIATE")
+    served.run("serve", "--port", "0", "--database", f"sqlite:///{served.database}")
+    assert await served.ended() == 3
+    locking.close()
+    errors = [line["event"] for line in served.lines() if line["level"] == "error"]
+    assert any(it.startswith("The server cannot start: ") and it.endswith("(database is locked)") for it in errors)
+    assert "Traceback" not in served.log.read_text()
+
+
 async def test_options_come_from_the_environment_and_the_command_line_wins(served: Served) -> None:
     served.run(
         "serve", "--port", str(served.port),
