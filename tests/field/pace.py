@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
+from duckycart.testing.waiting import until
 from tests.world import Shop
 
 ROUNDS = 4  # of the event loop in each second of the clock: whoever lives has read, answered and been heard in time
@@ -30,6 +31,8 @@ class Pace:
             await asyncio.sleep(0.004)  # threads and sockets need some real time as well
             for _ in range(ROUNDS):
                 await asyncio.sleep(0)
+            # Nor does time pass while a screen waits for its answer: that the machine is busy is no minute of grace.
+            await until(lambda: not len(self.shop.inside.openings))
             await self._step()
 
     async def _step(self) -> None:

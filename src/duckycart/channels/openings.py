@@ -22,6 +22,10 @@ class Openings:
             "screens and phones", places, lambda: len(self._under_way), a_turn=A_TURN, most=INSIDE
         )
 
+    def __len__(self) -> int:
+        """Return how many wait or are under way."""
+        return len(self.turnstile) + len(self._under_way)
+
     def turn(self) -> asyncio.Future[None]:
         """Return the future that one opening has to await. Call `over` with it in any case. Raises Unavailable if too
         many wait."""
