@@ -122,8 +122,7 @@ async def test_options_come_from_the_environment_and_the_command_line_wins(serve
         DUCKYCART_PORT="1", DUCKYCART_HOST="127.0.0.1", DUCKYCART_DATABASE=f"sqlite:///{served.database}",
         DUCKYCART_PUBLIC_URL="https://shop.example/",
     )  # fmt: skip
-    await until(served.listening)
-    starting = served.lines()[0]
+    starting = (await served.beginning())[0]
     assert starting["event"] == "starting"
     assert starting["url"] == "https://shop.example"
     assert starting["database"] == str(served.database)
@@ -140,7 +139,7 @@ async def test_a_new_database_is_made_in_a_new_folder(served: Served) -> None:
 
 async def test_deviations_from_the_protocol_are_said_aloud(served: Served) -> None:
     await served.start(DUCKYCART_KEYLESS_CARTS="127.0.0.0/8, ::1/128")
-    warning = served.lines()[1]
+    warning = (await served.beginning())[1]
     assert warning["level"] == "warning"
     assert warning["networks"] == "127.0.0.0/8, ::1/128"
 

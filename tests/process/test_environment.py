@@ -68,7 +68,7 @@ def test_f63_a_name_that_nobody_knows_is_said_with_the_nearest_that_is_known(nam
 async def test_f63_the_server_starts_whatever_kubernetes_says_and_tells_what_it_ignores(served: Served) -> None:
     empty = {"DUCKYCART_TLS_CERT": "", "DUCKYCART_PUBLIC_URL": "", "DUCKYCART_QR_SECONDS": " "}
     await served.start("--tls-key", "", **OF_KUBERNETES, **empty, DUCKYCART_PROT="1")
-    warnings = [line for line in served.lines() if line["level"] == "warning"]
+    warnings = [line for line in await served.beginning() if line["level"] == "warning"]
     assert [line["event"] for line in warnings[:2]] == [
         "no such setting; did you mean DUCKYCART_PORT?",
         "ignored, for they tell of a service of that name (Kubernetes: enableServiceLinks: false)",

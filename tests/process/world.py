@@ -89,6 +89,12 @@ class Served:
         """It does so by itself, at the place it was given."""
         assert await self.ended() == -signal.SIGKILL
 
+    async def beginning(self) -> list[dict[str, Any]]:
+        """The log once it says where the server listens, and with it all before that: a thread writes it, and the
+        server answers as soon as it listens."""
+        await until(lambda: "listening" in self.log.read_text())
+        return self.lines()
+
     def lines(self) -> list[dict[str, Any]]:
         """The log, whose every line must be a JSON object."""
         return [json.loads(line) for line in self.log.read_text().splitlines()]
