@@ -92,7 +92,7 @@ class Served:
     async def beginning(self) -> list[dict[str, Any]]:
         """The log once it says where the server listens, and with it all before that: a thread writes it, and the
         server answers as soon as it listens."""
-        await until(lambda: "listening" in self.log.read_text())
+        await until(lambda: self.log.exists() and "listening" in self.log.read_text())
         return self.lines()
 
     def lines(self) -> list[dict[str, Any]]:
