@@ -49,7 +49,7 @@ async def test_the_demo_stays_open_until_it_is_asked_to_stop_and_takes_the_other
                 break
         process.send_signal(signal.SIGTERM)
         rest = await process.stdout.read()  # ends only when nobody holds the pipe any more
-        assert await process.wait() == 0
+        assert await process.wait() == 0, rest.decode()
     assert b"cart disconnected" in rest
 
 
