@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,17 @@ def test_a_file_that_came_while_it_was_copied_is_not_replaced(shell: Shell, monk
     monkeypatch.setattr(migrate, "backup_sqlite", slowly)
     assert shell.json_error("db", "backup", "copy.db")["error"] == "file_exists"
     assert (shell.folder / "copy.db").read_text() == "precious"
+
+
+def test_a_schema_whose_damage_is_no_text_is_told(shell: Shell) -> None:
+    shell.run("carts", "add", "1")
+    with closing(sqlite3.connect(shell.database)) as connection:
+        connection.execute("PRAGMA writable_schema = ON")
+        damaged = b"\xae\xac"
+        change = "UPDATE sqlite_master SET name = CAST(? AS TEXT), sql = 'no sql' WHERE name = 'alarms'"
+        connection.execute(change, (damaged,))
+        connection.commit()
+    assert shell.json_error("db", "backup", "copy.db")["error"] in {"damaged", "database_unavailable"}
 
 
 def test_a_damaged_database_is_told(shell: Shell) -> None:

@@ -181,6 +181,8 @@ def _in_plain_words(error: BaseException) -> DuckyCartError | None:
             return DATABASE_BUSY()
         case sqlite3.Error():
             return _unusable(str(cause))
+        case UnicodeDecodeError(object=bytes(said)) if said.startswith(b"malformed database schema"):
+            return _unusable(said.decode(errors="backslashreplace"))  # SQLite's own words hold the damaged bytes
         case OSError(filename=filename, strerror=strerror):
             name = "" if filename is None else f" {filename}"
             return CANNOT_READ_OR_WRITE(name=name, reason=strerror or cause)

@@ -104,4 +104,6 @@ def damage(path: Path, check: str = "integrity_check", *, seconds: float | None 
             if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_IOERR):
                 raise  # busy, no database at all, not readable
             verdict = str(error)
+        except UnicodeDecodeError as error:  # SQLite's own words hold the damaged bytes of a schema
+            verdict = error.object.decode(errors="backslashreplace")
     return None if verdict == "ok" else " ".join(verdict.split())[:200]
