@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from duckycart.store import migrate
+from duckycart.store.damage import damage
 from tests.admin.conftest import Shell
 
 
@@ -74,6 +75,7 @@ def test_a_schema_whose_damage_is_no_text_is_told(shell: Shell) -> None:
         change = "UPDATE sqlite_master SET name = CAST(? AS TEXT), sql = 'no sql' WHERE name = 'alarms'"
         connection.execute(change, (damaged,))
         connection.commit()
+    assert damage(shell.database) == r"malformed database schema (\xae\xac)"  # what a start and a restore ask
     assert shell.json_error("db", "backup", "copy.db")["error"] in {"damaged", "database_unavailable"}
 
 
