@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, event, insert
+from sqlalchemy import insert
 
 from duckycart.hardware import catchup, ownership
 from duckycart.hardware.ending import Gone
@@ -54,7 +54,7 @@ def shop(tx: Transaction) -> None:
 def plans(template: Path, path: Path, *asks: Callable[[Transaction], Any]) -> dict[str, list[str]]:
     """Every statement of these, with how SQLite goes about it."""
     shutil.copy(template, path)
-    seen: dict[str, Any] = {}
+    seen: dict[str, None] = {}
     with engine_for(path).connect() as connection:
         tx = Transaction(connection, 1_000_000, 1_000_000)
         connection.execute(insert(carts).values(id=1, key_hash=b"k", created_at=0))
@@ -62,18 +62,12 @@ def plans(template: Path, path: Path, *asks: Callable[[Transaction], Any]) -> di
                                                 created_at=0))  # fmt: skip
         connection.execute(insert(products).values(barcode="1", barcode_number="1", description="", description_ar="",
                                                    product_size="", unit_price=100))  # fmt: skip
-
-        @event.listens_for(connection, "before_cursor_execute")
-        def _(_: Connection, __: object, statement: str, parameters: Any, ___: object, many: bool) -> None:
-            seen[statement] = parameters[0] if many else parameters
-
+        driver = driver_of(connection)
+        driver.set_trace_callback(lambda statement: seen.setdefault(statement))
         for ask in asks:
             ask(tx)
-        driver = driver_of(connection)
-        return {
-            statement: [row[3] for row in driver.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)]
-            for statement, parameters in seen.items()
-        }
+        driver.set_trace_callback(None)
+        return {statement: [row[3] for row in driver.execute(f"EXPLAIN QUERY PLAN {statement}")] for statement in seen}
 
 
 def test_nothing_in_a_session_scans(template: Path, tmp_path: Path) -> None:

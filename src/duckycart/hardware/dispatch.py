@@ -16,6 +16,7 @@ from duckycart.hardware.ending import Ended
 from duckycart.hardware.link import Link, Send
 from duckycart.hardware.links import Connection, Links
 from duckycart.hardware.receipts import Receipts, log_command
+from duckycart.store.prepared import prepared
 from duckycart.store.states import OUTSTANDING_COMMANDS, CommandState
 from duckycart.store.tables import commands
 from duckycart.store.transaction import Store
@@ -24,8 +25,8 @@ log = structlog.get_logger()
 
 LOOK_SECONDS: Final = 0.5  # between two looks at the row of a command that somebody waits for
 
-_STATE: Final = select(commands.c.state).where(
-    commands.c.cart_id == bindparam("cart"), commands.c.seq == bindparam("of_seq")
+_STATE: Final = prepared(
+    select(commands.c.state).where(commands.c.cart_id == bindparam("cart"), commands.c.seq == bindparam("of_seq"))
 )
 
 
@@ -146,10 +147,8 @@ class Dispatch:
         known = None if connection is None else self.receipts.state(connection.link, seq)
         if known is not None:
             return known  # before it is in the row
-        row = await self._store.read(
-            lambda connection: connection.execute(_STATE, {"cart": cart_id, "of_seq": seq}).one_or_none()
-        )
-        return CommandState.QUEUED if row is None else CommandState(row.state)
+        state = await self._store.read(lambda connection: _STATE.scalar_or_none(connection, cart=cart_id, of_seq=seq))
+        return CommandState.QUEUED if state is None else CommandState(state)
 
     # The end of the server
 

@@ -19,6 +19,7 @@ from duckycart.errors import DuckyCartError
 from duckycart.hardware.link import Link, Send
 from duckycart.lifecycle.boots import note_heard
 from duckycart.refusals import STOPPING
+from duckycart.store.prepared import prepared
 from duckycart.store.states import CommandState
 from duckycart.store.tables import OUTSTANDING, commands
 from duckycart.store.transaction import Store, Transaction
@@ -29,7 +30,7 @@ log = structlog.get_logger()
 BATCH_SECONDS: Final = 0.05
 KEPT_SECONDS: Final = 60.0  # far longer than a receipt takes into its row, or never gets there
 
-_WRITE: Final = (
+_WRITE: Final = prepared(
     update(commands)
     .where(
         commands.c.cart_id == bindparam("cart"),
@@ -229,7 +230,7 @@ def _write_rows(tx: Transaction, pending: Pending) -> None:
         for key, times in sorted(pending.items())
     ]
     if rows:
-        tx.connection.execute(_WRITE, rows)
+        _WRITE.many(tx.connection, rows)
     # Late, if another boot has the cart by now; when it is back, this one need not hear it again.
     heard: dict[tuple[int, int], int] = {}
     for key, times in pending.items():

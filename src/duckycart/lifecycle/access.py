@@ -1,11 +1,12 @@
 """A transition is told who asks for it, and finds out whose sessions that caller may touch."""
 
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import Connection, Row, bindparam, or_, select
+from sqlalchemy import Connection, bindparam, or_, select
 
 from duckycart.refusals import ENDED_UNPAID, EXPIRED_SCREEN, UNKNOWN_SESSION
+from duckycart.store.prepared import Row, prepared
 from duckycart.store.states import EndReason
 from duckycart.store.tables import ENDED_STEADY, sessions
 
@@ -68,9 +69,14 @@ SESSION_COLUMNS: Final = (
     sessions.c.created_at,
     sessions.c.end_reason,
 )
-_SESSION: Final = select(*SESSION_COLUMNS).where(sessions.c.id == bindparam("session"))
-_ENDING: Final = select(ENDED_STEADY.label("ended_at"), sessions.c.end_reason).where(
-    sessions.c.id == bindparam("session")
+_SESSION: Final = prepared(select(*SESSION_COLUMNS).where(sessions.c.id == bindparam("session")))
+_ENDING: Final = prepared(
+    select(ENDED_STEADY.label("ended_at"), sessions.c.end_reason).where(sessions.c.id == bindparam("session"))
+)
+_OF_GUEST: Final = prepared(
+    select(sessions.c.id)
+    .where(sessions.c.user_id == bindparam("user"), or_(sessions.c.is_active, bindparam("over") < ENDED_STEADY))
+    .limit(1)
 )
 
 
@@ -86,7 +92,7 @@ class SessionView:
     end_reason: EndReason | None
 
 
-def session_of(row: Row[*tuple[Any, ...]]) -> SessionView:
+def session_of(row: Row) -> SessionView:
     return SessionView(
         id=row.id,
         cart_id=row.cart_id,
@@ -100,7 +106,7 @@ def session_of(row: Row[*tuple[Any, ...]]) -> SessionView:
 def find_session(connection: Connection, who: Who, session_id: int) -> SessionView:
     """Return the session, if `who` may know of it. Raises NotFound otherwise, without saying which of the two it
     was."""
-    row = connection.execute(_SESSION, {"session": session_id}).one_or_none()
+    row = _SESSION.one_or_none(connection, session=session_id)
     session = None if row is None else session_of(row)
     match who:
         case ByCart(cart_id):
@@ -121,9 +127,7 @@ def find_session(connection: Connection, who: Who, session_id: int) -> SessionVi
 def guest_may(connection: Connection, user_id: int, steady: int) -> bool:
     """Return whether a guest's session makes its token good, however old that is: while it lasts, and GUEST_SECONDS
     more."""
-    over = steady - GUEST_SECONDS * 1000
-    lasts = select(sessions.c.id).where(sessions.c.user_id == user_id, or_(sessions.c.is_active, over < ENDED_STEADY))
-    return connection.execute(lasts.limit(1)).one_or_none() is not None
+    return _OF_GUEST.one_or_none(connection, user=user_id, over=steady - GUEST_SECONDS * 1000) is not None
 
 
 def admit_screen(connection: Connection, session_id: int, steady: int) -> None:
@@ -132,7 +136,7 @@ def admit_screen(connection: Connection, session_id: int, steady: int) -> None:
     Raises Unauthenticated when the session is over: at once where it was not paid, because fielded screens go back to
     their QR on a 401 and on nothing else (F68); SCREEN_SECONDS later where it was.
     """
-    row = connection.execute(_ENDING, {"session": session_id}).one_or_none()
+    row = _ENDING.one_or_none(connection, session=session_id)
     if row is not None and row.end_reason not in (None, EndReason.PAID):
         raise ENDED_UNPAID()
     if row is None or (row.ended_at is not None and steady - row.ended_at > SCREEN_SECONDS * 1000):

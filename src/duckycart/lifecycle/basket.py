@@ -1,9 +1,9 @@
 """A cart reads products, adds them to its basket and takes them out while its session is shopping."""
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import Connection, Row, and_, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, delete, func, insert, select, update
 
 from duckycart.effects import Happened, News, NewsKind
 from duckycart.lifecycle.access import Who, find_session
@@ -12,6 +12,7 @@ from duckycart.lifecycle.rules import Rules
 from duckycart.lifecycle.sessions import change_session
 from duckycart.lifecycle.transitions import Event, Phase, decide
 from duckycart.refusals import BASKET_EMPTY, BASKET_FULL, LINE_FULL, NOT_IN_BASKET, UNKNOWN_PRODUCT
+from duckycart.store.prepared import Row, prepared
 from duckycart.store.tables import basket_lines, products, sessions
 from duckycart.store.transaction import Transaction
 
@@ -51,8 +52,8 @@ _PRODUCT_COLUMNS: Final = (
     products.c.weight_grams,
     products.c.image_url,
 )
-_PRODUCT: Final = select(*_PRODUCT_COLUMNS).where(products.c.barcode_number == bindparam("barcode"))
-_LINES: Final = (
+_PRODUCT: Final = prepared(select(*_PRODUCT_COLUMNS).where(products.c.barcode_number == bindparam("barcode")))
+_LINES: Final = prepared(
     select(
         *_PRODUCT_COLUMNS,
         basket_lines.c.quantity,
@@ -66,16 +67,23 @@ _LINES: Final = (
 _THIS_LINE: Final = and_(
     basket_lines.c.session_id == bindparam("in_session"), basket_lines.c.product_id == bindparam("of_product")
 )
-_LINE: Final = select(basket_lines.c.quantity, basket_lines.c.unit_price, basket_lines.c.saved_weight).where(_THIS_LINE)
-_CHANGE_LINE: Final = (
+_LINE: Final = prepared(
+    select(basket_lines.c.quantity, basket_lines.c.unit_price, basket_lines.c.saved_weight).where(_THIS_LINE)
+)
+_COUNT: Final = prepared(
+    select(func.count()).select_from(basket_lines).where(basket_lines.c.session_id == bindparam("session"))
+)
+_INSERT_LINE: Final = prepared(insert(basket_lines), *basket_lines.columns.keys())
+_DELETE_LINE: Final = prepared(delete(basket_lines).where(_THIS_LINE))
+_CHANGE_LINE: Final = prepared(
     update(basket_lines)
     .where(_THIS_LINE)
     .values(quantity=bindparam("new_quantity"), saved_weight=bindparam("new_weight"))
 )
-_VERSION: Final = select(sessions.c.version).where(sessions.c.id == bindparam("session"))
+_VERSION: Final = prepared(select(sessions.c.version).where(sessions.c.id == bindparam("session")))
 
 
-def _product_of(row: Row[*tuple[Any, ...]]) -> Product:
+def _product_of(row: Row) -> Product:
     return Product(
         id=row.id,
         barcode_number=row.barcode_number,
@@ -90,7 +98,7 @@ def _product_of(row: Row[*tuple[Any, ...]]) -> Product:
 
 def find_product(connection: Connection, barcode: int) -> Product:
     """Return the product with this barcode, leading zeros aside. Raises NotFound."""
-    row = connection.execute(_PRODUCT, {"barcode": str(barcode)}).one_or_none()
+    row = _PRODUCT.one_or_none(connection, barcode=str(barcode))
     if row is None:
         raise UNKNOWN_PRODUCT(barcode=barcode)
     return _product_of(row)
@@ -110,7 +118,7 @@ def read_item(connection: Connection, who: Who, session_id: int, barcode: int) -
     session = find_session(connection, who, session_id)
     if not session.is_active:
         decide(Event.CHANGE_BASKET, Phase.AVAILABLE, session_id=session_id)
-    version = connection.execute(_VERSION, {"session": session_id}).scalar_one()
+    version = _VERSION.scalar(connection, session=session_id)
     product = find_product(connection, barcode)
     return Scanned(product, News(NewsKind.ITEM_READ, session.cart_id, session_id, version, barcode))
 
@@ -118,10 +126,10 @@ def read_item(connection: Connection, who: Who, session_id: int, barcode: int) -
 def read_basket(connection: Connection, who: Who, session_id: int) -> list[Line]:
     """Return all lines, the oldest first. Raises NotFound for another's session."""
     find_session(connection, who, session_id)
-    return [_line_of(session_id, row) for row in connection.execute(_LINES, {"session": session_id})]
+    return [_line_of(session_id, row) for row in _LINES.all(connection, session=session_id)]
 
 
-def _line_of(session_id: int, row: Row[*tuple[Any, ...]]) -> Line:
+def _line_of(session_id: int, row: Row) -> Line:
     return Line(session_id, _product_of(row), row.quantity, row.line_price, row.saved_weight)
 
 
@@ -135,26 +143,24 @@ def add_item(tx: Transaction, who: Who, session_id: int, barcode: int, weight: i
     product = find_product(tx.connection, barcode)
     key = {"in_session": session_id, "of_product": product.id}
     grams = weight if weight is not None else product.weight_grams or 0
-    line = tx.connection.execute(_LINE, key).one_or_none()
+    line = _LINE.one_or_none(tx.connection, **key)
     quantity, price, saved = (1, product.unit_price, grams) if line is None else (line[0] + 1, line[1], line[2] + grams)
     if quantity > rules.line_quantity or saved > MAX_WEIGHT:
         raise LINE_FULL(units=rules.line_quantity, kilograms=MAX_WEIGHT // 1000)
     if line is None:
-        if len(tx.connection.execute(_LINES, {"session": session_id}).all()) >= rules.basket_lines:
+        if _COUNT.scalar(tx.connection, session=session_id) >= rules.basket_lines:
             raise BASKET_FULL(lines=rules.basket_lines)
-        tx.connection.execute(
-            insert(basket_lines),
-            {
-                "session_id": session_id,
-                "product_id": product.id,
-                "quantity": 1,
-                "unit_price": price,
-                "saved_weight": saved,
-                "added_at": tx.steady,
-            },
+        _INSERT_LINE.run(
+            tx.connection,
+            session_id=session_id,
+            product_id=product.id,
+            quantity=1,
+            unit_price=price,
+            saved_weight=saved,
+            added_at=tx.steady,
         )
     else:
-        tx.connection.execute(_CHANGE_LINE, {**key, "new_quantity": quantity, "new_weight": saved})
+        _CHANGE_LINE.run(tx.connection, **key, new_quantity=quantity, new_weight=saved)
     return Line(session_id, product, quantity, price, saved)
 
 
@@ -167,15 +173,15 @@ def remove_item(tx: Transaction, who: Who, session_id: int, barcode: int) -> Lin
     _open_basket(tx, who, session_id, barcode)
     product = find_product(tx.connection, barcode)
     key = {"in_session": session_id, "of_product": product.id}
-    line = tx.connection.execute(_LINE, key).one_or_none()
+    line = _LINE.one_or_none(tx.connection, **key)
     if line is None:
         raise NOT_IN_BASKET(barcode=barcode)
     quantity, price, saved = line
     if quantity == 1:
-        tx.connection.execute(delete(basket_lines).where(_THIS_LINE), key)
+        _DELETE_LINE.run(tx.connection, **key)
         return None
     saved -= saved // quantity
-    tx.connection.execute(_CHANGE_LINE, {**key, "new_quantity": quantity - 1, "new_weight": saved})
+    _CHANGE_LINE.run(tx.connection, **key, new_quantity=quantity - 1, new_weight=saved)
     return Line(session_id, product, quantity - 1, price, saved)
 
 

@@ -21,6 +21,7 @@ from sqlalchemy import Connection, Executable, and_, bindparam, case, delete, fu
 
 from duckycart.lifecycle.carts import Cart
 from duckycart.refusals import BAD_BOOT_ID
+from duckycart.store.prepared import Row, prepared
 from duckycart.store.states import CommandState
 from duckycart.store.tables import OUTSTANDING, boots, commands
 from duckycart.store.transaction import Transaction
@@ -60,7 +61,9 @@ _KNOWN: Final = (
     .order_by(boots.c.cart_id, boots.c.generation)
     .with_for_update(key_share=True)
 )
-_FIND: Final = select(*_COLUMNS).where(boots.c.cart_id == bindparam("cart"), boots.c.boot_id == bindparam("boot"))
+_FIND: Final = prepared(
+    select(*_COLUMNS).where(boots.c.cart_id == bindparam("cart"), boots.c.boot_id == bindparam("boot"))
+)
 _OLDEST: Final = (
     select(boots.c.boot_id).where(boots.c.cart_id == bindparam("cart")).order_by(boots.c.left_epoch.desc()).offset(KEPT)
 )
@@ -85,7 +88,7 @@ _LEAVE: Final = (
         left_epoch=bindparam("epoch"),
     )
 )
-_HEAR: Final = (
+_HEAR: Final = prepared(
     update(boots)
     .where(
         boots.c.cart_id == bindparam("cart"),
@@ -153,14 +156,16 @@ def checked_boot_id(boot_id: str | None) -> str | None:
 
 def find_boot(connection: Connection, cart_id: int, boot_id: str) -> Boot | None:
     """Return a boot that had the cart's link before the present one; None if it never had, or long ago."""
-    row = connection.execute(_FIND, {"cart": cart_id, "boot": boot_id}).one_or_none()
+    row = _FIND.one_or_none(connection, cart=cart_id, boot=boot_id)
     return None if row is None else _boot(row)
 
 
 def note_heard(tx: Transaction, heard: Mapping[tuple[int, int], int]) -> None:
     """Note, by cart and generation, up to which seq a boot has everything. Of the boot that has the link, the rows say
     so."""
-    _run(tx, _HEAR, [{"cart": cart, "number": boot, "heard": seq} for (cart, boot), seq in sorted(heard.items())])
+    rows = [{"cart": cart, "number": boot, "heard": seq} for (cart, boot), seq in sorted(heard.items())]
+    if rows:
+        _HEAR.many(tx.connection, rows)
 
 
 def change_boots(tx: Transaction, changes: Collection[Change]) -> dict[int, int]:
@@ -229,5 +234,5 @@ def _run(tx: Transaction, statement: Executable, rows: list[dict[str, Any]]) -> 
         tx.connection.execute(statement, rows)
 
 
-def _boot(row: Any) -> Boot:
+def _boot(row: Row) -> Boot:
     return Boot(row.boot_id, row.generation, row.heard_seq, row.told_seq)

@@ -14,13 +14,14 @@ from duckycart.effects import Received
 from duckycart.lifecycle.access import ByCart
 from duckycart.lifecycle.boots import READER, find_boot, note_heard
 from duckycart.lifecycle.carts import lock_cart
+from duckycart.store.prepared import prepared
 from duckycart.store.states import OUTSTANDING_COMMANDS, CommandState
 from duckycart.store.tables import OUTSTANDING, carts, commands
 from duckycart.store.transaction import Transaction
 from duckycart.wire import Command, CommandType
 
-_OF_KEY: Final = select(carts.c.id, carts.c.disabled).where(carts.c.key_hash == bindparam("key_hash"))
-_START: Final = (
+_OF_KEY: Final = prepared(select(carts.c.id, carts.c.disabled).where(carts.c.key_hash == bindparam("key_hash")))
+_START: Final = prepared(
     select(
         commands.c.seq,
         commands.c.state,
@@ -36,7 +37,7 @@ _START: Final = (
         carts.c.session_id == commands.c.session_id,
     )
 )
-_ACKNOWLEDGE: Final = (
+_ACKNOWLEDGE: Final = prepared(
     update(commands)
     .where(
         commands.c.cart_id == bindparam("cart"),
@@ -69,7 +70,7 @@ def calling_cart(
 
     Returns None for an unknown key and for a disabled cart.
     """
-    row = connection.execute(_OF_KEY, {"key_hash": key_hash}).one_or_none()
+    row = _OF_KEY.one_or_none(connection, key_hash=key_hash)
     if row is None or row.disabled:
         return None
     cart = ByCart(row.id, boot_id)
@@ -78,7 +79,7 @@ def calling_cart(
 
 def proof(connection: Connection, cart: ByCart, session_id: int) -> Proof | None:
     """Return what a call of this cart proves by naming the session; None if that is written already, or nothing."""
-    start = connection.execute(_START, {"cart": cart.cart_id, "session": session_id}).one_or_none()
+    start = _START.one_or_none(connection, cart=cart.cart_id, session=session_id)
     if start is None:  # not the cart's present session
         return None
     if cart.boot_id is not None and start.boot_id is not None and cart.boot_id != start.boot_id:
@@ -97,7 +98,7 @@ def acknowledge(tx: Transaction, cart: ByCart, session_id: int) -> None:
     if proved is None:
         return
     number, seq = proved.generation, proved.seq
-    tx.connection.execute(_ACKNOWLEDGE, {"cart": cart.cart_id, "start": seq, "number": number, "at": tx.now})
+    _ACKNOWLEDGE.run(tx.connection, cart=cart.cart_id, start=seq, number=number, at=tx.now)
     note_heard(tx, {(cart.cart_id, number): seq})
     tx.effects.append(receipt(cart, session_id, proved))
 

@@ -1,13 +1,14 @@
 """A cart's row is its lock, says its phase, and counts its commands."""
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import Row, and_, bindparam, insert, select, text, update
+from sqlalchemy import and_, bindparam, insert, select, text, update
 
 from duckycart.effects import Alarm, AlarmKind, Queued
 from duckycart.lifecycle.transitions import Phase
 from duckycart.refusals import UNKNOWN_CART
+from duckycart.store.prepared import Row, prepared
 from duckycart.store.states import OPEN_PAYMENTS, CartStatus, PaymentState, is_in
 from duckycart.store.tables import alarms, carts, commands, payments, sessions
 from duckycart.store.transaction import Transaction
@@ -29,18 +30,18 @@ CART_COLUMNS: Final = (
     carts.c.link_changed_at,
     carts.c.boot_generation,
 )
-_LOCK: Final = update(carts).where(carts.c.id == bindparam("cart")).values(last_seq=carts.c.last_seq)
-_LOCK_RETURNING: Final = _LOCK.returning(*CART_COLUMNS)
-_PHASE: Final = (
-    select(
-        sessions.c.held_at,
-        payments.c.state,
-    )
+_LOCK: Final = prepared(
+    update(carts).where(carts.c.id == bindparam("cart")).values(last_seq=carts.c.last_seq).returning(*CART_COLUMNS)
+)
+_PHASE: Final = prepared(
+    select(sessions.c.held_at, payments.c.state)
     .select_from(sessions.outerjoin(payments, and_(payments.c.session_id == sessions.c.id, OPEN)))
     .where(sessions.c.id == bindparam("session"))
 )
-_INSERT_COMMAND: Final = insert(commands)
-_MOVE: Final = (
+_INSERT_COMMAND: Final = prepared(
+    insert(commands), "cart_id", "seq", "type", "session_id", "attempted", "boot_generation", "queued_at"
+)
+_MOVE: Final = prepared(
     update(carts)
     .where(carts.c.id == bindparam("cart"))
     .values(
@@ -84,7 +85,7 @@ class LockedCart:
     held: bool  # payment_created was said in this session: the hold lasts to its end
 
 
-def cart_of(row: Row[*tuple[Any, ...]]) -> Cart:
+def cart_of(row: Row) -> Cart:
     return Cart(
         id=row.id,
         disabled=row.disabled,
@@ -103,7 +104,7 @@ def cart_of(row: Row[*tuple[Any, ...]]) -> Cart:
 
 def lock_cart(tx: Transaction, cart_id: int) -> Cart:
     """Take the cart's lock for the rest of the transaction. Raises NotFound."""
-    row = tx.connection.execute(_LOCK_RETURNING, {"cart": cart_id}).one_or_none()
+    row = _LOCK.one_or_none(tx.connection, cart=cart_id)
     if row is None:
         raise UNKNOWN_CART(cart_id=cart_id)
     return cart_of(row)
@@ -114,7 +115,7 @@ def lock_with_phase(tx: Transaction, cart_id: int) -> LockedCart:
     cart = lock_cart(tx, cart_id)
     if cart.session_id is None:
         return LockedCart(cart, Phase.AVAILABLE, held=False)
-    held_at, payment = tx.connection.execute(_PHASE, {"session": cart.session_id}).one()
+    held_at, payment = _PHASE.one(tx.connection, session=cart.session_id)
     if payment == PaymentState.OPEN:
         phase = Phase.HELD
     elif payment == PaymentState.CREATING:
@@ -131,28 +132,24 @@ def queue_command(tx: Transaction, cart: Cart, command_type: CommandType, sessio
     socket at any moment after the commit.
     """
     seq = cart.last_seq + 1
-    tx.connection.execute(
-        _MOVE,
-        {
-            "cart": cart.id,
-            "new_seq": seq,
-            "new_status": cart.status,
-            "new_session": cart.session_id,
-            "new_round": cart.qr_round,
-            "new_expiry": cart.qr_expires_at,
-        },
+    _MOVE.run(
+        tx.connection,
+        cart=cart.id,
+        new_seq=seq,
+        new_status=cart.status,
+        new_session=cart.session_id,
+        new_round=cart.qr_round,
+        new_expiry=cart.qr_expires_at,
     )
-    tx.connection.execute(
-        _INSERT_COMMAND,
-        {
-            "cart_id": cart.id,
-            "seq": seq,
-            "type": command_type.value,
-            "session_id": session_id,
-            "attempted": cart.link_node is not None,
-            "boot_generation": cart.boot_generation,
-            "queued_at": tx.now,
-        },
+    _INSERT_COMMAND.run(
+        tx.connection,
+        cart_id=cart.id,
+        seq=seq,
+        type=command_type.value,
+        session_id=session_id,
+        attempted=cart.link_node is not None,
+        boot_generation=cart.boot_generation,
+        queued_at=tx.now,
     )
     tx.effects.append(Queued(cart.id, seq, Command(command_type, session_id), cart.link_node))
     return seq

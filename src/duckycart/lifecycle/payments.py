@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from secrets import token_hex
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, and_, bindparam, func, insert, or_, select, update
+from sqlalchemy import Connection, and_, bindparam, func, insert, or_, select, text, update
 
 from duckycart.effects import AlarmKind, Happened, News, NewsKind
 from duckycart.lifecycle.access import Who, find_session
@@ -21,7 +21,8 @@ from duckycart.lifecycle.transitions import Event, Phase, decide
 from duckycart.providers.protocol import OpenedPayment
 from duckycart.refusals import NO_PAYMENT, NO_SUCH_PAYMENT
 from duckycart.store.currency import fix_currency
-from duckycart.store.states import OPEN_PAYMENTS, EndReason, Heeded, PaymentState
+from duckycart.store.prepared import Prepared, Row, prepared
+from duckycart.store.states import OPEN_PAYMENTS, EndReason, Heeded, PaymentState, is_in
 from duckycart.store.tables import PAYMENT_STEADY, payments, sessions
 from duckycart.store.transaction import Transaction
 
@@ -64,7 +65,7 @@ _COLUMNS: Final = (
 )
 
 
-def _payment_of(row: Row[*tuple[Any, ...]]) -> Payment:
+def _payment_of(row: Row) -> Payment:
     return Payment(
         id=row.id,
         session_id=row.session_id,
@@ -79,10 +80,14 @@ def _payment_of(row: Row[*tuple[Any, ...]]) -> Payment:
     )
 
 
-_INSERT: Final = insert(payments).returning(*_COLUMNS)
-_BY_ID: Final = select(*_COLUMNS).where(payments.c.id == bindparam("payment"))
-_BY_TOKEN: Final = select(*_COLUMNS).where(payments.c.token == bindparam("token"))
-_BY_REF: Final = (
+_INSERT: Final = prepared(
+    insert(payments).returning(*_COLUMNS),
+    *("session_id", "provider", "token", "state", "method", "amount", "currency"),
+    *("created_at", "created_steady", "news", "news_version"),
+)
+_BY_ID: Final = prepared(select(*_COLUMNS).where(payments.c.id == bindparam("payment")))
+_BY_TOKEN: Final = prepared(select(*_COLUMNS).where(payments.c.token == bindparam("token")))
+_BY_REF: Final = prepared(
     select(*_COLUMNS)
     .where(
         payments.c.provider == bindparam("by"),
@@ -90,30 +95,36 @@ _BY_REF: Final = (
     )
     .limit(1)
 )
-_NEWEST_OF_SESSION: Final = (
+_NEWEST_OF_SESSION: Final = prepared(
     select(*_COLUMNS).where(payments.c.session_id == bindparam("session")).order_by(payments.c.id.desc()).limit(1)
 )
-_OPEN_OF_SESSION: Final = select(*_COLUMNS).where(payments.c.session_id == bindparam("session"), OPEN)
-_CART_OF: Final = (
+_OPEN_OF_SESSION: Final = prepared(select(*_COLUMNS).where(payments.c.session_id == bindparam("session"), OPEN))
+_CART_OF: Final = prepared(
     select(sessions.c.cart_id)
     .join(payments, payments.c.session_id == sessions.c.id)
     .where(payments.c.id == bindparam("payment"))
 )
-_ONE: Final = update(payments).where(payments.c.id == bindparam("payment"))
-_OPEN: Final = _ONE.values(
-    state=PaymentState.OPEN,
-    provider_ref=bindparam("ref"),
-    url=bindparam("pay_at"),
-    opened_at=bindparam("at"),
-    news=NewsKind.PAYMENT_CREATED.value,
-    news_version=bindparam("version"),
-).returning(*_COLUMNS)
-_CLOSE: Final = _ONE.values(state=bindparam("new_state"), closed_at=bindparam("at")).returning(payments.c.news)
-_FAILED: Final = _ONE.values(news=NewsKind.PAYMENT_FAILED.value, news_version=bindparam("version"))
-_KEEP_REF: Final = _ONE.where(payments.c.state.in_((PaymentState.CREATING, PaymentState.FAILED))).values(
-    provider_ref=bindparam("ref")
+_this = update(payments).where(payments.c.id == bindparam("payment"))
+_OPEN: Final = prepared(
+    _this.values(
+        state=PaymentState.OPEN,
+        provider_ref=bindparam("ref"),
+        url=bindparam("pay_at"),
+        opened_at=bindparam("at"),
+        news=NewsKind.PAYMENT_CREATED.value,
+        news_version=bindparam("version"),
+    ).returning(*_COLUMNS)
 )
-_HOLD: Final = (
+_CLOSE: Final = prepared(
+    _this.values(state=bindparam("new_state"), closed_at=bindparam("at")).returning(payments.c.news)
+)
+_FAILED: Final = prepared(_this.values(news=NewsKind.PAYMENT_FAILED.value, news_version=bindparam("version")))
+_KEEP_REF: Final = prepared(
+    _this.where(text(is_in("state", (PaymentState.CREATING, PaymentState.FAILED)))).values(
+        provider_ref=bindparam("ref")
+    )
+)
+_HOLD: Final = prepared(
     update(sessions)
     .where(sessions.c.id == bindparam("session"))
     .values(held_at=func.coalesce(sessions.c.held_at, bindparam("at")), version=sessions.c.version + 1)
@@ -121,8 +132,8 @@ _HOLD: Final = (
 )
 
 
-def _find(connection: Connection, statement: Select[*tuple[Any, ...]], **keys: int | str) -> Payment | None:
-    row = connection.execute(statement, keys).one_or_none()
+def _find(connection: Connection, statement: Prepared, **keys: int | str) -> Payment | None:
+    row = statement.one_or_none(connection, **keys)
     return None if row is None else _payment_of(row)
 
 
@@ -180,6 +191,8 @@ def create_payment(
         "currency": fix_currency(tx, rules.currency).code,
         "created_at": tx.now,
         "created_steady": tx.steady,
+        "news": None,
+        "news_version": 0,
     }
     news = None
     if newest is None:
@@ -188,7 +201,7 @@ def create_payment(
         version = change_session(tx, session_id)
         news = News(NewsKind.PAYMENT_RETRYING, session.cart_id, session_id, version)
         values |= {"news": news.kind.value, "news_version": version}
-    payment = tx.connection.execute(_INSERT, values).one()
+    payment = _INSERT.one(tx.connection, **values)
     tx.effects.append(
         Happened(Event.BEGIN_PAYMENT, session.cart_id, session_id, {"payment": payment.id, "amount": total})
     )
@@ -211,11 +224,8 @@ def open_payment(tx: Transaction, payment_id: int, opened: OpenedPayment) -> Ope
     phase = Phase.SHOPPING if payment.state is not PaymentState.CREATING else locked.phase
     outcome = decide(Event.OPEN_PAYMENT, _phase_in(locked, session_id, phase), session_id=session_id)
     assert outcome.command is not None
-    version = tx.connection.execute(_HOLD, {"session": session_id, "at": tx.now}).scalar_one()
-    row = tx.connection.execute(
-        _OPEN,
-        {"payment": payment_id, "ref": opened.ref, "pay_at": opened.url, "at": tx.now, "version": version},
-    ).one()
+    version = _HOLD.scalar(tx.connection, session=session_id, at=tx.now)
+    row = _OPEN.one(tx.connection, payment=payment_id, ref=opened.ref, pay_at=opened.url, at=tx.now, version=version)
     tx.effects.append(
         Happened(Event.OPEN_PAYMENT, locked.cart.id, session_id, {"payment": payment_id, "amount": payment.amount})
     )
@@ -253,7 +263,7 @@ def keep_ref(tx: Transaction, payment_id: int, ref: str) -> None:
     other state.
     """
     _lock_payment(tx, payment_id)
-    tx.connection.execute(_KEEP_REF, {"payment": payment_id, "ref": ref})
+    _KEEP_REF.run(tx.connection, payment=payment_id, ref=ref)
 
 
 def close_payment(tx: Transaction, payment_id: int) -> None:
@@ -268,7 +278,7 @@ def _close(
     if payment.state not in only_from:
         return
     decide(event, _phase_in(locked, payment.session_id, locked.phase))
-    last_news = tx.connection.execute(_CLOSE, {"payment": payment_id, "new_state": state, "at": tx.now}).scalar_one()
+    last_news = _CLOSE.scalar(tx.connection, payment=payment_id, new_state=state, at=tx.now)
     tx.effects.append(Happened(event, locked.cart.id, payment.session_id, {"payment": payment_id}))
     if payment.state is PaymentState.FAILED:
         return  # its failure was told when it failed
@@ -293,7 +303,7 @@ def _tell_failure(tx: Transaction, locked: LockedCart, payment: Payment, message
     """Tell the session's listeners that its payment failed, if the session still lasts."""
     if locked.cart.session_id == payment.session_id:
         version = change_session(tx, payment.session_id)
-        tx.connection.execute(_FAILED, {"payment": payment.id, "version": version})
+        _FAILED.run(tx.connection, payment=payment.id, version=version)
         data = {"message": message}
         tx.effects.append(News(NewsKind.PAYMENT_FAILED, locked.cart.id, payment.session_id, version, data))
 
@@ -329,7 +339,7 @@ def settle_payment(tx: Transaction, payment_id: int, amount: int | None, currenc
     active = locked.cart.session_id == session_id
     fits = active and (payment.state in OPEN_PAYMENTS or basket_total(tx.connection, session_id)[1] == payment.amount)
     state = PaymentState.PAID if fits else PaymentState.PAID_EXTRA
-    tx.connection.execute(_CLOSE, {"payment": payment_id, "new_state": state, "at": tx.now})
+    _CLOSE.run(tx.connection, payment=payment_id, new_state=state, at=tx.now)
     if not fits:
         raise_alarm(
             tx,
@@ -386,7 +396,7 @@ def session_is_active(connection: Connection, session_id: int) -> bool:
 
 def _lock_payment(tx: Transaction, payment_id: int) -> tuple[Payment, LockedCart]:
     """Lock the payment's cart, then read the payment as it is under that lock."""
-    cart_id = tx.connection.execute(_CART_OF, {"payment": payment_id}).scalar_one()
+    cart_id = _CART_OF.scalar(tx.connection, payment=payment_id)
     locked = lock_with_phase(tx, cart_id)
     payment = _find(tx.connection, _BY_ID, payment=payment_id)
     assert payment is not None

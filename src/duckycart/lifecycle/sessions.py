@@ -23,6 +23,7 @@ from duckycart.refusals import (
     USER_INACTIVE,
 )
 from duckycart.store.currency import fix_currency
+from duckycart.store.prepared import prepared
 from duckycart.store.states import CartStatus, EndReason, PaymentState
 from duckycart.store.tables import analytics, basket_lines, carts, commands, payments, sessions, users
 from duckycart.store.transaction import Transaction
@@ -43,17 +44,26 @@ class Ended:
     seq: int  # of its end_session
 
 
-_ACTIVE_OF_USER: Final = select(sessions.c.id, sessions.c.cart_id, sessions.c.qr_round, sessions.c.created_at).where(
-    sessions.c.user_id == bindparam("user"), sessions.c.is_active
+_ACTIVE_OF_USER: Final = prepared(
+    select(sessions.c.id, sessions.c.cart_id, sessions.c.qr_round, sessions.c.created_at).where(
+        sessions.c.user_id == bindparam("user"), sessions.c.is_active
+    )
 )
-_USER: Final = select(users.c.is_active, users.c.email, users.c.guest_cart_id, users.c.guest_round).where(
-    users.c.id == bindparam("user")
+_USER: Final = prepared(
+    select(users.c.is_active, users.c.email, users.c.guest_cart_id, users.c.guest_round).where(
+        users.c.id == bindparam("user")
+    )
 )
-_START_SEQ: Final = select(commands.c.seq).where(
-    commands.c.session_id == bindparam("session"), commands.c.type == CommandType.SESSION_STARTED.value
+_START_SEQ: Final = prepared(
+    select(commands.c.seq).where(
+        commands.c.session_id == bindparam("session"), commands.c.type == CommandType.SESSION_STARTED.value
+    )
 )
-_INSERT: Final = insert(sessions).returning(sessions.c.id)
-_END: Final = (
+_INSERT: Final = prepared(
+    insert(sessions).returning(sessions.c.id),
+    *("cart_id", "user_id", "qr_round", "is_active", "version", "created_at", "touched_at", "touched_wall"),
+)
+_END: Final = prepared(
     update(sessions)
     .where(sessions.c.id == bindparam("session"))
     .values(
@@ -65,25 +75,30 @@ _END: Final = (
     )
     .returning(sessions.c.user_id, sessions.c.created_at, sessions.c.version)
 )
-_TOUCH: Final = (
+_touched = (
     update(sessions)
     .where(sessions.c.id == bindparam("session"))
     .values(touched_at=bindparam("steady"), touched_wall=bindparam("at"), idle_reported_at=None)
 )
-_CHANGE: Final = _TOUCH.values(version=sessions.c.version + 1).returning(sessions.c.version)
-_INSERT_ANALYTICS: Final = insert(analytics)
-_TOTALS: Final = select(
-    func.coalesce(func.sum(basket_lines.c.quantity), 0),
-    func.coalesce(func.sum(basket_lines.c.quantity * basket_lines.c.unit_price), 0),
-).where(basket_lines.c.session_id == bindparam("session"))
-_PAID: Final = select(func.coalesce(func.sum(payments.c.amount), 0)).where(
-    payments.c.session_id == bindparam("session"), payments.c.state == PaymentState.PAID
+_TOUCH: Final = prepared(_touched)
+_CHANGE: Final = prepared(_touched.values(version=sessions.c.version + 1).returning(sessions.c.version))
+_INSERT_ANALYTICS: Final = prepared(insert(analytics), *analytics.columns.keys())
+_TOTALS: Final = prepared(
+    select(
+        func.coalesce(func.sum(basket_lines.c.quantity), 0),
+        func.coalesce(func.sum(basket_lines.c.quantity * basket_lines.c.unit_price), 0),
+    ).where(basket_lines.c.session_id == bindparam("session"))
+)
+_PAID: Final = prepared(
+    select(func.coalesce(func.sum(payments.c.amount), 0)).where(
+        payments.c.session_id == bindparam("session"), payments.c.state == PaymentState.PAID
+    )
 )
 
 
 def touch_session(tx: Transaction, session_id: int) -> None:
     """Note a sign of life of the session."""
-    tx.connection.execute(_TOUCH, {"session": session_id, "at": tx.now, "steady": tx.steady})
+    _TOUCH.run(tx.connection, session=session_id, at=tx.now, steady=tx.steady)
 
 
 def change_session(tx: Transaction, session_id: int) -> int:
@@ -91,14 +106,13 @@ def change_session(tx: Transaction, session_id: int) -> int:
 
     The caller tells exactly one piece of news of this version: listeners wait for the one that they miss.
     """
-    keys = {"session": session_id, "at": tx.now, "steady": tx.steady}
-    version: int = tx.connection.execute(_CHANGE, keys).scalar_one()
+    version: int = _CHANGE.scalar(tx.connection, session=session_id, at=tx.now, steady=tx.steady)
     return version
 
 
 def basket_total(connection: Connection, session_id: int) -> tuple[int, int]:
     """Return how many units there are, and what they cost in minor units."""
-    units, total = connection.execute(_TOTALS, {"session": session_id}).one()
+    units, total = _TOTALS.one(connection, session=session_id)
     return int(units), int(total)
 
 
@@ -115,9 +129,9 @@ def create_session(
     """
     locked = lock_with_phase(tx, cart_id)
     cart = locked.cart
-    active = tx.connection.execute(_ACTIVE_OF_USER, {"user": user_id}).one_or_none()
+    active = _ACTIVE_OF_USER.one_or_none(tx.connection, user=user_id)
     if active is not None and (active.cart_id, active.qr_round) == (cart_id, qr_round):
-        seq = tx.connection.execute(_START_SEQ, {"session": active.id}).scalar_one()
+        seq = _START_SEQ.scalar(tx.connection, session=active.id)
         session = SessionView(active.id, cart_id, user_id, True, active.created_at, None)
         return Started(session, seq)
     _refuse_void_qr(cart, locked.phase, qr_round, expires_at, tx.steady)
@@ -130,7 +144,7 @@ def create_session(
     fix_currency(tx, rules.currency)
     new = {"cart_id": cart_id, "user_id": user_id, "qr_round": qr_round, "is_active": True, "version": 1}
     times = {"created_at": tx.now, "touched_at": tx.steady, "touched_wall": tx.now}
-    session_id: int = tx.connection.execute(_INSERT, {**new, **times}).scalar_one()
+    session_id: int = _INSERT.scalar(tx.connection, **new, **times)
     tx.effects.append(Happened(Event.CREATE_SESSION, cart_id, session_id, {"user": user_id}))
     busy = replace(cart, status=CartStatus.IN_USE, session_id=session_id, qr_round=cart.qr_round + 1, qr_expires_at=0)
     seq = queue_command(tx, busy, outcome.command, session_id)
@@ -148,7 +162,7 @@ def _refuse_void_qr(cart: Cart, phase: Phase, qr_round: int, expires_at: int, st
 
 
 def _refuse_user(connection: Connection, user_id: int, cart_id: int, qr_round: int) -> None:
-    user = connection.execute(_USER, {"user": user_id}).one_or_none()
+    user = _USER.one_or_none(connection, user=user_id)
     if user is None or not user.is_active:
         raise USER_INACTIVE()
     if user.email is None and (user.guest_cart_id, user.guest_round) != (cart_id, qr_round):
@@ -166,24 +180,23 @@ def finish_session(tx: Transaction, locked: LockedCart, event: Event, reason: En
     assert cart.session_id is not None
     assert outcome.command is not None
     session_id = cart.session_id
-    ending = {"session": session_id, "at": tx.now, "steady": tx.steady, "reason": reason}
-    user_id, started_at, version = tx.connection.execute(_END, ending).one()
+    user_id, started_at, version = _END.one(
+        tx.connection, session=session_id, at=tx.now, steady=tx.steady, reason=reason
+    )
     units, total = basket_total(tx.connection, session_id)
-    paid = tx.connection.execute(_PAID, {"session": session_id}).scalar_one()
-    tx.connection.execute(
-        _INSERT_ANALYTICS,
-        {
-            "session_id": session_id,
-            "cart_id": cart.id,
-            "user_id": user_id,
-            "started_at": started_at,
-            "ended_at": tx.now,
-            "end_reason": reason,
-            "units": units,
-            "total": total,
-            "paid": paid,
-            "currency": fix_currency(tx, rules.currency).code,
-        },
+    paid = _PAID.scalar(tx.connection, session=session_id)
+    _INSERT_ANALYTICS.run(
+        tx.connection,
+        session_id=session_id,
+        cart_id=cart.id,
+        user_id=user_id,
+        started_at=started_at,
+        ended_at=tx.now,
+        end_reason=reason,
+        units=units,
+        total=total,
+        paid=paid,
+        currency=fix_currency(tx, rules.currency).code,
     )
     tx.effects.append(Happened("finish_session", cart.id, session_id, {"reason": reason}))
     seq = queue_command(tx, replace(cart, status=CartStatus.AVAILABLE, session_id=None), outcome.command, session_id)

@@ -11,11 +11,12 @@ from duckycart.lifecycle.payments import close_payment, decline_payment, find_pa
 from duckycart.lifecycle.rules import Rules
 from duckycart.providers.protocol import Outcome, ProviderEvent
 from duckycart.refusals import PAYMENT_NOT_KNOWN_YET
+from duckycart.store.prepared import prepared
 from duckycart.store.states import Heeded, PaymentState
 from duckycart.store.tables import payments, provider_events
 from duckycart.store.transaction import Transaction
 
-_BEING_CREATED: Final = (
+_BEING_CREATED: Final = prepared(
     select(payments.c.id)
     .where(
         payments.c.state == PaymentState.CREATING,
@@ -30,9 +31,11 @@ MAX_AMOUNT: Final = 2**63 - 1  # minor units
 _CURRENCY: Final = re.compile(r"[A-Z]{3}")
 
 _THIS: Final = and_(provider_events.c.provider == bindparam("by"), provider_events.c.event_id == bindparam("event"))
-_SEEN: Final = select(provider_events.c.outcome).where(_THIS)
-_FORGET: Final = delete(provider_events).where(_THIS)
-_INSERT_EVENT: Final = insert(provider_events)
+_SEEN: Final = prepared(select(provider_events.c.outcome).where(_THIS))
+_FORGET: Final = prepared(delete(provider_events).where(_THIS))
+_INSERT_EVENT: Final = prepared(
+    insert(provider_events), "provider", "event_id", "type", "provider_ref", "body", "outcome", "received_at"
+)
 
 
 def record_event(tx: Transaction, provider: str, event: ProviderEvent, body: str, rules: Rules) -> Heeded:
@@ -47,25 +50,23 @@ def record_event(tx: Transaction, provider: str, event: ProviderEvent, body: str
     known. That is not for ever: the reconciler opens or closes whatever is stuck in being created.
     """
     this = {"by": provider, "event": event.event_id}
-    seen: str | None = tx.connection.execute(_SEEN, this).scalar_one_or_none()
+    seen: str | None = _SEEN.scalar_or_none(tx.connection, **this)
     if seen == Heeded.ABSURD:
         if not _makes_sense(event):
             return Heeded.ABSURD
-        tx.connection.execute(_FORGET, this)
+        _FORGET.run(tx.connection, **this)
     elif seen is not None:
         return Heeded.REPEATED
     outcome = _act_on(tx, provider, event, rules)
-    tx.connection.execute(
-        _INSERT_EVENT,
-        {
-            "provider": provider,
-            "event_id": event.event_id,
-            "type": event.type[:40],
-            "provider_ref": event.ref if outcome is not Heeded.ABSURD else None,
-            "body": body,
-            "outcome": outcome,
-            "received_at": tx.now,
-        },
+    _INSERT_EVENT.run(
+        tx.connection,
+        provider=provider,
+        event_id=event.event_id,
+        type=event.type[:40],
+        provider_ref=event.ref if outcome is not Heeded.ABSURD else None,
+        body=body,
+        outcome=outcome,
+        received_at=tx.now,
     )
     return outcome
 
@@ -120,4 +121,4 @@ def _may_be_early(connection: Connection, provider: str, event: ProviderEvent) -
     Another amount could not settle it anyway, and what others take with the same account must not wait for ours.
     """
     keys = {"by": provider, "paid": event.amount, "in_currency": event.currency}
-    return event.ref is not None and connection.execute(_BEING_CREATED, keys).one_or_none() is not None
+    return event.ref is not None and _BEING_CREATED.one_or_none(connection, **keys) is not None

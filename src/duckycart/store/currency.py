@@ -9,11 +9,12 @@ from typing import Final
 from sqlalchemy import Connection, insert, literal, select, text, update
 
 from duckycart.currency import DEFAULT, WRONG_CURRENCY, Currency, currency_of
+from duckycart.store.prepared import prepared
 from duckycart.store.refusals import CURRENCY_IN_USE, TOO_MANY_DECIMALS
 from duckycart.store.tables import products, sessions, shop_currency
 from duckycart.store.transaction import Store, Transaction
 
-_READ: Final = select(shop_currency.c.code, shop_currency.c.digits).where(shop_currency.c.id == 1)
+_READ: Final = prepared(select(shop_currency.c.code, shop_currency.c.digits).where(shop_currency.c.id == 1))
 # Two may be the first at once: the second waits here for the first, and then reads what that one wrote.
 _FIX: Final = text(
     "INSERT INTO shop_currency (id, code, digits) VALUES (1, :code, :digits) ON CONFLICT (id) DO NOTHING"
@@ -23,7 +24,7 @@ _FIX: Final = text(
 def read_currency(connection: Connection) -> Currency | None:
     """Return the database's currency; None while there are neither products nor sessions and no server's settings named
     one."""
-    row = connection.execute(_READ).one_or_none()
+    row = _READ.one_or_none(connection)
     return None if row is None else Currency(row.code, row.digits)
 
 
