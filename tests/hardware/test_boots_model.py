@@ -86,6 +86,8 @@ class OneThread:
     async def read(self, look: Callable[[Connection], T]) -> T:
         return look(self._connection)
 
+    look_up = read
+
     async def close(self) -> None:
         self._connection.close()
 

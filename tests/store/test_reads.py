@@ -3,10 +3,12 @@
 import asyncio
 import sqlite3
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection
+from sqlalchemy.exc import OperationalError
 
 from duckycart.errors import NotFound, Unavailable
 from duckycart.refusals import UNKNOWN_CART
@@ -15,7 +17,7 @@ from duckycart.store.sqlite import SqliteStore, driver_of, engine_for, transact
 from duckycart.store.threads import ThreadedStore
 from duckycart.store.transaction import Store, Transaction
 from duckycart.testing.clock import ManualClock
-from duckycart.testing.waiting import PATIENCE
+from duckycart.testing.waiting import PATIENCE, until
 from tests.store.world import note, notes, open_store
 
 
@@ -58,6 +60,62 @@ async def test_an_error_in_a_read_reaches_its_caller_and_the_next_read_sees_the_
     await store.write(note("new"))
     for _ in range(4):
         assert await store.read(notes) == ["new"]
+
+
+async def test_a_look_up_sees_what_was_committed_before_it_and_cannot_write(either: Store) -> None:
+    for number in range(3):
+        await either.write(note(str(number)))
+        assert len(await either.look_up(notes)) == number + 1
+    with pytest.raises(Unavailable):
+        await either.look_up(lambda connection: note("no")(Transaction(connection, 0, 0)))
+    assert len(await either.look_up(notes)) == 3
+
+
+async def test_a_refusal_in_a_look_up_is_not_asked_twice(either: Store) -> None:
+    asked = []
+
+    def refuse(connection: Connection) -> None:
+        asked.append(notes(connection))
+        raise UNKNOWN_CART(cart_id=7)
+
+    with pytest.raises(NotFound):
+        await either.look_up(refuse)
+    assert len(asked) == 1
+
+
+async def test_what_a_look_up_would_have_to_wait_for_is_waited_for_in_a_thread(store: SqliteStore) -> None:
+    here = threading.current_thread()
+    asked = []
+
+    def look(connection: Connection) -> list[str]:
+        asked.append(threading.current_thread() is here)
+        if asked == [True]:
+            raise OperationalError("SELECT", None, sqlite3.OperationalError("database is locked"))
+        return notes(connection)
+
+    await store.write(note("a"))
+    assert await store.look_up(look) == ["a"]
+    assert asked == [True, False]
+    assert await store.look_up(look) == ["a"]
+    assert asked == [True, False, True]
+
+
+async def test_a_database_that_stands_still_is_not_looked_at_in_the_event_loop(store: SqliteStore) -> None:
+    here, go_on = threading.current_thread(), threading.Event()
+    with pytest.raises(Unavailable):
+        await store.write(lambda _: go_on.wait(PATIENCE), within=0.0)
+    for _ in range(2):
+        assert await store.look_up(lambda _: threading.current_thread()) is not here
+    go_on.set()
+
+    async def commits() -> bool:
+        with suppress(Unavailable):  # while it shares the group of what was given up
+            await store.write(note("it answers again"))
+            return True
+        return False
+
+    await until(commits)
+    assert await store.look_up(lambda _: threading.current_thread()) is here
 
 
 async def test_too_many_reads_are_refused_at_once(either: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,7 +75,7 @@ async def qr(request: Request, shop: TheShop, caller: TheScreen, cart_id: CartId
 async def read_session(shop: TheShop, caller: WithCredential, cart_id: CartId) -> SessionJson:
     """Read the cart's active session. 404 when there is none."""
     require_cart(caller, cart_id)
-    session = await shop.store.read(lambda connection: active_session(connection, cart_id))
+    session = await shop.store.look_up(lambda connection: active_session(connection, cart_id))
     return SessionJson.model_construct(**session_json(session))
 
 
@@ -84,5 +84,5 @@ async def read_session(shop: TheShop, caller: WithCredential, cart_id: CartId) -
 async def read_status(shop: TheShop, caller: WithCredential, cart_id: CartId) -> StatusView:
     """Read the cart's status. It is available, in_use or out_of_service, with the active session if there is one."""
     require_cart(caller, cart_id)
-    status = await shop.store.read(lambda connection: cart_status(connection, cart_id))
+    status = await shop.store.look_up(lambda connection: cart_status(connection, cart_id))
     return StatusView.model_construct(**status)

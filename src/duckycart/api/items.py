@@ -69,7 +69,7 @@ class Basket(BaseModel):
 @refuses(UNKNOWN_SESSION, UNKNOWN_PRODUCT, SESSION_OVER)
 async def read(request: Request, shop: TheShop, caller: TheCart, item: ItemOfSession) -> ProductView:
     """Say what the cart's scanner saw, and get the product."""
-    scanned = await shop.store.read(lambda connection: read_item(connection, caller, item.session_id, item.barcode))
+    scanned = await shop.store.look_up(lambda connection: read_item(connection, caller, item.session_id, item.barcode))
     shop.channels.tell(scanned.news)
     return product_view(shop, scanned.product)
 
@@ -78,7 +78,7 @@ async def read(request: Request, shop: TheShop, caller: TheCart, item: ItemOfSes
 @refuses(UNKNOWN_PRODUCT)
 async def look_up(shop: TheShop, caller: WithCredential, barcode: Annotated[Barcode, Path()]) -> ProductView:
     """Read a product. 404 when no product has this barcode."""
-    return product_view(shop, await shop.store.read(lambda connection: find_product(connection, barcode)))
+    return product_view(shop, await shop.store.look_up(lambda connection: find_product(connection, barcode)))
 
 
 @router.post("/cart-items/add", openapi_extra=ONCE)

@@ -69,7 +69,7 @@ def _page(shop: TheShop, payment: Payment, note: str = "") -> HTMLResponse:
 async def _find(shop: TheShop, token: str) -> Payment:
     """Return the payment with this token. Raises NotFound, also for one of another provider: its page is not here."""
     if _TOKEN.fullmatch(token):
-        payment = await shop.store.read(lambda connection: read_payment_by_token(connection, token))
+        payment = await shop.store.look_up(lambda connection: read_payment_by_token(connection, token))
         if payment.provider in (Sandbox.name, FREE):
             return payment
     raise NO_SUCH_PAYMENT()

@@ -108,7 +108,7 @@ async def read(
 
     As a picture it is a QR of the payment's URL, to be paid by phone.
     """
-    payment = await shop.store.read(lambda connection: read_payment(connection, caller, session_id))
+    payment = await shop.store.look_up(lambda connection: read_payment(connection, caller, session_id))
     drawn = None if payment.url is None else await picture(request, payment.url)
     return drawn or PaymentState.model_construct(payment_id=payment.id, payment_url=payment.url, status=payment.state)
 

@@ -87,5 +87,5 @@ async def end(
 @refuses(UNKNOWN_SESSION)
 async def read(shop: TheShop, caller: WithCredential, session_id: SessionId) -> SessionJson:
     """Read a session. 404 for one that is not the caller's to know of."""
-    found = await shop.store.read(lambda connection: find_session(connection, caller, session_id))
+    found = await shop.store.look_up(lambda connection: find_session(connection, caller, session_id))
     return SessionJson.model_construct(**session_json(found))

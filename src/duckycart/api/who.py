@@ -176,18 +176,18 @@ async def _whoever(request: HTTPConnection, key: str | None, bearer: str | None,
 async def _require_guest(shop: Shop, user_id: int) -> None:
     """Let a guest pass while its session lasts. Raises Unauthenticated when that is over, or never was."""
     steady = shop.clock.steady()
-    if not await shop.store.read(lambda connection: guest_may(connection, user_id, steady)):
+    if not await shop.store.look_up(lambda connection: guest_may(connection, user_id, steady)):
         raise EXPIRED_GUEST()
 
 
 async def _admit_screen(shop: Shop, session_id: int) -> None:
     steady = shop.clock.steady()
-    await shop.store.read(lambda connection: admit_screen(connection, session_id, steady))
+    await shop.store.look_up(lambda connection: admit_screen(connection, session_id, steady))
 
 
 async def _by_cart_screen(shop: Shop, cookie: str) -> ByCartScreen:
     token = shop.tokens.read_cart_screen(cookie)
-    key_hash = await shop.store.read(lambda connection: screen_key(connection, token.cart_id))
+    key_hash = await shop.store.look_up(lambda connection: screen_key(connection, token.cart_id))
     if key_hash is None or name_of(key_hash) != token.key:
         raise SCREEN_KEY_WITHDRAWN()
     return ByCartScreen(token.cart_id, token.key)
@@ -199,7 +199,7 @@ async def _by_key(request: HTTPConnection, key: str) -> ByCart:
     key_hash = hash_of(key)
     boot_id = checked_boot_id(request.headers.get("cart-boot-id"))
     session_id = await named_session(request)
-    found = await shop_of(request).store.read(
+    found = await shop_of(request).store.look_up(
         lambda connection: calling_cart(connection, key_hash, boot_id, session_id)
     )
     if found is None:

@@ -68,7 +68,7 @@ async def recall(request: Request, caller: Who, result_type: Any) -> Any:
     if keyed is None:
         return None
     steady = shop_of(request).clock.steady()
-    found = await shop_of(request).store.read(lambda connection: keyed.find(connection, steady))
+    found = await shop_of(request).store.look_up(lambda connection: keyed.find(connection, steady))
     return None if found is None else found[0]
 
 

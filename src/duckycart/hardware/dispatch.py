@@ -147,7 +147,9 @@ class Dispatch:
         known = None if connection is None else self.receipts.state(connection.link, seq)
         if known is not None:
             return known  # before it is in the row
-        state = await self._store.read(lambda connection: _STATE.scalar_or_none(connection, cart=cart_id, of_seq=seq))
+        state = await self._store.look_up(
+            lambda connection: _STATE.scalar_or_none(connection, cart=cart_id, of_seq=seq)
+        )
         return CommandState.QUEUED if state is None else CommandState(state)
 
     # The end of the server

@@ -9,6 +9,7 @@ from duckycart.effects import AlarmKind, Happened, News, NewsKind
 from duckycart.lifecycle.access import ByCart
 from duckycart.lifecycle.carts import raise_alarm
 from duckycart.lifecycle.sessions import change_session, lock_session, touch_session
+from duckycart.store.prepared import prepared
 from duckycart.store.tables import fraud_warnings, session_locations
 from duckycart.store.transaction import Transaction
 
@@ -31,12 +32,17 @@ class Location:
     updated_at: int
 
 
-_INSERT_WARNING: Final = insert(fraud_warnings).returning(fraud_warnings.c.id)
-_WHERE: Final = select(session_locations.c.aisle_id, session_locations.c.created_at).where(
-    session_locations.c.session_id == bindparam("session")
+_INSERT_WARNING: Final = prepared(
+    insert(fraud_warnings).returning(fraud_warnings.c.id),
+    *("session_id", "type_of_warning", "held", "created_at", "news_version"),
 )
-_INSERT_LOCATION: Final = insert(session_locations)
-_MOVE: Final = (
+_WHERE: Final = prepared(
+    select(session_locations.c.aisle_id, session_locations.c.created_at).where(
+        session_locations.c.session_id == bindparam("session")
+    )
+)
+_INSERT_LOCATION: Final = prepared(insert(session_locations), "session_id", "aisle_id", "created_at", "updated_at")
+_MOVE: Final = prepared(
     update(session_locations)
     .where(session_locations.c.session_id == bindparam("session"))
     .values(aisle_id=bindparam("aisle"), updated_at=bindparam("at"))
@@ -52,14 +58,14 @@ def warn(tx: Transaction, cart: ByCart, session_id: int, type_of_warning: str) -
     locked = lock_session(tx, cart, session_id)
     kind = WEIGHT_CHANGES.get(type_of_warning)
     version = 0 if kind is None else change_session(tx, session_id)
-    values = {
-        "session_id": session_id,
-        "type_of_warning": type_of_warning,
-        "held": locked.held,
-        "created_at": tx.now,
-        "news_version": version,
-    }
-    warning_id: int = tx.connection.execute(_INSERT_WARNING, values).scalar_one()
+    warning_id: int = _INSERT_WARNING.scalar(
+        tx.connection,
+        session_id=session_id,
+        type_of_warning=type_of_warning,
+        held=locked.held,
+        created_at=tx.now,
+        news_version=version,
+    )
     tx.effects.append(Happened("fraud_warning", cart.cart_id, session_id, {"type": type_of_warning}))
     if kind is not None:
         tx.effects.append(News(kind, cart.cart_id, session_id, version))
@@ -87,12 +93,13 @@ def locate(tx: Transaction, cart: ByCart, session_id: int, aisle_id: int) -> Loc
     Raises NotFound for another's session, Conflict when it is over.
     """
     lock_session(tx, cart, session_id)
-    before = tx.connection.execute(_WHERE, {"session": session_id}).one_or_none()
+    before = _WHERE.one_or_none(tx.connection, session=session_id)
     if before is None:
-        values = {"session_id": session_id, "aisle_id": aisle_id, "created_at": tx.now, "updated_at": tx.now}
-        tx.connection.execute(_INSERT_LOCATION, values)
+        _INSERT_LOCATION.run(
+            tx.connection, session_id=session_id, aisle_id=aisle_id, created_at=tx.now, updated_at=tx.now
+        )
     else:
-        tx.connection.execute(_MOVE, {"session": session_id, "aisle": aisle_id, "at": tx.now})
+        _MOVE.run(tx.connection, session=session_id, aisle=aisle_id, at=tx.now)
     if before is None or before.aisle_id != aisle_id:
         touch_session(tx, session_id)
     return Location(session_id, aisle_id, tx.now if before is None else before.created_at, tx.now)

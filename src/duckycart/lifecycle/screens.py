@@ -4,9 +4,12 @@ from typing import Final
 
 from sqlalchemy import Connection, and_, bindparam, case, not_, select
 
+from duckycart.store.prepared import prepared
 from duckycart.store.tables import carts
 
-_KEY: Final = select(carts.c.screen_key_hash).where(and_(carts.c.id == bindparam("cart"), not_(carts.c.disabled)))
+_KEY: Final = prepared(
+    select(carts.c.screen_key_hash).where(and_(carts.c.id == bindparam("cart"), not_(carts.c.disabled)))
+)
 _CHANGED: Final = select(carts.c.id, case((not_(carts.c.disabled), carts.c.screen_key_hash)).label("key_hash")).where(
     carts.c.screen_changed_at >= bindparam("since")
 )
@@ -15,7 +18,7 @@ _CHANGED: Final = select(carts.c.id, case((not_(carts.c.disabled), carts.c.scree
 def screen_key(connection: Connection, cart_id: int) -> bytes | None:
     """Return the hash of the key that opens the cart's screen now; None for none, for a disabled and for an unknown
     cart."""
-    key_hash: bytes | None = connection.execute(_KEY, {"cart": cart_id}).scalar_one_or_none()
+    key_hash: bytes | None = _KEY.scalar_or_none(connection, cart=cart_id)
     return key_hash
 
 

@@ -49,6 +49,14 @@ _ACTIVE_OF_USER: Final = prepared(
         sessions.c.user_id == bindparam("user"), sessions.c.is_active
     )
 )
+_ACTIVE_OF_CART: Final = prepared(
+    select(*SESSION_COLUMNS).where(sessions.c.cart_id == bindparam("cart"), sessions.c.is_active)
+)
+_STATUS: Final = prepared(
+    select(carts.c.status, carts.c.out_of_service, carts.c.disabled, carts.c.session_id, sessions.c.user_id)
+    .select_from(carts.outerjoin(sessions, sessions.c.id == carts.c.session_id))
+    .where(carts.c.id == bindparam("cart"))
+)
 _USER: Final = prepared(
     select(users.c.is_active, users.c.email, users.c.guest_cart_id, users.c.guest_round).where(
         users.c.id == bindparam("user")
@@ -274,9 +282,7 @@ def _still_idle(tx: Transaction, session_id: int, rules: Rules) -> bool:
 
 def active_session(connection: Connection, cart_id: int) -> SessionView:
     """Return the cart's active session. Raises NotFound when there is none."""
-    row = connection.execute(
-        select(*SESSION_COLUMNS).where(sessions.c.cart_id == cart_id, sessions.c.is_active)
-    ).one_or_none()
+    row = _ACTIVE_OF_CART.one_or_none(connection, cart=cart_id)
     if row is None:
         raise NO_ACTIVE_SESSION(cart_id=cart_id)
     return session_of(row)
@@ -284,11 +290,7 @@ def active_session(connection: Connection, cart_id: int) -> SessionView:
 
 def cart_status(connection: Connection, cart_id: int) -> dict[str, Any]:
     """Return the cart's status as fielded clients read it; `out_of_service` is derived. Raises NotFound."""
-    row = connection.execute(
-        select(carts.c.status, carts.c.out_of_service, carts.c.disabled, carts.c.session_id, sessions.c.user_id)
-        .select_from(carts.outerjoin(sessions, sessions.c.id == carts.c.session_id))
-        .where(carts.c.id == cart_id)
-    ).one_or_none()
+    row = _STATUS.one_or_none(connection, cart=cart_id)
     if row is None:
         raise UNKNOWN_CART(cart_id=cart_id)
     return {

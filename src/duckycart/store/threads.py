@@ -39,6 +39,7 @@ class ThreadedStore(ABC):
         self._writes = Queue()
         self._reads = Queue()
         self.failures = 0
+        self._stands_still = False  # somebody was given up, and nothing was committed since
         self._local = threading.local()  # each reader thread's own connection
         self._reader_connections: set[Connection] = set()
         # Daemons: one that a disk holds must not hold the end of the process.
@@ -62,6 +63,9 @@ class ThreadedStore(ABC):
     async def read(self, look: Callable[[Connection], T]) -> T:
         return await self._ask(self._reads, look)
 
+    async def look_up(self, look: Callable[[Connection], T]) -> T:
+        return await self.read(look)
+
     def _ask(
         self, queue: Queue, work: Callable[[Any], T], *, hurry: bool = True, within: float | None = None
     ) -> asyncio.Future[T]:
@@ -80,6 +84,7 @@ class ThreadedStore(ABC):
             if job.done:
                 return
             self.failures += 1
+            self._stands_still = True
             silent = Silent(f"no answer for {seconds} s")
             kept_nothing = queue.give_up(job)
             if not future.done():
@@ -162,6 +167,8 @@ class ThreadedStore(ABC):
     def _deliver(self, jobs: list[Job]) -> None:
         for job in jobs:
             self.failures += isinstance(job.error, Unavailable)
+            if job.committing and job.error is None:
+                self._stands_still = False
             if job.effects:
                 try:
                     self._on_effects(job.effects)

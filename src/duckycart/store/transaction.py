@@ -57,6 +57,10 @@ class Store(Protocol):
         """Run `look` on one consistent snapshot, in a thread, without waiting for writers. Raises Unavailable when the
         database cannot be read, or did not answer in ANSWER_SECONDS."""
 
+    async def look_up(self, look: Callable[[Connection], T]) -> T:
+        """Run `look`, which finds a few rows by their keys and nothing else, in the cheapest way that the database has.
+        Each of its statements sees for itself what is committed. Raises what `read` raises."""
+
     async def close(self) -> None:
         """Finish what was handed over, then let go of the database; of one that stands still after CLOSE_SECONDS."""
 
