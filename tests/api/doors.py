@@ -9,6 +9,7 @@ import httpx2
 from duckycart.providers.sandbox import Sandbox
 from duckycart.store.tables import metadata
 from duckycart.testing.furnish import MILK, screen_key_of
+from duckycart.testing.waiting import until
 from tests.world import Shop
 
 PASSWORD = "correct horse battery"
@@ -131,7 +132,9 @@ async def begin(shop: Shop, email: str = "mona@example.com", cart_id: int = 1) -
 
 
 async def contents(shop: Shop) -> Contents:
-    """All that the database holds."""
+    """All that the database holds, once the receipts that are under way are in it."""
+    receipts = shop.inside.dispatch.receipts
+    await until(lambda: not (receipts._pending or receipts._writes))
     return {
         table.name: sorted((tuple(row) for row in await shop.rows(table.select())), key=repr)
         for table in metadata.sorted_tables
