@@ -23,7 +23,7 @@ _PARTS: Final = "multipart/form-data"
 _NOT_ASCII: Final = re.compile(rb"[\x80-\xff]")  # in a form: UTF-8 that was not escaped, as `curl -d` sends it
 
 
-def _body_first(request: Request, body: bytes) -> Receive:
+def body_first(request: Request, body: bytes) -> Receive:
     """Return a `receive` that gives a body that was read already, then what comes after it. The closure holds no
     request that holds the closure, or each request would be garbage that only a collection finds."""
     unread: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
@@ -40,7 +40,7 @@ class _Read(Request):
 
     def __init__(self, request: Request, kind: bytes, body: bytes, content: Any) -> None:
         headers = [(name, value) for name, value in request.scope["headers"] if name != b"content-type"]
-        super().__init__({**request.scope, "headers": [*headers, (b"content-type", kind)]}, _body_first(request, body))
+        super().__init__({**request.scope, "headers": [*headers, (b"content-type", kind)]}, body_first(request, body))
         self._content = content
 
     async def json(self) -> Any:

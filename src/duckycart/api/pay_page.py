@@ -10,13 +10,14 @@ from typing import Final
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
+from duckycart.api.quick import QuickRoute
 from duckycart.api.who import TheShop
 from duckycart.lifecycle.payments import FREE, Payment, read_payment_by_token
 from duckycart.providers.sandbox import Sandbox
 from duckycart.refusals import NO_SUCH_PAYMENT
 from duckycart.store.states import PaymentState
 
-router = APIRouter(prefix="/pay", tags=["sandbox"], include_in_schema=False)
+router = APIRouter(prefix="/pay", tags=["sandbox"], include_in_schema=False, route_class=QuickRoute)
 
 _TOKEN: Final = re.compile(r"[0-9a-f]{32}")
 

@@ -5,7 +5,7 @@ from enum import Enum
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
 
-from duckycart.api.bodies import BodyRoute
+from duckycart.api.quick import QuickRoute
 
 
 def operation_id(route: APIRoute) -> str:
@@ -14,6 +14,7 @@ def operation_id(route: APIRoute) -> str:
 
 
 def resource_router(*, tags: list[str | Enum], prefix: str = "") -> APIRouter:
-    """Return a router whose routes read their bodies as what they are (bodies.py). The application's own defaults reach
-    no route: `app.py` takes routes, not routers, into its one table."""
-    return APIRouter(prefix=prefix, tags=tags, route_class=BodyRoute, generate_unique_id_function=operation_id)
+    """Return a router whose routes read bodies as what they are (bodies.py), and answer usual requests quickly
+    (quick.py). The application's own defaults reach no route: `app.py` takes routes, not routers, into its one table.
+    """
+    return APIRouter(prefix=prefix, tags=tags, route_class=QuickRoute, generate_unique_id_function=operation_id)
