@@ -189,6 +189,7 @@ def build_app(
         redirect_slashes=False,
         docs_url="/docs",
         redoc_url=None,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # or each request asks for what nobody set up
     )
     openapi.install(app)
     errors.install(app)

@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable
 from typing import Final, TextIO, cast
 
+GATHER_SECONDS: Final = 0.01  # in which lines come together before they are written: each write is a fight for Python
 MAX_WAITING: Final = 1_048_576  # characters: some 5,000 lines
 CLOSE_SECONDS: Final = 2.0  # at the end, for what waits
 
@@ -44,6 +45,7 @@ class Outlet(io.TextIOBase):
         self._size = 0  # characters that wait
         self._dropped = 0  # lines that found no room behind those that wait
         self._writing = False  # the thread has something in its hands
+        self._settling = False  # somebody waits for it
         threading.Thread(target=self._run, name=f"outlet-{self._fd}", daemon=True).start()
 
     @property
@@ -81,7 +83,10 @@ class Outlet(io.TextIOBase):
         """Wait until everything is written or lost, CLOSE_SECONDS at most."""
         self.flush()
         with self._changed:
+            self._settling = True
+            self._changed.notify_all()
             self._changed.wait_for(lambda: not (self._waiting or self._writing), CLOSE_SECONDS)
+            self._settling = False
 
     def _take_half(self) -> None:
         half, self._half = self._half, ""
@@ -96,7 +101,8 @@ class Outlet(io.TextIOBase):
             return
         self._waiting.append(text)
         self._size += len(text)
-        self._changed.notify_all()
+        if len(self._waiting) == 1:
+            self._changed.notify_all()
 
     # In the thread
 
@@ -107,6 +113,7 @@ class Outlet(io.TextIOBase):
                 self._writing = False
                 self._changed.notify_all()
                 self._changed.wait_for(lambda: self._waiting)
+                self._changed.wait_for(lambda: self._settling, GATHER_SECONDS)
                 self._writing = True
                 text, self._waiting, self._size = "".join(self._waiting), [], 0
                 dropped, self._dropped = self._dropped, 0

@@ -38,6 +38,7 @@ from duckycart.settings import Settings
 from duckycart.shop import LifespanState, Shop
 from duckycart.timers import every
 from duckycart.upgrades import UpgradingHttp
+from duckycart.whole_answers import WholeAnswers
 
 log = structlog.get_logger()
 
@@ -103,6 +104,7 @@ class BoundedHttp(InTurns, MustRead, UpgradingHttp):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         UpgradingHttp.connection_made(self, cast(asyncio.Transport, transport))
         self.flow = HeldBack(self.transport, self._go_on)
+        self._answers = WholeAnswers(self.transport, self.loop)
         self._watch(self.transport)
         self._shop: Shop = self.app_state["shop"]
         self._places = self._shop.places
@@ -210,6 +212,8 @@ class BoundedHttp(InTurns, MustRead, UpgradingHttp):
         self._head = -1
         self._timer.cancel()
         super().on_headers_complete()
+        if self.cycle is not None:
+            self.cycle.transport = cast(asyncio.Transport, self._answers)
         if self.cycle is not None and self._shop.connector.draining:
             self.cycle.keep_alive = False  # the next request is for another connection, of the next process or node
         if self.cycle is not None and self.cycle.keep_alive:

@@ -7,7 +7,6 @@ one. A screen's token and a guest's are bounded by their session, not by a clock
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any, Final
 
 import jwt
@@ -19,7 +18,7 @@ ACCESS_SECONDS: Final = 12 * 3600
 SCREEN_SECONDS: Final = 24 * 3600  # what its `exp` says; the real limit is the session's (lifecycle/access.py)
 CART_SCREEN_SECONDS: Final = 400 * 24 * 3600  # as long as browsers keep a cookie; each QR renews it
 MAX_TOKEN: Final = 2000  # characters
-REMEMBERED: Final = 4096  # tokens whose signature was checked
+REMEMBERED: Final = 4096  # tokens that were signed here, or whose signature was checked
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +55,8 @@ class Tokens:
         self._keys = keys
         self._clock = clock
         self._steady = steady
-        self._read = lru_cache(REMEMBERED)(self._read_anew)  # a shopper shows the same token with every call
+        # A shopper shows the same token with every call, and most QRs come back to the server that made them.
+        self._known: dict[str, dict[str, Any]] = {}
 
     def qr(self, token: QrToken) -> str:
         """Return a JWT with numeric `exp` (seconds) and `cartid`, as fielded screens read it."""
@@ -122,10 +122,26 @@ class Tokens:
 
     def _sign(self, claims: dict[str, Any]) -> str:
         kid = next(reversed(self._keys))
-        return jwt.encode(claims, self._keys[kid], algorithm="HS256", headers={"kid": kid})
+        text = jwt.encode(claims, self._keys[kid], algorithm="HS256", headers={"kid": kid})
+        self._remember(text, claims)
+        return text
 
-    def _read_anew(self, text: str, purposes: tuple[str, ...]) -> dict[str, Any]:
+    def _remember(self, text: str, claims: dict[str, Any]) -> None:
+        self._known[text] = claims
+        if len(self._known) > REMEMBERED:
+            del self._known[next(iter(self._known))]
+
+    def _read(self, text: str, purposes: tuple[str, ...]) -> dict[str, Any]:
         """Return the claims, if the signature is ours and the purpose one of these. Expiry is the caller's matter."""
+        claims = self._known.get(text)
+        if claims is None:
+            claims = self._verified(text)
+            self._remember(text, claims)
+        if claims.get("purpose") not in purposes:
+            raise jwt.InvalidTokenError("another purpose")
+        return claims
+
+    def _verified(self, text: str) -> dict[str, Any]:
         if len(text) > MAX_TOKEN:
             raise jwt.InvalidTokenError("too long")
         try:
@@ -136,8 +152,6 @@ class Tokens:
             raise jwt.InvalidTokenError("unknown key")
         options: Any = {"verify_exp": False, "verify_iat": False, "verify_nbf": False}
         claims: dict[str, Any] = jwt.decode(text, key, algorithms=["HS256"], options=options)
-        if claims.get("purpose") not in purposes:
-            raise jwt.InvalidTokenError("another purpose")
         return claims
 
 

@@ -2,9 +2,14 @@
 
 import json
 import logging
+from datetime import UTC, datetime
+from typing import Any
+from unittest import mock
 
 import pytest
 import structlog
+from hypothesis import given
+from hypothesis import strategies as st
 
 from duckycart import logs
 
@@ -46,6 +51,43 @@ def test_f22_a_pay_page_is_masked() -> None:
 )
 def test_plain_sentences_stay_as_they_are(text: str) -> None:
     assert logs.mask(text) == text
+
+
+WORDS = st.sampled_from(
+    ["?key=", "&TOKEN=", "?boot=", "&\u212aey=", "Bearer ", "BEARER:", "x-api-key", "X-AP\u0130-KEY", "coo\u212aie=",
+     "COOK\u0131E: ", "eyJ", "a.b.c", "/pay/", "0a" * 16, SECRET, "'", '"', "\\", " ", "\n"]
+)  # fmt: skip
+
+
+@given(st.lists(WORDS | st.text(max_size=12), max_size=12).map("".join))
+def test_f22_the_quick_look_lets_nothing_through_that_a_pattern_masks(text: str) -> None:
+    masked = text
+    for pattern, replacement in logs._SECRETS:
+        masked = pattern.sub(replacement, masked)
+    assert logs.mask(text) == masked
+
+
+VALUES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20) | st.binary()
+
+
+@pytest.mark.parametrize("method", ["info", "warning", "error", "exception"])
+@given(
+    fields=st.dictionaries(st.sampled_from(["cart", "session", "what", "address"]), VALUES),
+    raised=st.booleans(),
+    moment=st.datetimes(timezones=st.just(UTC)),
+)
+def test_a_json_line_is_what_structlogs_own_steps_make(
+    method: str, fields: dict[str, Any], raised: bool, moment: datetime
+) -> None:
+    event = {**fields, "event": "it happened"} | ({"exc_info": ValueError("no")} if raised else {})
+    steps = structlog.processors
+    with mock.patch("structlog.processors.datetime.datetime") as theirs, mock.patch("duckycart.logs.datetime") as ours:
+        theirs.now.return_value = ours.now.return_value = moment
+        expected: Any = dict(event)
+        stamp = steps.TimeStamper(fmt="iso", utc=True)
+        for step in (steps.add_log_level, stamp, steps.format_exc_info, steps.JSONRenderer()):
+            expected = step(None, method, expected)
+        assert logs.json_line(None, method, dict(event)) == expected
 
 
 def test_f22_lines_and_tracebacks_of_libraries_are_masked_json_too(capfd: pytest.CaptureFixture[str]) -> None:

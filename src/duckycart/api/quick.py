@@ -17,6 +17,7 @@ from fastapi.datastructures import DefaultPlaceholder
 from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import ResponseValidationError
 from fastapi.routing import APIRoute
+from starlette.routing import Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from duckycart.api.bodies import BodyRoute, body_first
@@ -44,9 +45,16 @@ class QuickRoute(BodyRoute):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
+        self._begins = self.path_format.partition("{")[0]
         plan = plan_of(self)
         if plan is not None:
             self.app = Quick(plan, self.app)
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Return whether this is the request's route; most are not, which the path's beginning tells at once."""
+        if not scope["path"].startswith(self._begins):
+            return Match.NONE, {}
+        return super().matches(scope)
 
 
 class Quick:
