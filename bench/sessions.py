@@ -1,67 +1,58 @@
-"""Whole sessions per second: `python -m bench.sessions [SESSIONS]`.
+"""Whole sessions on SQLite
 
-Eight shoppers at once, each with a cart on its real socket: QR, scan, one item, payment, paid, every command received.
-The reference is the same number of durable transactions in plain sqlite3 on the same disk: five a session, four
-statements each, one commit each, nobody else at work.
+Shoppers go through whole sessions at once: QR, scan, one item, payment, paid; each cart hears every command on its
+real socket, and 2,000 carts are connected. Durability, receipts and all checks are on.
+
+The work per session is compared with that of an earlier commit of this repository, whose server runs on a database of
+its own at the same time and is asked in turns with this one; and with the same number of durable transactions in plain
+sqlite3 on the same disk: five a session, four statements each, one commit each, nobody else at work.
 """
 
 import asyncio
-import json
 import sqlite3
-import sys
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from statistics import quantiles
-from tempfile import TemporaryDirectory
+from statistics import mean
 
-from bench.process import cpu_seconds, free_port, running
-from bench.shop import ask, furnish
-from duckycart.testing.caller import Caller
-from duckycart.testing.crowd import connect_all
-from duckycart.testing.endpoint import Endpoint
-from duckycart.testing.furnish import MILK
+from bench.earlier import COMMIT, earlier
+from bench.figures import Figure, Target
+from bench.shop import furnish, serving, sqlite_file
+from bench.shoppers import Shoppers
 
-SHOPPERS = 8
-IDLE_CARTS = 2000
-BOUND = 20_000
+EIGHT = 8
+CROWDS = (1, 64)  # how many shop at once, beside EIGHT
+CARTS = 2000
 TRANSITIONS = 5  # of a session that are durable writes asked for over HTTP
 
 
-class Shoppers:
-    def __init__(self, port: int, keys: dict[int, str], tokens: dict[int, str]) -> None:
-        self._port = port
-        self._keys = keys
-        self._tokens = tokens
-        self._heard: dict[int, asyncio.Queue[tuple[str, float]]] = {i: asyncio.Queue() for i in range(1, SHOPPERS + 1)}
-        self.scan_to_cart: list[float] = []  # seconds from the scan's request to the frame at the cart
-
-    def heard(self, cart_id: int, frame: bytes) -> None:
-        if cart_id in self._heard:
-            self._heard[cart_id].put_nowait((json.loads(frame)["type"], time.perf_counter()))
-
-    async def _expect(self, cart_id: int, wanted: str) -> float:
-        got, at = await asyncio.wait_for(self._heard[cart_id].get(), 30)
-        if got != wanted:
-            raise SystemExit(f"cart {cart_id} heard {got} instead of {wanted}")
-        return at
-
-    async def shop(self, cart_id: int, sessions: int) -> None:
-        http = Caller(Endpoint(self._port), {})
-        cart = {"X-API-Key": self._keys[cart_id]}
-        shopper = {"Authorization": f"Bearer {self._tokens[cart_id]}"}
-        for _ in range(sessions):
-            token = await ask(http, "GET", f"/customer-session/qr/{cart_id}", cart)
-            await self._expect(cart_id, "generate_qr")
-            scanned = time.perf_counter()
-            session = await ask(http, "POST", "/customer-session/scan-qr", shopper, {"token": token})
-            self.scan_to_cart.append(await self._expect(cart_id, "session_started") - scanned)
-            item = {"sessionID": session["session_id"], "barcode": MILK}
-            await ask(http, "POST", "/cart-items/add", cart, item)
-            payment = await ask(http, "POST", f"/payment/create-payment/{session['session_id']}", shopper, {})
-            await self._expect(cart_id, "payment_created")
-            path = payment["payment_url"].partition("/pay/")[2]
-            await ask(http, "POST", f"/pay/{path}/pay", shopper)
-            await self._expect(cart_id, "end_session")
+def measure(quick: bool) -> Iterator[Figure]:
+    sessions, rounds = (160, 1) if quick else (1600, 3)
+    with ExitStack() as stack:
+        path = stack.enter_context(sqlite_file())
+        ours = stack.enter_context(serving(path, furnish(path, CARTS)))
+        before = stack.enter_context(earlier(CARTS))
+        rates, costs, then, waits = [], [], [], []
+        for _ in range(rounds):
+            shoppers = Shoppers([ours], EIGHT)
+            rate, cost = asyncio.run(shoppers(sessions))
+            rates.append(rate)
+            costs.append(cost * 1e3)
+            waits.append([shoppers.percentile(50), shoppers.percentile(99)])
+            if before is not None:
+                then.append(asyncio.run(Shoppers([before], EIGHT)(sessions))[1] * 1e3)
+        name = f"commit {COMMIT}"
+        yield Figure("CPU per session", mean(costs), "ms", name, mean(then) if then else None, Target(0.40, ratio=True))
+        yield Figure("sessions", mean(rates), "/s", target=Target(300, at_least=True))
+        yield Figure("scan to cart, p50", mean(wait[0] for wait in waits), "ms", target=Target(4))
+        yield Figure("scan to cart, p99", mean(wait[1] for wait in waits), "ms", target=Target(10))
+        plain = plain_sqlite(path.with_name("plain.db"), sessions * TRANSITIONS) / sessions * 1e3
+        yield Figure("time per session", 1e3 / mean(rates), "ms", "plain sqlite3", plain)
+        for count in CROWDS:
+            cost = asyncio.run(Shoppers([ours], count)(sessions // (8 if count == 1 else 1)))[1] * 1e3
+            target = Target(1.0, ratio=True) if count > EIGHT else None
+            yield Figure(f"CPU per session, {count} at once", cost, "ms", f"{EIGHT} at once", mean(costs), target)
 
 
 def plain_sqlite(path: Path, transactions: int) -> float:
@@ -83,42 +74,3 @@ def plain_sqlite(path: Path, transactions: int) -> float:
     seconds = time.perf_counter() - started
     connection.close()
     return seconds
-
-
-async def measure(port: int, pid: int, keys: dict[int, str], tokens: dict[int, str], sessions: int) -> None:
-    shoppers = Shoppers(port, keys, tokens)
-    crowd = await connect_all(Endpoint(port), keys, 64, shoppers.heard)
-    await asyncio.gather(*(shoppers.shop(cart_id, 5) for cart_id in range(1, SHOPPERS + 1)))  # warm up
-    shoppers.scan_to_cart.clear()
-    each = max(1, sessions // SHOPPERS)
-    cpu, started = cpu_seconds(pid), time.perf_counter()
-    await asyncio.gather(*(shoppers.shop(cart_id, each) for cart_id in range(1, SHOPPERS + 1)))
-    seconds, cpu = time.perf_counter() - started, cpu_seconds(pid) - cpu
-    done = each * SHOPPERS
-    cuts = quantiles(shoppers.scan_to_cart, n=100)
-    print(f"{done} sessions, {SHOPPERS} at once, {len(keys)} carts connected")
-    print(f"{'sessions per second':36}{done / seconds:10.0f}")
-    print(f"{'CPU per session, ms':36}{cpu / done * 1e3:10.2f}")
-    print(f"{'scan to cart, ms, p50':36}{cuts[49] * 1e3:10.2f}")
-    print(f"{'scan to cart, ms, p99':36}{cuts[98] * 1e3:10.2f}")
-    with TemporaryDirectory() as folder:
-        reference = plain_sqlite(Path(folder) / "plain.db", done * TRANSITIONS)
-    print(f"{'time against plain sqlite3, ratio':36}{seconds / reference:10.2f}")
-    for cart in crowd:
-        cart.close()
-
-
-def main() -> None:
-    sessions = min(int(sys.argv[1]) if len(sys.argv) > 1 else 2000, BOUND)
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "bench.db"
-        furnished = furnish(path, IDLE_CARTS)
-        port = free_port()
-        limits = {"DUCKYCART_SCANS_PER_MINUTE": "1000000", "DUCKYCART_ADDRESS_PER_MINUTE": "1000000"}
-        environment = {"DUCKYCART_DATABASE": f"sqlite:///{path}", **limits}
-        with running(["-m", "duckycart", "serve", "--port", str(port)], port, **environment) as pid:
-            asyncio.run(measure(port, pid, furnished.keys, furnished.shoppers, sessions))
-
-
-if __name__ == "__main__":
-    main()

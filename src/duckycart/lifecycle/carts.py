@@ -8,7 +8,7 @@ from sqlalchemy import and_, bindparam, insert, select, text, update
 from duckycart.effects import Alarm, AlarmKind, Queued
 from duckycart.lifecycle.transitions import Phase
 from duckycart.refusals import UNKNOWN_CART
-from duckycart.store.prepared import Row, prepared
+from duckycart.store.prepared import Row, prepared, together
 from duckycart.store.states import OPEN_PAYMENTS, CartStatus, PaymentState, is_in
 from duckycart.store.tables import alarms, carts, commands, payments, sessions
 from duckycart.store.transaction import Transaction
@@ -30,27 +30,27 @@ CART_COLUMNS: Final = (
     carts.c.link_changed_at,
     carts.c.boot_generation,
 )
-_LOCK: Final = prepared(
-    update(carts).where(carts.c.id == bindparam("cart")).values(last_seq=carts.c.last_seq).returning(*CART_COLUMNS)
-)
+# SQLite has one writer, and no word for a row's lock. A key that refers to the row may be written meanwhile.
+LOCKED: Final = select(*CART_COLUMNS).with_for_update(key_share=True, of=carts)
+_LOCK: Final = prepared(LOCKED.where(carts.c.id == bindparam("cart")))
 _PHASE: Final = prepared(
     select(sessions.c.held_at, payments.c.state)
     .select_from(sessions.outerjoin(payments, and_(payments.c.session_id == sessions.c.id, OPEN)))
     .where(sessions.c.id == bindparam("session"))
 )
-_INSERT_COMMAND: Final = prepared(
-    insert(commands), "cart_id", "seq", "type", "session_id", "attempted", "boot_generation", "queued_at"
-)
-_MOVE: Final = prepared(
-    update(carts)
-    .where(carts.c.id == bindparam("cart"))
-    .values(
-        last_seq=bindparam("new_seq"),
-        status=bindparam("new_status"),
-        session_id=bindparam("new_session"),
-        qr_round=bindparam("new_round"),
-        qr_expires_at=bindparam("new_expiry"),
-    )
+_QUEUE: Final = together(
+    prepared(
+        update(carts)
+        .where(carts.c.id == bindparam("cart"))
+        .values(
+            last_seq=bindparam("new_seq"),
+            status=bindparam("new_status"),
+            session_id=bindparam("new_session"),
+            qr_round=bindparam("new_round"),
+            qr_expires_at=bindparam("new_expiry"),
+        )
+    ),
+    prepared(insert(commands), "cart_id", "seq", "type", "session_id", "attempted", "boot_generation", "queued_at"),
 )
 
 
@@ -112,7 +112,11 @@ def lock_cart(tx: Transaction, cart_id: int) -> Cart:
 
 def lock_with_phase(tx: Transaction, cart_id: int) -> LockedCart:
     """Lock the cart and, in a later statement, read its phase. Raises NotFound."""
-    cart = lock_cart(tx, cart_id)
+    return with_phase(tx, lock_cart(tx, cart_id))
+
+
+def with_phase(tx: Transaction, cart: Cart) -> LockedCart:
+    """Read the phase of a cart that is locked."""
     if cart.session_id is None:
         return LockedCart(cart, Phase.AVAILABLE, held=False)
     held_at, payment = _PHASE.one(tx.connection, session=cart.session_id)
@@ -132,7 +136,7 @@ def queue_command(tx: Transaction, cart: Cart, command_type: CommandType, sessio
     socket at any moment after the commit.
     """
     seq = cart.last_seq + 1
-    _MOVE.run(
+    _QUEUE.run(
         tx.connection,
         cart=cart.id,
         new_seq=seq,
@@ -140,9 +144,6 @@ def queue_command(tx: Transaction, cart: Cart, command_type: CommandType, sessio
         new_session=cart.session_id,
         new_round=cart.qr_round,
         new_expiry=cart.qr_expires_at,
-    )
-    _INSERT_COMMAND.run(
-        tx.connection,
         cart_id=cart.id,
         seq=seq,
         type=command_type.value,

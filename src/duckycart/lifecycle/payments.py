@@ -13,7 +13,16 @@ from sqlalchemy import Connection, and_, bindparam, func, insert, or_, select, t
 from duckycart.effects import AlarmKind, Happened, News, NewsKind
 from duckycart.lifecycle.access import Who, find_session
 from duckycart.lifecycle.basket import require_items
-from duckycart.lifecycle.carts import OPEN, LockedCart, lock_with_phase, queue_command, raise_alarm
+from duckycart.lifecycle.carts import (
+    LOCKED,
+    OPEN,
+    LockedCart,
+    cart_of,
+    lock_with_phase,
+    queue_command,
+    raise_alarm,
+    with_phase,
+)
 from duckycart.lifecycle.news import CANCELLED, DECLINED
 from duckycart.lifecycle.rules import Rules
 from duckycart.lifecycle.sessions import basket_total, change_session, finish_session, touch_session
@@ -23,7 +32,7 @@ from duckycart.refusals import NO_PAYMENT, NO_SUCH_PAYMENT
 from duckycart.store.currency import fix_currency
 from duckycart.store.prepared import Prepared, Row, prepared
 from duckycart.store.states import OPEN_PAYMENTS, EndReason, Heeded, PaymentState, is_in
-from duckycart.store.tables import PAYMENT_STEADY, payments, sessions
+from duckycart.store.tables import PAYMENT_STEADY, carts, payments, sessions
 from duckycart.store.transaction import Transaction
 
 _SETTLED: Final = (PaymentState.PAID, PaymentState.PAID_EXTRA)
@@ -98,12 +107,12 @@ _BY_REF: Final = prepared(
 _NEWEST_OF_SESSION: Final = prepared(
     select(*_COLUMNS).where(payments.c.session_id == bindparam("session")).order_by(payments.c.id.desc()).limit(1)
 )
-_OPEN_OF_SESSION: Final = prepared(select(*_COLUMNS).where(payments.c.session_id == bindparam("session"), OPEN))
-_CART_OF: Final = prepared(
+_cart_of = (  # which never changes
     select(sessions.c.cart_id)
     .join(payments, payments.c.session_id == sessions.c.id)
     .where(payments.c.id == bindparam("payment"))
 )
+_LOCK: Final = prepared(LOCKED.where(carts.c.id == _cart_of.scalar_subquery()))
 _this = update(payments).where(payments.c.id == bindparam("payment"))
 _OPEN: Final = prepared(
     _this.values(
@@ -176,9 +185,8 @@ def create_payment(
     if newest is not None and newest.provider == FREE:
         return newest
     decide(Event.BEGIN_PAYMENT, phase, session_id=session_id)
-    present = _find(tx.connection, _OPEN_OF_SESSION, session=session_id)
-    if present is not None:
-        return present
+    if newest is not None and newest.state in OPEN_PAYMENTS:
+        return newest
     units, total = basket_total(tx.connection, session_id)
     require_items(units, session_id)
     values: dict[str, Any] = {
@@ -396,8 +404,7 @@ def session_is_active(connection: Connection, session_id: int) -> bool:
 
 def _lock_payment(tx: Transaction, payment_id: int) -> tuple[Payment, LockedCart]:
     """Lock the payment's cart, then read the payment as it is under that lock."""
-    cart_id = _CART_OF.scalar(tx.connection, payment=payment_id)
-    locked = lock_with_phase(tx, cart_id)
+    locked = with_phase(tx, cart_of(_LOCK.one(tx.connection, payment=payment_id)))
     payment = _find(tx.connection, _BY_ID, payment=payment_id)
     assert payment is not None
     return payment, locked

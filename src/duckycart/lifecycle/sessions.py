@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, func, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, func, insert, select, update
 
 from duckycart.effects import AlarmKind, Happened, News, NewsKind
 from duckycart.lifecycle.access import SESSION_COLUMNS, SessionView, Who, find_session, session_of
@@ -23,7 +23,7 @@ from duckycart.refusals import (
     USER_INACTIVE,
 )
 from duckycart.store.currency import fix_currency
-from duckycart.store.prepared import prepared
+from duckycart.store.prepared import Row, prepared
 from duckycart.store.states import CartStatus, EndReason, PaymentState
 from duckycart.store.tables import analytics, basket_lines, carts, commands, payments, sessions, users
 from duckycart.store.transaction import Transaction
@@ -44,11 +44,6 @@ class Ended:
     seq: int  # of its end_session
 
 
-_ACTIVE_OF_USER: Final = prepared(
-    select(sessions.c.id, sessions.c.cart_id, sessions.c.qr_round, sessions.c.created_at).where(
-        sessions.c.user_id == bindparam("user"), sessions.c.is_active
-    )
-)
 _ACTIVE_OF_CART: Final = prepared(
     select(*SESSION_COLUMNS).where(sessions.c.cart_id == bindparam("cart"), sessions.c.is_active)
 )
@@ -57,10 +52,16 @@ _STATUS: Final = prepared(
     .select_from(carts.outerjoin(sessions, sessions.c.id == carts.c.session_id))
     .where(carts.c.id == bindparam("cart"))
 )
-_USER: Final = prepared(
-    select(users.c.is_active, users.c.email, users.c.guest_cart_id, users.c.guest_round).where(
-        users.c.id == bindparam("user")
+_SHOPPER: Final = prepared(
+    select(
+        users.c.is_active.label("may_shop"),
+        users.c.email,
+        users.c.guest_cart_id,
+        users.c.guest_round,
+        *(sessions.c.id, sessions.c.cart_id, sessions.c.qr_round, sessions.c.created_at),  # of the active one, if any
     )
+    .select_from(users.outerjoin(sessions, and_(sessions.c.user_id == users.c.id, sessions.c.is_active)))
+    .where(users.c.id == bindparam("user"))
 )
 _START_SEQ: Final = prepared(
     select(commands.c.seq).where(
@@ -91,17 +92,15 @@ _touched = (
 _TOUCH: Final = prepared(_touched)
 _CHANGE: Final = prepared(_touched.values(version=sessions.c.version + 1).returning(sessions.c.version))
 _INSERT_ANALYTICS: Final = prepared(insert(analytics), *analytics.columns.keys())
-_TOTALS: Final = prepared(
-    select(
-        func.coalesce(func.sum(basket_lines.c.quantity), 0),
-        func.coalesce(func.sum(basket_lines.c.quantity * basket_lines.c.unit_price), 0),
-    ).where(basket_lines.c.session_id == bindparam("session"))
+_totals = select(
+    func.coalesce(func.sum(basket_lines.c.quantity), 0).label("units"),
+    func.coalesce(func.sum(basket_lines.c.quantity * basket_lines.c.unit_price), 0).label("total"),
+).where(basket_lines.c.session_id == bindparam("session"))
+_TOTALS: Final = prepared(_totals)
+_paid = select(func.coalesce(func.sum(payments.c.amount), 0)).where(
+    payments.c.session_id == bindparam("session"), payments.c.state == PaymentState.PAID
 )
-_PAID: Final = prepared(
-    select(func.coalesce(func.sum(payments.c.amount), 0)).where(
-        payments.c.session_id == bindparam("session"), payments.c.state == PaymentState.PAID
-    )
-)
+_SUMMARY: Final = prepared(_totals.add_columns(_paid.scalar_subquery().label("paid")))
 
 
 def touch_session(tx: Transaction, session_id: int) -> None:
@@ -137,17 +136,17 @@ def create_session(
     """
     locked = lock_with_phase(tx, cart_id)
     cart = locked.cart
-    active = _ACTIVE_OF_USER.one_or_none(tx.connection, user=user_id)
-    if active is not None and (active.cart_id, active.qr_round) == (cart_id, qr_round):
-        seq = _START_SEQ.scalar(tx.connection, session=active.id)
-        session = SessionView(active.id, cart_id, user_id, True, active.created_at, None)
+    shopper = _SHOPPER.one_or_none(tx.connection, user=user_id)
+    if shopper is not None and (shopper.cart_id, shopper.qr_round) == (cart_id, qr_round):
+        seq = _START_SEQ.scalar(tx.connection, session=shopper.id)
+        session = SessionView(shopper.id, cart_id, user_id, True, shopper.created_at, None)
         return Started(session, seq)
     _refuse_void_qr(cart, locked.phase, qr_round, expires_at, tx.steady)
     outcome = decide(Event.CREATE_SESSION, locked.phase, cart_id=cart_id)
     refuse_unfit(cart, tx.steady, rules)
-    if active is not None:
-        raise SHOPPER_HAS_SESSION(session_id=active.id, cart_id=active.cart_id)
-    _refuse_user(tx.connection, user_id, cart_id, qr_round)
+    if shopper is not None and shopper.id is not None:
+        raise SHOPPER_HAS_SESSION(session_id=shopper.id, cart_id=shopper.cart_id)
+    _refuse_user(shopper, cart_id, qr_round)
     assert outcome.command is not None
     fix_currency(tx, rules.currency)
     new = {"cart_id": cart_id, "user_id": user_id, "qr_round": qr_round, "is_active": True, "version": 1}
@@ -169,11 +168,10 @@ def _refuse_void_qr(cart: Cart, phase: Phase, qr_round: int, expires_at: int, st
         raise QR_EXPIRED(cart_id=cart.id)
 
 
-def _refuse_user(connection: Connection, user_id: int, cart_id: int, qr_round: int) -> None:
-    user = _USER.one_or_none(connection, user=user_id)
-    if user is None or not user.is_active:
+def _refuse_user(shopper: Row | None, cart_id: int, qr_round: int) -> None:
+    if shopper is None or not shopper.may_shop:
         raise USER_INACTIVE()
-    if user.email is None and (user.guest_cart_id, user.guest_round) != (cart_id, qr_round):
+    if shopper.email is None and (shopper.guest_cart_id, shopper.guest_round) != (cart_id, qr_round):
         raise GUEST_ELSEWHERE()
 
 
@@ -191,8 +189,7 @@ def finish_session(tx: Transaction, locked: LockedCart, event: Event, reason: En
     user_id, started_at, version = _END.one(
         tx.connection, session=session_id, at=tx.now, steady=tx.steady, reason=reason
     )
-    units, total = basket_total(tx.connection, session_id)
-    paid = _PAID.scalar(tx.connection, session=session_id)
+    summary = _SUMMARY.one(tx.connection, session=session_id)
     _INSERT_ANALYTICS.run(
         tx.connection,
         session_id=session_id,
@@ -201,9 +198,9 @@ def finish_session(tx: Transaction, locked: LockedCart, event: Event, reason: En
         started_at=started_at,
         ended_at=tx.now,
         end_reason=reason,
-        units=units,
-        total=total,
-        paid=paid,
+        units=int(summary.units),
+        total=int(summary.total),
+        paid=int(summary.paid),
         currency=fix_currency(tx, rules.currency).code,
     )
     tx.effects.append(Happened("finish_session", cart.id, session_id, {"reason": reason}))

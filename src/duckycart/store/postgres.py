@@ -1,14 +1,15 @@
 """PostgreSQL is the scaled store, for any number of server processes.
 
 Every job is a transaction of its own in one of `WRITERS` threads, each with a connection of its own; PostgreSQL itself
-lets concurrent commits share a flush. The UPDATE of a cart's row is the lock (READ COMMITTED), and what it protects is
-read in later statements. A transaction that meets a deadlock, or a connection that died while it was idle, is run
-again. Whatever the database does, no thread waits longer than SILENT_SECONDS for one answer of it.
+lets concurrent commits share a flush. A cart's row is locked by SELECT … FOR NO KEY UPDATE (READ COMMITTED), and what
+the lock protects is read in later statements. A transaction that meets a deadlock, or a connection that died while it
+was idle, is run again. Whatever the database does, no thread waits longer than SILENT_SECONDS for one answer of it.
 """
 
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import psycopg
@@ -48,6 +49,7 @@ WRITERS: Final = 8  # one process saturates a CPU before these wait for the disk
 READERS: Final = 4
 TRIES: Final = 4  # of a transaction that others got in the way of
 SILENT_SECONDS: Final = 4.0  # without an answer to one statement: then the connection is given up
+PREPARED: Final = 500  # statements that a connection keeps; one counts anew for each width of its numbers
 PATIENT_SECONDS: Final = 3600.0  # the same for what may take long, a migration or the copy of a whole shop
 
 # What is worth another try: both ways in which others were quicker, and a deadlock.
@@ -82,6 +84,21 @@ class Bounded(psycopg.Connection[Any]):
     """
 
     patience = SILENT_SECONDS
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.prepared_max = PREPARED
+        # One for all prepared statements, since to make a cursor takes longer than to use it.
+        self._cursor = psycopg.RawCursor[Any](self)
+
+    def execute(self, query: Any, params: Any = None, **options: Any) -> Any:
+        """Run a statement whose parameters are `$1`, `$2`, as sqlite3 has it. The cursor that is returned is good until
+        the next one is run."""
+        return self._cursor.execute(query, params, **options)
+
+    def executemany(self, query: Any, rows: Any) -> None:
+        """Run it for each of these rows, which takes one journey to the database."""
+        self._cursor.executemany(query, rows)
 
     def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
         patience = self.patience if timeout is None else timeout
@@ -189,17 +206,24 @@ class PostgresStore(ThreadedStore):
         super().__init__(engine_for(url), clock, on_effects, writers=WRITERS, readers=READERS)
         self._start()
 
+    async def read(self, look: Callable[[Connection], T]) -> T:
+        return await self._ask(self._reads, partial(_in_one_snapshot, look))
+
+    async def look_up(self, look: Callable[[Connection], T]) -> T:
+        """Look without a transaction: to begin and end one takes as long as what is looked up."""
+        return await self._ask(self._reads, look)
+
     def _open_reader(self) -> Connection:
-        # One snapshot for all that a `look` asks.
-        return self._engine.connect().execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        connection.exec_driver_sql("SET default_transaction_read_only = on")
+        return connection
 
     def _read(self, look: Callable[[Connection], T]) -> T:
         while True:
             kept = getattr(self._local, "connection", None) is not None
             try:
                 connection = self._reader_connection()
-                with connection.begin():
-                    return storable(look, connection)
+                return storable(look, connection)
             except DBAPIError as error:
                 if error.connection_invalidated:
                     self._forget_reader()
@@ -268,6 +292,16 @@ class PostgresStore(ThreadedStore):
         for one in (job, *waiting):
             one.fail(database_failed(error))
         return waiting
+
+
+def _in_one_snapshot(look: Callable[[Connection], T], connection: Connection) -> T:
+    """Let all that `look` asks see one state."""
+    connection.exec_driver_sql("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+    try:
+        return look(connection)
+    finally:
+        if not connection.invalidated:
+            connection.exec_driver_sql("ROLLBACK")
 
 
 def _lost(error: DBAPIError) -> bool:
