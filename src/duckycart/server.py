@@ -188,8 +188,14 @@ class BoundedHttp(InTurns, MustRead, UpgradingHttp):
         self._upgraded = True
         # In the form that is handed on: what is a cart's address only when unescaped once more is a bad one of a cart.
         target = origin_form(self.url)
-        self.ws_protocol_class = cast(Any, HardwareSocket if asks_for_cart(target) else ScreenSocket)
-        super().handle_websocket_upgrade()
+        if asks_for_cart(target):
+            self.connections.discard(self)
+            cart = HardwareSocket(self.config, self.server_state, self.app_state)
+            cart.connection_made(self.transport)
+            self.transport.set_protocol(cart)
+            cart.open(target, self.headers)
+        else:
+            super().handle_websocket_upgrade()
         self._watch_no_more()
         cast(HeldBack, self.flow).go_on = None
         self.parser = None  # type: ignore[assignment]  # as uvicorn does at the end; it and we hold each other

@@ -51,6 +51,11 @@ class UpgradingHttp(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self.parser = _Parser(self)  # type: ignore[assignment]
         self._as_it_came: list[tuple[bytes, bytes]] | None = None  # the headers of a head that is read once more
+        self._ours: bool | None = None  # whether this head's upgrade is one of ours; None before that was asked
+
+    def on_message_begin(self) -> None:
+        self._ours = None
+        super().on_message_begin()
 
     def head_without_upgrade(self) -> bytes | None:
         """Return the head that was just read, without its upgrade; None if the upgrade is one of ours."""
@@ -82,10 +87,12 @@ class UpgradingHttp(HttpToolsProtocol):
         """Return whether the parser takes this for an upgrade, and we do not."""
         return bool(self.parser.should_upgrade()) and not self._should_upgrade()
 
-    def _get_upgrade(self) -> bytes | None:
-        """Return what the request is to be upgraded to; uvicorn asks."""
-        method, version = self.parser.get_method().decode("ascii"), self.parser.get_http_version()
-        return b"websocket" if flaw(method, version, self._lines) is None else None
+    def _should_upgrade(self) -> bool:
+        """Return whether a head that is whole asks for a WebSocket; uvicorn asks too, several times."""
+        if self._ours is None:
+            method, version = self.parser.get_method().decode("ascii"), self.parser.get_http_version()
+            self._ours = flaw(method, version, self._lines) is None
+        return self._ours
 
     def _lines(self, name: str) -> list[str]:
         wanted = name.lower().encode()

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 import pytest
-from websockets.server import ServerProtocol
+from websockets.protocol import Protocol
 
 from duckycart.hardware import socket
 from duckycart.hardware.link import Link
@@ -16,7 +16,7 @@ from duckycart.testing.waiting import until
 from tests.hardware.helpers import cut_all, raw, refused
 from tests.world import Shop
 
-KINDS = (HardwareSocket, Link, ServerProtocol)
+KINDS = (HardwareSocket, Link, Protocol)
 
 
 @pytest.fixture(autouse=True)

@@ -18,7 +18,7 @@ from duckycart.hardware.connections import PastConnection, last_connections, pas
 from duckycart.hardware.drain import drain
 from duckycart.hardware.ending import CLOSES, Ended, Ending, Gone, Refused
 from duckycart.hardware.ownership import Claim, claim_many, release_all, release_many, take_back
-from duckycart.hardware.socket import MAX_EARLY, HardwareSocket
+from duckycart.hardware.socket import MAX_ASKED, MAX_EARLY, HardwareSocket
 from duckycart.lifecycle.retention import forget_the_rest
 from duckycart.refusals import DATABASE_UNAVAILABLE
 from duckycart.store.tables import CONNECTIONS_KEPT, carts, connections, refusals
@@ -377,6 +377,10 @@ async def has_a_bad_id(shop: Shop) -> None:
     assert (await refused(shop, "/ws/hardware/x"))[0] == 400
 
 
+async def asks_too_much(shop: Shop) -> None:
+    assert (await refused(shop, headers=shop.cart_headers() | {"X-Long": "x" * MAX_ASKED}))[0] == 400
+
+
 async def comes_too_often(shop: Shop) -> None:
     for _ in range(5):
         await raw(shop)
@@ -401,6 +405,7 @@ async def is_overtaken(shop: Shop) -> None:
         (is_disabled, Refused.DISABLED, True),
         (has_a_bad_boot_id, Refused.BAD_REQUEST, True),
         (has_a_bad_id, Refused.BAD_REQUEST, False),
+        (asks_too_much, Refused.BAD_REQUEST, True),
         (comes_too_often, Refused.TOO_OFTEN, True),
         (is_overtaken, Refused.OVERTAKEN, False),
     ],

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from duckycart.hardware import socket
 from duckycart.testing.cart import CartConnection
 from duckycart.testing.waiting import PATIENCE, until
 from tests.conftest import OpenShop
@@ -255,3 +256,46 @@ async def test_f01_who_asks_in_the_moment_of_an_answer_asks_anew(shop: Shop, mon
     cart.pong(cart.pings[1])
     assert await second
     assert not connector._probes
+
+
+async def test_an_error_of_ours_in_a_handshake_ends_it_and_the_cart_comes_back(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Else the cart would be held by a connection that hears nothing."""
+
+    def fails(*_: object) -> bytes:
+        raise RuntimeError("an error of ours")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(socket, "accepted", fails)
+        assert (await connect(shop)).response is None
+    await until(lambda: len(shop.inside.dispatch.links) == 0)
+    assert "an error of ours" in "".join(capfd.readouterr())
+    await raw(shop)
+    await shop.online()
+
+
+async def test_names_of_the_answer_s_headers_are_written_as_everybody_writes_them(shop: Shop) -> None:
+    """Case means nothing (RFC 9110, 5.1), but libraries of small carts compare letters."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", shop.port)
+    lines = [
+        f"GET {PATH} HTTP/1.1",
+        "Host: shop",
+        "Connection: Upgrade",
+        "Upgrade: websocket",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+        f"X-API-Key: {KEY}",
+    ]
+    writer.write(("\r\n".join(lines) + "\r\n\r\n").encode())
+    head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+    writer.close()
+    assert head[0] == "HTTP/1.1 101 Switching Protocols"
+    assert head[1].startswith("Date: ")
+    assert head[2:] == [
+        "Upgrade: websocket",
+        "Connection: Upgrade",
+        "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=",  # RFC 6455, 1.3
+        "",
+        "",
+    ]

@@ -99,7 +99,6 @@ class Refused(StrEnum):
     """Why a cart was not let in. Several share one answer, so that neither ids nor keys can be probed."""
 
     BAD_REQUEST = "bad_request"  # the URL or a header cannot be understood
-    BAD_HANDSHAKE = "bad_handshake"  # it is none of RFC 6455
     NO_KEY = "no_key"
     FOREIGN_PAGE = "foreign_page"  # without a key, and a web page of another origin
     UNKNOWN_CART = "unknown_cart"
@@ -128,7 +127,6 @@ _NOT_YOURS: Final = (403, WRONG_KEY.sentence)
 
 _ANSWERS: Final[dict[Refused, tuple[int, str]]] = {
     Refused.BAD_REQUEST: (400, "The request cannot be understood."),
-    Refused.BAD_HANDSHAKE: (400, "This is no WebSocket handshake."),
     Refused.NO_KEY: (401, "The cart's key is missing: send it as X-API-Key, as Authorization: Bearer, or as ?key=."),
     Refused.FOREIGN_PAGE: (403, FOREIGN_ORIGIN.sentence),
     Refused.UNKNOWN_CART: _NOT_YOURS,

@@ -1,22 +1,21 @@
 """A cart's WebSocket is a protocol class of our own, to which uvicorn's HTTP class hands the upgrade.
 
-server.py chooses it for every WebSocket upgrade at or below `/ws/hardware` (`asks_for_cart`); frames are parsed by
-websockets' sans-I/O protocol. The handshake stays open while the claim runs in its thread, so that a cart that may not
-connect is refused with an HTTP status; bytes that arrive meanwhile wait in a small buffer.
+server.py chooses it for every WebSocket upgrade at or below `/ws/hardware` (`asks_for_cart`), and hands it the request
+that uvicorn has parsed; frames are parsed by websockets' sans-I/O protocol. The handshake stays open while the claim
+runs in its thread, so that a cart that may not connect is refused with an HTTP status; bytes that arrive meanwhile wait
+in a small buffer.
 """
 
 import asyncio
 import logging
 import re
 from typing import TYPE_CHECKING, Any, Final, cast
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 import structlog
 from websockets.exceptions import PayloadTooBig, ProtocolError
 from websockets.frames import Frame, Opcode
-from websockets.http11 import Request, Response
 from websockets.protocol import SEND_EOF, Protocol, Side, State
-from websockets.server import ServerProtocol
 
 from duckycart.addresses import Client, client_of, within
 from duckycart.errors import BadRequest
@@ -25,8 +24,10 @@ from duckycart.guards.places import Places
 from duckycart.guards.turns import InTurns
 from duckycart.handshake import FIRST_FRAME_SECONDS, origin_form
 from duckycart.hardware.admission import NotAdmitted
+from duckycart.hardware.catchup import Filled
 from duckycart.hardware.ending import Ended, Ending, Refused
 from duckycart.hardware.link import Close, Link, NeedRows, Outputs, Ping, Read, Send
+from duckycart.hardware.opening import Headers, Opening, accepted, opening_of, rejected
 from duckycart.keys import bearer, hash_of
 from duckycart.lifecycle.boots import checked_boot_id
 from duckycart.origins import refusal
@@ -45,6 +46,7 @@ log = structlog.get_logger()
 PATH: Final = b"/ws/hardware"
 MAX_FRAME: Final = 4096  # bytes; carts owe nothing but pongs (125 at most)
 MAX_ADDRESS: Final = 45  # characters that are kept of where a cart comes from: an IPv6 address, at the most
+MAX_ASKED: Final = 16_384  # bytes of a handshake's target and headers; what carts send is a twentieth of that
 MAX_EARLY: Final = 4096  # bytes before the handshake is answered
 MAX_UNREAD: Final = 16_384  # bytes our kernel cannot pass on; 200 commands, so the reader is dead (F24)
 CLOSE_SECONDS: Final = 3.0  # for the cart to answer our close frame, or to read our refusal
@@ -93,7 +95,7 @@ class HardwareSocket(InTurns, asyncio.Protocol):
         self._server_state = server_state
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None  # None before the connection and after its end
-        self._protocol: Protocol | None = None  # None until the request has come, and after the end
+        self._protocol: Protocol | None = None  # None until it is open, and after the end
         self._early: bytearray | None = None  # what arrived while the claim runs; None at other times
         self._task: asyncio.Task[None] | None = None  # the handshake
         self._moment: asyncio.TimerHandle | None = None  # before the first frame
@@ -114,9 +116,7 @@ class HardwareSocket(InTurns, asyncio.Protocol):
         self._server_state.connections.add(self)  # type: ignore[arg-type]  # uvicorn knows its own classes only
 
     def data_received(self, data: bytes) -> None:
-        if self._protocol is None:
-            self._begin(data)
-        elif self._early is not None:
+        if self._early is not None:
             self._early += data
             if len(self._early) > MAX_EARLY:
                 self._abort(Refused.TOO_EARLY)
@@ -164,138 +164,121 @@ class HardwareSocket(InTurns, asyncio.Protocol):
 
     # The handshake
 
-    def _begin(self, request_head: bytes) -> None:
-        self._protocol = opening = ServerProtocol(max_size=MAX_FRAME, logger=_quiet)
-        opening.receive_data(request_head)
-        events = opening.events_received()
-        if not events:
-            # The library has answered a malformed request.
-            log.info("cart refused", reason=str(Refused.BAD_HANDSHAKE), status=400, address=str(self._peer()))
-            self._ends(Refused.BAD_HANDSHAKE)
-            self._finish_refusal()
-            return
-        request = cast(Request, events[0])
-        response = opening.accept(request)
-        if response.status_code != 101:
-            self._refuse(opening, response, request, Refused.BAD_HANDSHAKE)
-            return
+    def open(self, target: bytes, headers: Headers) -> None:
+        """Judge the cart's request, and answer it when its claim is done; the headers' names are in lower case."""
         self._early = bytearray()
-        self._task = self._loop.create_task(self._handshake(opening, request, response))
+        self._task = self._loop.create_task(self._handshake(opening_of(target, headers)))
 
-    async def _handshake(self, opening: ServerProtocol, request: Request, response: Response) -> None:
+    async def _handshake(self, opening: Opening) -> None:
         cart_id: int | None = None
-        client = self._client(request)
+        client = client_of(self._peer(), opening.header, self._settings.trusted_proxies)
         try:
-            cart_id = _cart_id(request)
-            key_hash, boot_id = self._read_request(request, client)
+            cart_id = _cart_id(opening.path)
+            key_hash, boot_id = self._read_request(opening, client)
             self.link = self._connector.link(cart_id)
             filled = await self._connector.connect(self, key_hash, boot_id, client.name[:MAX_ADDRESS])
+            if self.gone:
+                self.link.lost()
+            else:
+                self._opens(opening, client, filled)
         except NotAdmitted as refusal:
             if cart_id is not None:
                 self._connector.refusals.add(cart_id, refusal.why, client.name[:MAX_ADDRESS])
-            rejection = opening.reject(refusal.why.status, refusal.sentence + "\n")
-            if refusal.retry_after is not None:
-                rejection.headers["Retry-After"] = str(refusal.retry_after)
-            self._refuse(opening, rejection, request, refusal.why)
-            return
+            self._refuse(opening, client, refusal)
         except asyncio.CancelledError:  # the connection is lost
-            self._log_refused(request, client, Refused.CART_LEFT, None)
+            self._log_refused(opening, client, Refused.CART_LEFT)
             raise
         except Exception:
             log.exception("handshake failed")
             self._abort(Refused.ERROR)
-            return
         finally:
             self._task = None
-        if self.gone:
-            self.link.lost()
-            return
+
+    def _opens(self, opening: Opening, client: Client, filled: Filled) -> None:
+        """Let the cart in, which is claimed."""
+        assert self._transport is not None
+        self._transport.set_write_buffer_limits(high=MAX_UNREAD)
+        self._places.admit(self._transport)
+        self._transport.write(accepted(opening, self._server_state.default_headers))
+        self._protocol = Protocol(Side.SERVER, state=State.OPEN, max_size=MAX_FRAME, logger=_quiet)
         self._opened_at = self._connector.monotonic()
+        self._guard = FrameGuard(self._opened_at)
         log.info(
             "cart connected",
-            cart=cart_id,
+            cart=self.link.cart_id,
             epoch=filled.epoch,
             boot=filled.generation,
             address=client.name,
             catch_up=[row.seq for row in filled.rows],
         )
-        assert self._transport is not None
-        self._transport.set_write_buffer_limits(high=MAX_UNREAD)
-        self._places.admit(self._transport)
-        opening.send_response(response)
-        self._flush()
-        # A new one for the frames: the old one's parser keeps the request and its headers, 2 KiB, to the end.
-        opening.parser.close()
-        self._protocol = Protocol(Side.SERVER, state=State.OPEN, max_size=MAX_FRAME, logger=_quiet)
-        self._guard = FrameGuard(self._connector.monotonic())
         early, self._early = self._early, None
         # Until then the link waits for its rows, whatever is offered; if it is gone by then, they are for the next one.
         self._moment = self._loop.call_later(FIRST_FRAME_SECONDS, self.fill, filled.rows, filled.through)
         if early:
             self._came(bytes(early))
 
-    def _read_request(self, request: Request, client: Client) -> tuple[bytes | None, str | None]:
+    def _read_request(self, opening: Opening, client: Client) -> tuple[bytes | None, str | None]:
         """Return the SHA-256 of the cart's key (None where none is needed) and the boot id. Raises NotAdmitted."""
+        if opening.size > MAX_ASKED:
+            raise NotAdmitted(Refused.BAD_REQUEST, f"URL and headers may have {MAX_ASKED} bytes.")
         try:
-            query = parse_qs(urlsplit(request.path).query, max_num_fields=10)
+            query = parse_qs(opening.query, max_num_fields=10)
         except ValueError:
             raise NotAdmitted(Refused.BAD_REQUEST, "Too many fields in the query string.") from None
         try:
-            boot_id = checked_boot_id(_header(request, "Cart-Boot-Id") or query.get("boot", [None])[0])
+            boot_id = checked_boot_id(_header(opening, "Cart-Boot-Id") or query.get("boot", [None])[0])
         except BadRequest as error:
             raise NotAdmitted(Refused.BAD_REQUEST, error.detail) from None
-        key = _header(request, "X-API-Key") or bearer(_header(request, "Authorization"))
+        key = _header(opening, "X-API-Key") or bearer(_header(opening, "Authorization"))
         key = key or query.get("key", [None])[0]
         if key is not None:
             return hash_of(key), boot_id
         if within(client.address, self._settings.keyless_carts):
-            self._require_no_foreign_page(request)
+            self._require_no_foreign_page(opening)
             return None, boot_id
         raise NotAdmitted(Refused.NO_KEY)
 
-    def _require_no_foreign_page(self, request: Request) -> None:
+    def _require_no_foreign_page(self, opening: Opening) -> None:
         """Raise NotAdmitted for a web page of another origin: a browser in a keyless network lets each page open
         sockets."""
         tls = self._transport is not None and self._transport.get_extra_info("sslcontext") is not None
-        foreign = refusal(self._settings, request.headers.get_all, socket=True, peer=self._peer(), tls=tls)
+        foreign = refusal(self._settings, opening.header, socket=True, peer=self._peer(), tls=tls)
         if foreign is not None:
             raise NotAdmitted(Refused.FOREIGN_PAGE, foreign.sentence)
-
-    def _client(self, request: Request) -> Client:
-        return client_of(self._peer(), request.headers.get_all, self._settings.trusted_proxies)
 
     def _peer(self) -> str | None:
         peer = self._transport.get_extra_info("peername") if self._transport is not None else None
         return peer[0] if peer else None
 
-    def _refuse(self, opening: ServerProtocol, response: Response, request: Request, why: Refused) -> None:
-        """Answer the handshake with this response, unless nobody is there any more to hear it."""
-        client = self._client(request)
+    def _refuse(self, opening: Opening, client: Client, refusal: NotAdmitted) -> None:
+        """Answer the handshake with this refusal, unless nobody is there any more to hear it."""
         if self.gone:
-            self._log_refused(request, client, Refused.CART_LEFT, None)
+            self._log_refused(opening, client, Refused.CART_LEFT)
             return
-        self._log_refused(request, client, why, response)
+        assert self._transport is not None
+        why, sentence = refusal.why, refusal.sentence
+        self._log_refused(opening, client, why, why.status, sentence)
         self._ends(why)
-        opening.send_response(response)
-        self._finish_refusal()
-
-    def _log_refused(self, request: Request, client: Client, why: Refused, answer: Response | None) -> None:
-        if answer is None and isinstance(self._ended, Refused):
-            return  # it was logged when it was cut off
-        log.info(
-            "cart refused",
-            path=urlsplit(request.path).path[:100],
-            reason=str(why),
-            status=None if answer is None else answer.status_code,
-            detail="" if answer is None else (answer.body or b"").decode(errors="replace").strip()[:200],
-            address=client.name,
-        )
-
-    def _finish_refusal(self) -> None:
         self._early = None
         self._stop()
         self._abort_after()
-        self._flush()
+        every_answer_s = self._server_state.default_headers
+        self._transport.write(rejected(why.status, sentence, refusal.retry_after, every_answer_s))
+        self._transport.close()
+
+    def _log_refused(
+        self, opening: Opening, client: Client, why: Refused, status: int | None = None, detail: str = ""
+    ) -> None:
+        if status is None and isinstance(self._ended, Refused):
+            return  # it was logged when it was cut off
+        log.info(
+            "cart refused",
+            path=opening.path[:100],
+            reason=str(why),
+            status=status,
+            detail=detail[:200],
+            address=client.name,
+        )
 
     # The open connection
 
@@ -475,17 +458,17 @@ def begins_for_cart(request: bytes) -> bool:
     return bool(target) and asks_for_cart(target[0])
 
 
-def _cart_id(request: Request) -> int:
+def _cart_id(path: str) -> int:
     """Return the cart's id from the path. Raises NotAdmitted when there is none."""
-    match = _CART_ID.fullmatch(urlsplit(request.path).path)
+    match = _CART_ID.fullmatch(path)
     if match is None:
         sentence = f"The cart id must be an integer from 1 to {MAX_ID}: /ws/hardware/<cart id>"
         raise NotAdmitted(Refused.BAD_REQUEST, sentence)
     return int(match[1])
 
 
-def _header(request: Request, name: str) -> str | None:
-    values = request.headers.get_all(name)
+def _header(opening: Opening, name: str) -> str | None:
+    values = opening.header(name)
     if len(values) > 1:
         raise NotAdmitted(Refused.BAD_REQUEST, f"{name} may be given only once.")
     return values[0] if values else None
