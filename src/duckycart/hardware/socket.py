@@ -213,9 +213,13 @@ class HardwareSocket(InTurns, asyncio.Protocol):
         )
         early, self._early = self._early, None
         # Until then the link waits for its rows, whatever is offered; if it is gone by then, they are for the next one.
-        self._moment = self._loop.call_later(FIRST_FRAME_SECONDS, self.fill, filled.rows, filled.through)
+        self._moment = self._loop.call_later(FIRST_FRAME_SECONDS, self._first_frame, filled)
         if early:
             self._came(bytes(early))
+
+    def _first_frame(self, filled: Filled) -> None:
+        self._moment = None  # it would keep the rows for as long as the connection lasts
+        self.fill(filled.rows, filled.through)
 
     def _read_request(self, opening: Opening, client: Client) -> tuple[bytes | None, str | None]:
         """Return the SHA-256 of the cart's key (None where none is needed) and the boot id. Raises NotAdmitted."""
