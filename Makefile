@@ -12,7 +12,7 @@ help:
 	@echo "make demo          a server, a cart and a shopper go through a whole session; ONCE=1 ends after it"
 	@echo "make test          lint, strict types, layers, every test"
 	@echo "make proof         what takes longer: more journeys of fielded clients, every field of every call on both stores"
-	@echo "make bench         what a cart, a session, a storm, one more node, a start and attackers cost, against references in the same run"
+	@echo "make bench         every figure beside its reference of the same run, as a table and as docs/figures.md; ARGS=--quick"
 	@echo "make dist          the wheel and the sdist, checked, in dist/"
 	@echo "make format        put the code into its format"
 	@echo "make lock          write the lock files anew from pyproject.toml"
@@ -32,13 +32,7 @@ proof: .venv/dev
 	$(BIN)/pytest -m proof $(or $(ARGS),--numprocesses 2)
 
 bench: .venv/dev
-	$(BIN)/python -m bench.carts
-	$(BIN)/python -m bench.sessions
-	$(BIN)/python -m bench.churn
-	$(BIN)/python -m bench.storm
-	$(BIN)/python -m bench.nodes
-	$(BIN)/python -m bench.start
-	$(BIN)/python -m bench.attackers
+	$(BIN)/python -m bench $(or $(ARGS),--write)
 
 format: .venv/dev
 	$(BIN)/ruff check --fix .

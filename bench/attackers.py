@@ -1,18 +1,16 @@
-"""What ten attackers of each kind cost a good cart: `python -m bench.attackers [TRIGGERS]`.
+"""What ten attackers of each kind cost a good cart
 
 Measured is the time from a screen's request for a QR to the frame at the cart, and the server's memory. The attackers
 are ten connections in a process of their own; what they write was made before, every 10 ms as much as TCP takes of
 64 KiB, and they read nothing. Who is cut off comes back after 10 ms.
 
-The reference, in turns with each attack, is the same attackers attacking nobody: a sink that reads all
-they write. So what the attackers cost the machine is in both, and only what the server does about them makes the ratio.
-Targets: p99 at most 3 times the reference, memory back within 10 % after they left.
+The reference, in turns with each attack, is the same attackers attacking nobody: a sink that reads all they write. So
+what the attackers cost the machine is in both, and only what the server does about them makes the ratio.
 """
 
 import asyncio
 import selectors
 import socket
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,14 +18,13 @@ from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Event
-from pathlib import Path
 from statistics import quantiles
-from tempfile import TemporaryDirectory
 from typing import Final
 
+from bench.figures import Figure, Target
 from bench.process import free_port, memory_kib, running
 from bench.shop import ask as call
-from bench.shop import furnish
+from bench.shop import database_of, furnish, sqlite_file
 from duckycart.server import raise_file_limit
 from duckycart.testing.caller import Caller
 from duckycart.testing.crowd import connect_all
@@ -36,7 +33,6 @@ from duckycart.testing.furnish import Furnished
 
 GOOD = 1  # the cart that has done nothing
 ATTACKERS: Final = 10  # of each kind; their carts, shoppers and sessions are the next ten
-BOUND = 1000
 WRITE: Final = 65_536  # bytes
 TICK: Final = 0.01  # seconds
 LEFT_SECONDS: Final = 2.0  # after the attackers left, until memory is looked at
@@ -271,7 +267,7 @@ async def shop(port: int, keys: dict[int, str], tokens: dict[int, str]) -> list[
     return who
 
 
-async def measure(port: int, pid: int, furnished: Furnished, count: int) -> list[tuple[str, Figures]]:
+async def all_of(kinds: list[str], port: int, pid: int, furnished: Furnished, count: int) -> list[tuple[str, Figures]]:
     keys = furnished.keys
     who = await shop(port, keys, furnished.shoppers)
     screen = Screen(port, keys[GOOD])
@@ -281,7 +277,7 @@ async def measure(port: int, pid: int, furnished: Furnished, count: int) -> list
         for kind in ("large answers, unread", "streams, unread"):  # warm up: what stays of the first time is no leak
             await under(orders, kind, port, screen, 20)
             await asyncio.sleep(LEFT_SECONDS)
-        for kind in KINDS:
+        for kind in kinds:
             before = memory_kib(pid)
             alone: list[float] = []
             attacked: list[float] = []
@@ -312,24 +308,16 @@ def middle_and_worst(seconds: list[float]) -> tuple[float, float]:
     return cuts[49] * 1e3, cuts[98] * 1e3
 
 
-def main() -> None:
-    count = min(int(sys.argv[1]) if len(sys.argv) > 1 else 400, BOUND)
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "bench.db"
+def measure(quick: bool) -> Iterator[Figure]:
+    with sqlite_file() as path:
         furnished = furnish(path, ATTACKERS + 1)
+        # With the limits that every server has: they are what is attacked.
         port = free_port()
-        environment = {"DUCKYCART_DATABASE": f"sqlite:///{path}"}
-        with running(["-m", "duckycart", "serve", "--port", str(port)], port, **environment) as pid:
-            rows = asyncio.run(measure(port, pid, furnished, count))
-    print(f"trigger to frame, ms, beside {ATTACKERS} attackers of a kind; {count} triggers each; memory, MiB")
-    print(f"{'':32}{'alone':>14}{'attacked':>16}{'ratio':>12}{'memory':>24}")
-    print(f"{'':32}{'p50':>7}{'p99':>7}{'p50':>8}{'p99':>8}{'p50':>6}{'p99':>6}{'before':>8}{'during':>8}{'after':>8}")
-    for kind, (p50, p99, then50, then99, before, most, after) in rows:
-        print(
-            f"{kind:32}{p50:7.1f}{p99:7.1f}{then50:8.1f}{then99:8.1f}{then50 / p50:6.1f}{then99 / p99:6.1f}"
-            f"{before:8.1f}{most:8.1f}{after:8.1f}"
-        )
-
-
-if __name__ == "__main__":
-    main()
+        with running(
+            ["-m", "duckycart", "serve", "--port", str(port)], port, DUCKYCART_DATABASE=database_of(path)
+        ) as pid:
+            kinds = list(KINDS)[: 2 if quick else None]
+            rows = asyncio.run(all_of(kinds, port, pid, furnished, 2 * ROUNDS if quick else 400))
+    for kind, (_, p99, _, then99, before, _, after) in rows:
+        yield Figure(f"{kind}: p99", then99, "ms", "attacking nobody", p99, Target(3, ratio=True))
+        yield Figure(f"{kind}: memory afterwards", after, "MiB", "before", before, Target(1.1, ratio=True))

@@ -17,22 +17,29 @@ def free_port() -> int:
 
 @contextmanager
 def running(arguments: list[str], port: int, **environment: str) -> Iterator[int]:
-    """Start it, wait until it listens, give its process id, stop it."""
+    """Start this Python, wait until it listens, give its process id, stop it."""
     process = subprocess.Popen(
         [sys.executable, *arguments],
         env=os.environ | environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
+    with started(process, port):
+        yield process.pid
+
+
+@contextmanager
+def started(process: subprocess.Popen[bytes], port: int) -> Iterator[None]:
+    """Wait until the process listens, and stop it after the block."""
     try:
         for _ in range(600):
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", port)) == 0:
                     break
             if process.poll() is not None:
-                raise SystemExit(f"{' '.join(arguments)} ended with {process.returncode}")
+                raise SystemExit(f"{process.args!r} ended with {process.returncode}")
             time.sleep(0.05)
-        yield process.pid
+        yield
     finally:
         process.terminate()
         process.wait(30)
@@ -45,5 +52,6 @@ def memory_kib(pid: int) -> int:
 
 
 def cpu_seconds(pid: int) -> float:
+    """CPU of the process so far, to the hundredth."""
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -5,7 +5,8 @@ real socket, and 2,000 carts are connected. Durability, receipts and all checks 
 
 The work per session is compared with that of an earlier commit of this repository, whose server runs on a database of
 its own at the same time and is asked in turns with this one; and with the same number of durable transactions in plain
-sqlite3 on the same disk: five a session, four statements each, one commit each, nobody else at work.
+sqlite3 on the same disk: five a session, four statements each, one commit each, nobody else at work. How late the turns
+of the server's event loop come is measured within the server, in a run of its own.
 """
 
 import asyncio
@@ -14,10 +15,11 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from statistics import mean
+from statistics import mean, quantiles
 
 from bench.earlier import COMMIT, earlier
 from bench.figures import Figure, Target
+from bench.lag import watched
 from bench.shop import furnish, serving, sqlite_file
 from bench.shoppers import Shoppers
 
@@ -53,6 +55,12 @@ def measure(quick: bool) -> Iterator[Figure]:
             cost = asyncio.run(Shoppers([ours], count)(sessions // (8 if count == 1 else 1)))[1] * 1e3
             target = Target(1.0, ratio=True) if count > EIGHT else None
             yield Figure(f"CPU per session, {count} at once", cost, "ms", f"{EIGHT} at once", mean(costs), target)
+
+    with sqlite_file() as path, watched(path, furnish(path, CARTS)) as (server, lag):
+        shoppers = Shoppers([server], EIGHT, lag)
+        asyncio.run(shoppers(sessions))
+    yield Figure("loop lag, p99", quantiles(shoppers.lags, n=100)[98] * 1e3, "ms", target=Target(3))
+    yield Figure("loop lag, worst", max(shoppers.lags) * 1e3, "ms", target=Target(15))
 
 
 def plain_sqlite(path: Path, transactions: int) -> float:

@@ -6,6 +6,7 @@ import json
 import time
 from statistics import quantiles
 
+from bench.lag import Lag
 from bench.process import cpu_seconds
 from bench.shop import Served, ask
 from duckycart.testing.caller import Caller
@@ -20,9 +21,11 @@ LONGEST = 30.0  # seconds until a command must be there
 class Shoppers:
     """So many shoppers of one shop at once, spread over its servers; all its carts are connected."""
 
-    def __init__(self, servers: list[Served], count: int) -> None:
+    def __init__(self, servers: list[Served], count: int, lag: Lag | None = None) -> None:
         self._servers = servers
         self.count = count
+        self._lag = lag
+        self.lags: list[float] = []  # seconds that turns of the server's loop came late, where that is watched
         self._heard: dict[int, asyncio.Queue[tuple[str, float]]] = {i: asyncio.Queue() for i in range(1, count + 1)}
         self.scan_to_cart: list[float] = []  # seconds from the scan's request to the frame at the cart
 
@@ -35,10 +38,14 @@ class Shoppers:
             crowd += await connect_all(Endpoint(server.port), keys, 64, self._hear)
         await asyncio.gather(*(self._shop(cart_id, WARM_UP) for cart_id in ids))
         self.scan_to_cart.clear()
+        if self._lag is not None:
+            self._lag.forget()
         each = max(1, sessions // self.count)
         cpu, started = self._cpu(), time.perf_counter()
         await asyncio.gather(*(self._shop(cart_id, each) for cart_id in ids))
         seconds, cpu = time.perf_counter() - started, self._cpu() - cpu
+        if self._lag is not None:
+            self.lags = self._lag.read()
         for cart in crowd:
             cart.close()
         done = each * self.count

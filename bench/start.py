@@ -1,7 +1,7 @@
-"""How long a server takes from its start until it is ready, and how much CPU: `python -m bench.start [ROUNDS]`.
+"""How long a server takes from its start until it is ready
 
 On a file that exists, as at every restart. Beside it, in turn, what it costs to load the three libraries that nothing
-of this can do without: only the ratio of the two says something on a machine that does other things too.
+of this can do without.
 """
 
 import http.client
@@ -10,14 +10,13 @@ import resource
 import subprocess
 import sys
 import time
-from pathlib import Path
+from collections.abc import Iterator
 from statistics import median
-from tempfile import TemporaryDirectory
 
+from bench.figures import Figure, Target
 from bench.process import free_port, memory_kib, running
+from bench.shop import sqlite_file
 
-ROUNDS = 7
-BOUND = 50
 LIBRARIES = "import fastapi, uvicorn, sqlalchemy"
 SERVE = ["-m", "duckycart", "serve", "--port"]
 
@@ -64,24 +63,16 @@ def server(environment: dict[str, str]) -> tuple[float, float, int]:
     return seconds, children_cpu() - cpu, memory
 
 
-def main() -> None:
-    rounds = min(int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS, BOUND)
-    with TemporaryDirectory() as folder:
-        environment = os.environ | {"DUCKYCART_DATABASE": f"sqlite:///{Path(folder) / 'bench.db'}"}
+def measure(quick: bool) -> Iterator[Figure]:
+    with sqlite_file() as path:
+        environment = os.environ | {"DUCKYCART_DATABASE": f"sqlite:///{path}"}
         port = free_port()
         with running([*SERVE, str(port)], port, **environment):
             ready(port)  # the file is made, and everything is compiled
         libraries()
-        pairs = [(libraries(), server(environment)) for _ in range(rounds)]
-    print(f"{'':34}{'seconds':>10}{'CPU':>10}")
-    base = [median(pair[0][column] for pair in pairs) for column in (0, 1)]
+        pairs = [(libraries(), server(environment)) for _ in range(2 if quick else 7)]
+    loaded = [median(pair[0][column] for pair in pairs) for column in (0, 1)]
     ours = [median(pair[1][column] for pair in pairs) for column in (0, 1)]
-    ratio = [median(pair[1][column] / pair[0][column] for pair in pairs) for column in (0, 1)]
-    print(f"{LIBRARIES:34}{base[0]:10.2f}{base[1]:10.2f}")
-    print(f"{'start to ready':34}{ours[0]:10.2f}{ours[1]:10.2f}")
-    print(f"{'ratio':34}{ratio[0]:10.2f}{ratio[1]:10.2f}")
-    print(f"{'memory when ready, KiB':34}{median(pair[1][2] for pair in pairs):10.0f}")
-
-
-if __name__ == "__main__":
-    main()
+    yield Figure("start to ready", ours[0], "s", LIBRARIES, loaded[0], Target(0.7))
+    yield Figure("CPU of start and stop", ours[1], "s", LIBRARIES, loaded[1])
+    yield Figure("memory when ready", median(pair[1][2] for pair in pairs) / 1024, "MiB")
