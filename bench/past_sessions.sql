@@ -11,9 +11,11 @@ INSERT INTO sessions (id, cart_id, user_id, qr_round, is_active, version, create
 INSERT INTO basket_lines (session_id, product_id, quantity, unit_price, saved_weight, added_at)
     SELECT n, 1, 1, 1250, 0, :now FROM numbers;
 
-INSERT INTO payments (session_id, provider, token, state, amount, currency, created_at, created_steady, closed_at,
+INSERT INTO payments (session_id, provider, token, provider_ref, state, amount, currency, created_at, created_steady, closed_at,
                       news_version)
-    SELECT n, 'sandbox', 'past-' || n, 'paid', 1250, 'EGP', :now, :now, :now, 4 FROM numbers;
+    SELECT n, 'sandbox', 'past-' || n, CASE WHEN n % 50 THEN 'past-' || n END,  -- one in fifty the provider never had
+           CASE WHEN n % 50 THEN 'paid' ELSE 'failed' END, 1250, 'EGP', :now, :now, :now, 4
+    FROM numbers;
 
 INSERT INTO commands (cart_id, seq, type, session_id, state, attempted, boot_generation, queued_at, sent_at, received_at)
     SELECT cart, 1 + 4 * (n / :carts) + place, type, CASE WHEN place > 0 THEN n END, 'received', 1, 0, :now, :now, :now

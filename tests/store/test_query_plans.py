@@ -13,7 +13,7 @@ from duckycart.hardware.ending import Gone
 from duckycart.hardware.ownership import Claim
 from duckycart.hardware.receipts import OfBoot, Times, _write_rows
 from duckycart.lifecycle import basket, news, payments, qr, reports, screens, sessions, webhooks
-from duckycart.lifecycle.access import ByCart, ByScreen, ByShopper, admit_screen
+from duckycart.lifecycle.access import ByCart, ByScreen, ByShopper, admit_screen, guest_may
 from duckycart.lifecycle.idempotency import forget_old_keys
 from duckycart.lifecycle.rules import Rules
 from duckycart.providers.protocol import OpenedPayment, Outcome, ProviderEvent
@@ -90,6 +90,14 @@ def test_nothing_in_a_session_scans(template: Path, tmp_path: Path) -> None:
             lambda tx: payments.unsettled_payments(tx.connection, tx.now, RULES, 60, 0, 20),
             "ix_payments_state",
             id="reconciler: unsettled payments",
+        ),
+        pytest.param(
+            lambda tx: webhooks._may_be_early(tx.connection, "sandbox", PAID),
+            "ix_payments_state",
+            id="webhook: of a payment that is being created, not among all that failed without a name",
+        ),
+        pytest.param(
+            lambda tx: guest_may(tx.connection, 1, tx.steady), "ix_sessions_user_id", id="a guest whose token is old"
         ),
         pytest.param(forget_old_keys, "ix_idempotency_keys_created_at", id="housekeeping: old idempotency keys"),
     ],

@@ -1,15 +1,81 @@
-"""A driver is the hardware behind the program."""
+"""A driver is hardware behind the program: what it is told to do, and what it hears.
 
-from typing import Protocol
+Drivers of others are found by the entry points of the group `duckycart.drivers`, or as `module:Class`.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from duckycart.cart.setup import Setup
 
 
-class Driver(Protocol):
-    """What a cart's display, scanner and lock must be able to do; one implementation per kind of hardware.
+@dataclass(frozen=True, slots=True)
+class Scanned:
+    """A barcode was read."""
 
-    Called from the event loop, in the order of the server's commands, and must return at once: slow hardware
-    works in a thread of its own. An exception ends the program. That is wanted: whoever restarts it gets a
-    new boot id, for which the server tells the cart again where it stands.
+    barcode: int  # as a number: leading zeros do not count
+
+
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """The scale has come to rest, or never moves, at so many grams; said once for each rest."""
+
+    grams: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pressed:
+    """A button was pressed: `take_back` for the item that was put in last; others are for drivers among themselves."""
+
+    button: str
+
+
+Heard = Scanned | Weighed | Pressed
+Tell = Callable[[Heard], None]
+TAKE_BACK = Pressed("take_back")
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A line of the basket."""
+
+    barcode: int
+    description: str
+    quantity: int
+    grams: int  # of all its units
+
+
+@dataclass(frozen=True, slots=True)
+class Basket:
+    """What the server says is in the basket, and how many changes of it wait for the network."""
+
+    items: tuple[Item, ...]
+    total: str  # for people: "25.00 EGP"
+    waiting: int = 0
+
+
+class Driver:
+    """Hardware of one kind; a subclass overrides what that hardware can do.
+
+    All methods but `run` are called from the event loop, in the order of the server's commands, and must return at
+    once: slow hardware works in a thread of its own. An exception ends the program. That is wanted: whoever restarts it
+    finds it where it stood.
     """
+
+    def __init__(self, setup: Setup) -> None:
+        """Make the driver by its settings. Raises WrongSetting, and opens no hardware: that is for `run`."""
+
+    async def run(self, tell: Tell) -> None:
+        """Hear the hardware until cancelled, and tell the program; return at once if there is nothing to hear.
+
+        Hardware that is pulled out and put in again is this method's to wait for.
+        """
+
+    async def check(self) -> str:
+        """Try the hardware once, for `duckycart cart check`. Returns what was found, as a sentence; raises OSError, or
+        Broken with a sentence that says what to do."""
+        return "nothing to try"
 
     def show_idle(self) -> None:
         """Show that nobody shops, and that there is no QR to scan (yet, or any more)."""
@@ -21,16 +87,32 @@ class Driver(Protocol):
         """
 
     def start_shopping(self, session_id: int) -> None:
-        """Begin with a shopper who has the cart: scanner ready, basket empty. Called once for each session."""
+        """Begin with a shopper who has the cart: scanner ready. Called once for each session, and once more for a
+        session that goes on after the program was started anew.
+
+        So the basket may not be empty: `basket` says what is in it before anything is counted.
+        """
 
     def hold_for_payment(self, session_id: int) -> None:
-        """Hold everything for the payment: nothing may be added or taken. Called once for each session."""
+        """Hold everything for the payment: nothing may be added or taken. Called as `start_shopping` is, after it."""
 
     def return_to_idle(self) -> None:
         """Clean up after a session that is over, and be as after `show_idle`."""
+
+    def basket(self, basket: Basket) -> None:
+        """Show the basket, which was read or changed."""
 
     def connection(self, connected: bool, sentence: str) -> None:
         """Show whether the link to the server is there; `sentence` says to people why and what to do about it."""
 
     def notice(self, sentence: str) -> None:
         """Show something else that people should know, such as why there is no QR."""
+
+
+class Broken(Exception):
+    """Hardware cannot be used; the sentence says what to do."""
+
+
+async def for_ever() -> None:
+    """Wait until cancelled."""
+    await asyncio.get_running_loop().create_future()

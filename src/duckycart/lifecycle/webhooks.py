@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from sqlalchemy import Connection, and_, bindparam, delete, insert, select
+from sqlalchemy import Connection, and_, bindparam, delete, func, insert, select
 
 from duckycart.effects import AlarmKind
 from duckycart.lifecycle.carts import raise_alarm
@@ -20,7 +20,8 @@ _BEING_CREATED: Final = prepared(
     select(payments.c.id)
     .where(
         payments.c.state == PaymentState.CREATING,
-        payments.c.provider_ref.is_(None),
+        # Not IS NULL, by which it would be looked for among all that ever failed, instead of the few that are open.
+        func.coalesce(payments.c.provider_ref, "") == "",
         payments.c.provider == bindparam("by"),
         payments.c.amount == bindparam("paid"),
         payments.c.currency == bindparam("in_currency"),

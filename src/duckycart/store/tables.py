@@ -251,6 +251,7 @@ sessions = Table(
           postgresql_where=text("is_active")),
     Index("uq_sessions_active_user", "user_id", unique=True, sqlite_where=text("is_active = 1"),
           postgresql_where=text("is_active")),
+    Index("ix_sessions_user_id", "user_id"),  # a guest's token is good for as long as its session and a while more
     sqlite_autoincrement=True,
 )  # fmt: skip
 

@@ -1,0 +1,339 @@
+"""A table says what scans and weights mean while somebody shops; nothing here does any I/O.
+
+The scale is believed: what it shows beyond what scans explain is in the cart and not in the basket. An item is scanned,
+then put in; one that was put in before it was scanned counts as well. `explained` is the weight that the basket and
+what lay in the cart before account for, and a difference that has settled is reported once, until it is gone or
+another. A cart without a scale goes by scans alone.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Final
+
+from duckycart.cart.driver import Pressed, Scanned, Weighed
+
+WAIT_SECONDS: Final = 30.0  # for an item to be put in, or taken out, once it was named
+INCREASED: Final = "weight increased"  # as the protocol's screens know them
+DECREASED: Final = "weight decreased"
+
+
+class Phase(StrEnum):
+    OFF = "off"  # nobody shops
+    READING = "reading"  # a session began, and what is in its basket is not known yet
+    READY = "ready"
+    PUT_IN = "put in"  # an item was scanned and is to be put in
+    TAKE_OUT = "take out"  # an item is to be taken out
+    HELD = "held"
+
+
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """Where the shopping stands."""
+
+    phase: Phase = Phase.OFF
+    session_id: int | None = None
+    barcode: int | None = None  # of the item that is to be put in or taken out
+    basket: tuple[int, ...] = ()  # a barcode for each unit, the last one last; those that wait for the network too
+    weight: int | None = None  # grams, as the scale rested last; None: there is no scale, or none that speaks
+    tare: int | None = None  # grams that lay in the cart when the session began
+    explained: int | None = None  # grams; None while the basket is not known
+    reported: int = 0  # the unexplained grams that were reported last, 0 if there is nothing to report
+
+
+# What can happen, beside what drivers hear.
+
+
+@dataclass(frozen=True, slots=True)
+class Began:
+    session_id: int
+    tare: int | None = None  # of a session that goes on after the program was started anew
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class BasketRead:
+    """The server said what is in the basket."""
+
+    units: tuple[int, ...]  # a barcode for each unit
+    grams: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """No product has this barcode."""
+
+    barcode: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The server refused a change of the basket that was made here already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waited:
+    """WAIT_SECONDS have passed since the last scan or press."""
+
+
+Happening = Began | Held | Ended | BasketRead | Unknown | Refused | Waited | Scanned | Weighed | Pressed
+
+
+# What is to be done.
+
+
+@dataclass(frozen=True, slots=True)
+class ReadItem:
+    session_id: int
+    barcode: int
+
+
+@dataclass(frozen=True, slots=True)
+class AddItem:
+    session_id: int
+    barcode: int
+    grams: int | None  # None without a scale: the product's own weight counts
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveItem:
+    session_id: int
+    barcode: int
+
+
+@dataclass(frozen=True, slots=True)
+class Warn:
+    session_id: int
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReadBasket:
+    session_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    sentence: str
+
+
+Order = ReadItem | AddItem | RemoveItem | Warn | ReadBasket | Say
+Step = tuple[Floor, tuple[Order, ...]]
+
+
+def step(floor: Floor, happening: Happening, tolerance: int) -> Step:
+    """Return where the shopping stands after what happened, and what is to be done, in order.
+
+    `tolerance` is how many grams of difference are none.
+    """
+    return TABLE[floor.phase, type(happening)](floor, happening, tolerance)
+
+
+def _of(floor: Floor) -> int:
+    assert floor.session_id is not None
+    return floor.session_id
+
+
+def _nothing(floor: Floor, happening: Happening, tolerance: int) -> Step:
+    return floor, ()
+
+
+def _began(floor: Floor, happening: Began, tolerance: int) -> Step:
+    tare = floor.weight if happening.tare is None else happening.tare
+    return Floor(Phase.READING, happening.session_id, weight=floor.weight, tare=tare), (
+        ReadBasket(happening.session_id),
+    )
+
+
+def _ended(floor: Floor, happening: Ended, tolerance: int) -> Step:
+    return Floor(weight=floor.weight), ()
+
+
+def _held(floor: Floor, happening: Held, tolerance: int) -> Step:
+    return replace(floor, phase=Phase.HELD, barcode=None), ()
+
+
+def _basket_read(floor: Floor, happening: BasketRead, tolerance: int) -> Step:
+    tare = floor.tare
+    if tare is None and floor.weight is not None:
+        tare = floor.weight - happening.grams  # nobody knows better
+    explained = None if tare is None else tare + happening.grams
+    phase = Phase.READY if floor.phase is Phase.READING else floor.phase
+    return _judged(
+        replace(floor, phase=phase, basket=happening.units, tare=tare, explained=explained, reported=0), tolerance
+    )
+
+
+def _refused(floor: Floor, happening: Refused, tolerance: int) -> Step:
+    phase = Phase.HELD if floor.phase is Phase.HELD else Phase.READING
+    return replace(floor, phase=phase, barcode=None, explained=None), (ReadBasket(_of(floor)),)
+
+
+def _weighed_off(floor: Floor, happening: Weighed, tolerance: int) -> Step:
+    return replace(floor, weight=happening.grams), ()
+
+
+def _weighed(floor: Floor, happening: Weighed, tolerance: int) -> Step:
+    floor = replace(floor, weight=happening.grams)
+    if floor.explained is None and floor.phase is not Phase.READING:
+        # A scale that speaks for the first time: what it shows now is what there is.
+        floor = replace(floor, explained=happening.grams)
+    if floor.explained is None:
+        return replace(floor, tare=happening.grams if floor.tare is None else floor.tare), ()
+    return _judged(floor, tolerance)
+
+
+def _judged(floor: Floor, tolerance: int) -> Step:
+    """Report what the scale shows beyond what is explained, unless it was reported; or say that all is well again."""
+    if floor.weight is None or floor.explained is None:
+        return floor, ()
+    difference = floor.weight - floor.explained
+    if abs(difference) <= tolerance:
+        well = (Say("All is well again."),) if floor.reported else ()
+        return replace(floor, reported=0), well
+    if abs(difference - floor.reported) <= tolerance:
+        return floor, ()
+    words = INCREASED if difference > floor.reported else DECREASED
+    todo = "Scan what you put in, or take it out." if difference > 0 else "Put back what you took, or take it back here."
+    held = "Nothing may be put in or taken out now." if floor.phase is Phase.HELD else todo
+    return replace(floor, reported=difference), (Warn(_of(floor), words), Say(held))
+
+
+def _weighed_put_in(floor: Floor, happening: Weighed, tolerance: int) -> Step:
+    floor = replace(floor, weight=happening.grams)
+    if floor.explained is None:
+        floor = replace(floor, explained=happening.grams)
+        return floor, ()
+    if happening.grams - floor.explained > tolerance:
+        assert floor.barcode is not None
+        return _add(floor, floor.barcode)
+    return _judged(floor, tolerance)
+
+
+def _weighed_take_out(floor: Floor, happening: Weighed, tolerance: int) -> Step:
+    floor = replace(floor, weight=happening.grams)
+    if floor.explained is not None and floor.explained - happening.grams > tolerance:
+        assert floor.barcode is not None
+        return _remove(floor, floor.barcode)
+    return _judged(floor, tolerance)
+
+
+def _add(floor: Floor, barcode: int) -> Step:
+    grams = None if floor.weight is None or floor.explained is None else floor.weight - floor.explained
+    after = replace(
+        floor, phase=Phase.READY, barcode=None, basket=(*floor.basket, barcode), explained=floor.weight, reported=0
+    )
+    return after, (AddItem(_of(floor), barcode, grams),)
+
+
+def _remove(floor: Floor, barcode: int) -> Step:
+    units = list(floor.basket)
+    del units[len(units) - 1 - units[::-1].index(barcode)]
+    after = replace(
+        floor, phase=Phase.READY, barcode=None, basket=tuple(units), explained=floor.weight, reported=0
+    )
+    return after, (RemoveItem(_of(floor), barcode),)
+
+
+def _scanned_off(floor: Floor, happening: Scanned, tolerance: int) -> Step:
+    return floor, (Say("Nobody shops with this cart: scan its QR with your phone first."),)
+
+
+def _scanned_reading(floor: Floor, happening: Scanned, tolerance: int) -> Step:
+    return floor, (Say("One moment: the basket is being read. Then scan again."),)
+
+
+def _scanned(floor: Floor, happening: Scanned, tolerance: int) -> Step:
+    read = ReadItem(_of(floor), happening.barcode)
+    if floor.weight is None:
+        after, orders = _add(floor, happening.barcode)
+        return after, (read, *orders)
+    if floor.explained is not None and floor.weight - floor.explained > tolerance:  # it was put in first
+        after, orders = _add(floor, happening.barcode)
+        return after, (read, *orders)
+    return replace(floor, phase=Phase.PUT_IN, barcode=happening.barcode), (read, Say("Put it in."))
+
+
+def _scanned_put_in(floor: Floor, happening: Scanned, tolerance: int) -> Step:
+    if happening.barcode == floor.barcode:
+        return floor, (Say("Put it in."),)
+    after, orders = _scanned(replace(floor, phase=Phase.READY, barcode=None), happening, tolerance)
+    return after, (Say("The item before was not put in."), *orders)
+
+
+def _scanned_take_out(floor: Floor, happening: Scanned, tolerance: int) -> Step:
+    if happening.barcode not in floor.basket:
+        return floor, (Say("That one is not in the basket."),)
+    return replace(floor, barcode=happening.barcode), (Say("Take it out."),)
+
+
+def _scanned_held(floor: Floor, happening: Scanned, tolerance: int) -> Step:
+    words = f"item {happening.barcode} scanned while a payment is open"
+    return floor, (Warn(_of(floor), words), Say("Nothing may be put in or taken out now."))
+
+
+def _unknown(floor: Floor, happening: Unknown, tolerance: int) -> Step:
+    if happening.barcode != floor.barcode:
+        return floor, ()
+    return replace(floor, phase=Phase.READY, barcode=None), ()
+
+
+def _pressed(floor: Floor, happening: Pressed, tolerance: int) -> Step:
+    if happening.button != "take_back":
+        return floor, ()
+    if not floor.basket:
+        return floor, (Say("The basket is empty."),)
+    last = floor.basket[-1]
+    if floor.weight is None:
+        return _remove(floor, last)
+    if floor.explained is not None and floor.explained - floor.weight > tolerance:  # it was taken out first
+        return _remove(floor, last)
+    return replace(floor, phase=Phase.TAKE_OUT, barcode=last), (
+        Say("Take out the last item, or scan the one to take out."),
+    )
+
+
+def _pressed_waiting(floor: Floor, happening: Pressed, tolerance: int) -> Step:
+    """Take back the wish: nothing is to be put in or taken out."""
+    if happening.button != "take_back":
+        return floor, ()
+    return replace(floor, phase=Phase.READY, barcode=None), (Say("Never mind, then."),)
+
+
+def _pressed_held(floor: Floor, happening: Pressed, tolerance: int) -> Step:
+    return floor, (Say("Nothing may be put in or taken out now."),) if happening.button == "take_back" else ()
+
+
+def _waited(floor: Floor, happening: Waited, tolerance: int) -> Step:
+    words = "put in" if floor.phase is Phase.PUT_IN else "taken out"
+    return replace(floor, phase=Phase.READY, barcode=None), (Say(f"Nothing was {words}; scan it again."),)
+
+
+Rule = Callable[[Floor, Happening, int], Step]
+_ROWS: Final[dict[type[object], tuple[object, ...]]] = {
+    # what happens: OFF, READING, READY, PUT_IN, TAKE_OUT, HELD
+    Began: (_began,) * 6,
+    Held: (_nothing, _held, _held, _held, _held, _nothing),
+    Ended: (_nothing, _ended, _ended, _ended, _ended, _ended),
+    BasketRead: (_nothing, _basket_read, _nothing, _nothing, _nothing, _basket_read),
+    Unknown: (_nothing, _nothing, _nothing, _unknown, _nothing, _nothing),
+    Refused: (_nothing, _nothing, _refused, _refused, _refused, _refused),
+    Waited: (_nothing, _nothing, _nothing, _waited, _waited, _nothing),
+    Weighed: (_weighed_off, _weighed, _weighed, _weighed_put_in, _weighed_take_out, _weighed),
+    Scanned: (_scanned_off, _scanned_reading, _scanned, _scanned_put_in, _scanned_take_out, _scanned_held),
+    Pressed: (_nothing, _nothing, _pressed, _pressed_waiting, _pressed_waiting, _pressed_held),
+}
+TABLE: Final[dict[tuple[Phase, type[object]], Rule]] = {
+    (phase, kind): rule  # type: ignore[misc]  # each takes the kind of its row
+    for kind, rules in _ROWS.items()
+    for phase, rule in zip(Phase, rules, strict=True)
+}
