@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from duckycart import environment
 from duckycart.admin import carts, database, feedback, products, sessions, users
 from duckycart.admin.nodes import nodes
-from duckycart.cart.command import cart
+from duckycart.cart import command as cart
 from duckycart.outlet import terminate, write_behind
 from duckycart.settings import Settings
 
@@ -215,8 +215,8 @@ def demo(
             _stop(f"The demo failed. {error}")
 
 
-app.command()(cart)
 app.command()(nodes)
+app.add_typer(cart.app, name="cart")
 app.add_typer(carts.app, name="carts")
 app.add_typer(products.app, name="products")
 app.add_typer(users.app, name="users")

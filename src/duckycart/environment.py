@@ -9,7 +9,7 @@ from typing import Final
 from duckycart.settings import Settings
 
 PREFIX: Final = "DUCKYCART_"
-_OF_OTHERS: Final = ("KEY", "URL")  # the cart's program
+_OF_OTHERS: Final = ("CA", "CONFIG", "DRIVERS", "KEY", "STATE", "URL")  # the cart's program
 _OF_TESTS: Final = "DUCKYCART_TEST_"
 
 # What Kubernetes, and Docker's old links, tell a container of each service, here of those whose names begin with

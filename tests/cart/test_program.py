@@ -144,7 +144,7 @@ async def test_it_comes_back_ever_more_slowly_to_a_server_that_closes_at_once() 
             nap = await it.naps.next()
             delays.append(nap.seconds)
             nap.wake()
-        assert delays == [0.5, 1, 2, 4, 8, 16, 32, 60, 60]
+        assert delays == [0.5, 1, 2, 4, 8, 16, 20, 20, 20]
 
 
 async def test_a_connection_that_lasted_ten_seconds_begins_the_delays_again() -> None:

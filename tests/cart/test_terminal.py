@@ -6,6 +6,7 @@ import json
 import pytest
 import segno
 
+from duckycart.cart.setup import Setup
 from duckycart.cart.terminal import LinesDriver, TerminalDriver
 from duckycart.testing.clock import ManualClock
 from tests.cart.world import NOW, qr_token
@@ -28,7 +29,7 @@ class Screen(io.TextIOWrapper):
 
 
 def terminal(screen: Screen) -> TerminalDriver:
-    return TerminalDriver(7, screen, ManualClock(NOW * 1000))
+    return TerminalDriver(Setup(7, screen, ManualClock(NOW * 1000)))
 
 
 def test_every_state_is_shown_at_once() -> None:
@@ -91,7 +92,7 @@ def test_a_servers_words_cannot_drive_the_terminal() -> None:
 
 def test_lines_for_programs() -> None:
     screen = Screen(tty=False)
-    driver = LinesDriver(7, screen, ManualClock(NOW * 1000))
+    driver = LinesDriver(Setup(7, screen, ManualClock(NOW * 1000)))
     driver.show_idle()
     driver.connection(True, "Connected.")
     driver.show_qr(URL)

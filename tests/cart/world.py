@@ -13,6 +13,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
+from duckycart.cart.driver import Basket, Driver, Tell
 from duckycart.cart.program import CartProgram
 from duckycart.testing.clock import ManualClock
 from duckycart.testing.waiting import PATIENCE
@@ -61,12 +62,16 @@ class LongestDelays(Random):
         return b
 
 
-class Notebook:
-    """Hardware that writes down what it is told."""
+class Notebook(Driver):
+    """Hardware that writes down what it is told, and hears what a test says."""
 
     def __init__(self) -> None:
         self.told: list[tuple[Any, ...]] = []
         self._changed = asyncio.Event()
+        self.tell: Tell = lambda heard: None
+
+    async def run(self, tell: Tell) -> None:
+        self.tell = tell
 
     def _write(self, *what: Any) -> None:
         self.told.append(what)
@@ -87,6 +92,9 @@ class Notebook:
     def return_to_idle(self) -> None:
         self._write("return_to_idle")
 
+    def basket(self, basket: Basket) -> None:
+        self._write("basket", basket)
+
     def connection(self, connected: bool, sentence: str) -> None:
         self._write("connection", connected, sentence)
 
@@ -103,7 +111,7 @@ class Notebook:
 
     def work(self) -> list[tuple[Any, ...]]:
         """What the hardware had to do, without words for people."""
-        return [entry for entry in self.told if entry[0] not in ("connection", "notice", "show_idle")]
+        return [entry for entry in self.told if entry[0] not in ("connection", "notice", "show_idle", "basket")]
 
 
 def http_response(status: int, body: bytes = b"", **headers: str) -> Response:
@@ -168,7 +176,7 @@ class Cart:
 
 
 @asynccontextmanager
-async def cart(url: str, *, key: str | None = None, ask_for_qr: bool = False, **seconds: float) -> AsyncIterator[Cart]:
+async def cart(url: str, *, key: str | None = None, ask_for_qr: bool = False, **more: Any) -> AsyncIterator[Cart]:
     driver, naps, clock = Notebook(), Naps(), ManualClock(NOW * 1000)
     program = CartProgram(
         7,
@@ -179,7 +187,7 @@ async def cart(url: str, *, key: str | None = None, ask_for_qr: bool = False, **
         clock=clock,
         sleep=naps,
         random=LongestDelays(),
-        **seconds,
+        **more,
     )
     running = asyncio.create_task(program.run())
     try:

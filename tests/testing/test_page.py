@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from duckycart.cart.driver import Driver
 from duckycart.cart.program import CartProgram
 from tests.process.world import Served, serving
 
@@ -29,7 +30,7 @@ def shown() -> dict[str, Any]:
     return names
 
 
-class ReferenceCart:
+class ReferenceCart(Driver):
     """The program of `duckycart cart`, and what it did."""
 
     def __init__(self) -> None:
@@ -46,11 +47,6 @@ class ReferenceCart:
 
     def return_to_idle(self) -> None:
         self.session, self.held = None, False
-
-    def show_idle(self) -> None: ...
-    def show_qr(self, url: str | None) -> None: ...
-    def connection(self, connected: bool, sentence: str) -> None: ...
-    def notice(self, sentence: str) -> None: ...
 
 
 @asynccontextmanager

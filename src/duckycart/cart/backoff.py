@@ -4,15 +4,15 @@ from random import Random
 from typing import Final
 
 FIRST: Final = 0.5  # seconds; the first delay is at most this
-LONGEST: Final = 60.0  # seconds; no delay is ever longer
+LONGEST: Final = 20.0  # seconds; no delay that is drawn is ever longer
 STEADY: Final = 10.0  # seconds a connection must have been open to count as a success
 
 
 class Backoff:
     """Exponential delays with full jitter: drawn between 0 and a limit that doubles from FIRST to LONGEST.
 
-    Full jitter, because a store's carts all lose their server in the same moment and must not all come back
-    in the same moment.
+    So a cart is back LONGEST after its server at the latest, and the carts of a store, which all lost it in the same
+    moment, come back spread over that time: ten thousand are 500 in a second, and a server takes in six times as many.
     """
 
     def __init__(self, random: Random) -> None:
@@ -20,10 +20,10 @@ class Backoff:
         self._limit = FIRST
 
     def delay(self, at_least: float = 0.0) -> float:
-        """Return the seconds to wait before the next try; `at_least` comes from the server. Never above LONGEST."""
+        """Return the seconds to wait before the next try; `at_least` comes from the server or from what went wrong."""
         drawn = self._random.uniform(0, self._limit)
         self._limit = min(LONGEST, self._limit * 2)
-        return min(LONGEST, max(at_least, drawn))
+        return max(at_least, drawn)
 
     def succeeded(self) -> None:
         """Begin again at FIRST."""

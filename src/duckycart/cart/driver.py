@@ -7,33 +7,10 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from duckycart.cart.heard import Heard
 from duckycart.cart.setup import Setup
 
-
-@dataclass(frozen=True, slots=True)
-class Scanned:
-    """A barcode was read."""
-
-    barcode: int  # as a number: leading zeros do not count
-
-
-@dataclass(frozen=True, slots=True)
-class Weighed:
-    """The scale has come to rest, or never moves, at so many grams; said once for each rest."""
-
-    grams: int
-
-
-@dataclass(frozen=True, slots=True)
-class Pressed:
-    """A button was pressed: `take_back` for the item that was put in last; others are for drivers among themselves."""
-
-    button: str
-
-
-Heard = Scanned | Weighed | Pressed
 Tell = Callable[[Heard], None]
-TAKE_BACK = Pressed("take_back")
 
 
 @dataclass(frozen=True, slots=True)

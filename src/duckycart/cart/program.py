@@ -1,4 +1,4 @@
-"""The program keeps one cart's link to the server open for as long as it runs."""
+"""The program keeps one cart's link to the server open for as long as it runs, and the shopping with it going."""
 
 import asyncio
 import logging
@@ -6,6 +6,7 @@ import secrets
 import ssl
 from collections.abc import Awaitable, Callable
 from functools import partial
+from pathlib import Path
 from random import Random, SystemRandom
 from typing import Final
 
@@ -15,8 +16,10 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketExce
 
 from duckycart.cart.backoff import Backoff
 from duckycart.cart.driver import Driver
-from duckycart.cart.machine import Action, Situation, obey
+from duckycart.cart.journal import Damaged, Journal, Kept
+from duckycart.cart.machine import Action, CartState, Situation, obey
 from duckycart.cart.qr import QrOffer, get_qr
+from duckycart.cart.session import Session
 from duckycart.cart.setback import Setback, closed, refused, unreachable
 from duckycart.clock import Clock, SystemClock
 from duckycart.wire import NotACommand, decode
@@ -65,6 +68,9 @@ class CartProgram:
         *,
         key: str | None = None,  # None where the server lets carts in without one
         ask_for_qr: bool = True,  # False where a screen shows the QR
+        journal: Path | None = None,  # the file that keeps where the cart stands; None: nothing is kept
+        tolerance: int = 15,  # grams of difference that are none
+        tls: ssl.SSLContext | None = None,  # None: whatever the machine trusts
         clock: Clock | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         random: Random | None = None,
@@ -87,7 +93,8 @@ class CartProgram:
         self._headers = {} if key is None else {"X-API-Key": key}
         self._headers["Cart-Boot-Id"] = secrets.token_hex(16)
         # One context for both, so that what the store's SSL_CERT_FILE trusts holds for socket and HTTP.
-        self._tls = ssl.create_default_context() if self._base.scheme == "https" else None
+        secure = self._base.scheme == "https"
+        self._tls = (tls or ssl.create_default_context()) if secure else None
         self._http = httpx2.AsyncClient(
             base_url=self._base,
             headers={"Accept": "application/json", **self._headers},
@@ -102,6 +109,20 @@ class CartProgram:
         ask = partial(get_qr, self._http, cart_id, self._clock)
         self._offer = QrOffer(ask, driver, self._online, self._tasks, sleep, random)
         self.situation = Situation()
+        self._kept = Kept(cart_id, str(self._base))
+        self._journal = None if journal is None else Journal(journal, self._not_kept)
+        self._cannot_keep = False  # and it was said
+        self._session = Session(
+            self._http,
+            cart_id,
+            driver,
+            tolerance=tolerance,
+            keep=self._keep,
+            kept=self._written,
+            stands=self._server_says,
+            sleep=sleep,
+            random=random,
+        )
 
     async def run(self) -> None:
         """Connect and obey the server until cancelled, and then close the connection with 1000. Not to be called twice.
@@ -110,6 +131,9 @@ class CartProgram:
         """
         async with self._http, self._tasks:
             self._driver.show_idle()
+            self._resume()
+            self._tasks.create_task(self._session.run())
+            self._tasks.create_task(self._driver.run(self._session.heard))
             while True:
                 setback = await self._one_connection()
                 delay = self._backoff.delay(setback.at_least)
@@ -140,6 +164,7 @@ class CartProgram:
         opened = self._clock.monotonic()
         try:
             self._online.set()
+            self._session.online()
             self._driver.connection(True, f"Connected to {self._base}.")
             self._offer_qr()
             async for frame in connection:
@@ -166,6 +191,7 @@ class CartProgram:
             self._act(action)
         if Action.RETURN_TO_IDLE in actions:
             self._offer_qr()
+        self._keep()
 
     def _act(self, action: Action) -> None:
         session_id = self.situation.session_id
@@ -176,12 +202,67 @@ class CartProgram:
                 assert session_id is not None
                 self._offer.withdraw()
                 self._driver.start_shopping(session_id)
+                self._session.begin(session_id)
             case Action.HOLD_FOR_PAYMENT:
                 assert session_id is not None
                 self._driver.hold_for_payment(session_id)
+                self._session.hold()
             case Action.RETURN_TO_IDLE:
+                self._session.end()
                 self._driver.return_to_idle()
 
     def _offer_qr(self) -> None:
         if self._ask_for_qr and self.situation.session_id is None:
             self._offer.begin()
+
+    # Over a reboot
+
+    def _resume(self) -> None:
+        """Be where the journal says that the cart stood, until the server says otherwise."""
+        if self._journal is None:
+            return
+        try:
+            kept = self._journal.read()
+        except (Damaged, OSError) as error:
+            self._driver.notice(f"What the cart had kept cannot be used, so it begins anew: {error}.")
+            return
+        if kept is None or kept.situation.session_id is None:
+            return
+        if (kept.cart_id, kept.server) != (self._kept.cart_id, self._kept.server):
+            self._driver.notice(f"What was kept is of cart {kept.cart_id} at {kept.server}, and is not used.")
+            return
+        self.situation = kept.situation
+        session_id = kept.situation.session_id
+        self._driver.start_shopping(session_id)
+        self._session.resume(session_id, kept.tare, kept.calls)
+        if kept.situation.state is CartState.HELD:
+            self._driver.hold_for_payment(session_id)
+            self._session.hold()
+
+    def _server_says(self, session_id: int | None) -> None:
+        """End a session that was resumed, if the server says that the cart is in another, or in none.
+
+        A boot is told what it lacks, and of a session that ended while the cart was off, a new boot lacks nothing.
+        """
+        if self.situation.session_id not in (None, session_id):
+            self.situation = Situation()
+            self._act(Action.RETURN_TO_IDLE)
+            self._offer_qr()
+            self._keep()
+
+    def _keep(self) -> None:
+        if self._journal is not None:
+            tare, calls = self._session.to_keep()
+            kept = Kept(self._kept.cart_id, self._kept.server, self.situation, tare, calls)
+            if self.situation.session_id is None:
+                kept = Kept(self._kept.cart_id, self._kept.server)  # nobody's QR is worth a write
+            self._journal.keep(kept)
+
+    async def _written(self) -> None:
+        if self._journal is not None:
+            await self._journal.kept()
+
+    def _not_kept(self, error: OSError) -> None:
+        if not self._cannot_keep:
+            self._cannot_keep = True
+            self._driver.notice(f"The cart cannot keep where it stands, and would forget it: {error}.")

@@ -14,7 +14,7 @@ import httpx2
 
 from duckycart.cart.backoff import Backoff
 from duckycart.cart.driver import Driver
-from duckycart.cart.setback import Setback, refused, unreachable
+from duckycart.cart.setback import Setback, refused, sentence_of, unreachable
 from duckycart.clock import Clock
 
 MARGIN: Final = 15.0  # seconds before its end at which a QR is replaced: somebody may be about to scan it
@@ -35,7 +35,7 @@ async def get_qr(http: httpx2.AsyncClient, cart_id: int, clock: Clock) -> Qr | S
         return unreachable(error)
     if response.status_code != httpx2.codes.OK:
         setback = refused(response.status_code, response.headers.get("Retry-After"))
-        return Setback(_detail(response) or setback.sentence, setback.at_least)
+        return Setback(sentence_of(response) or setback.sentence, setback.at_least)
     try:
         token = response.json()
         lifetime = _lifetime(response, token, clock)
@@ -80,15 +80,6 @@ def _server_time(response: httpx2.Response, clock: Clock) -> float:
         return parsedate_to_datetime(response.headers["Date"]).timestamp()
     except (KeyError, ValueError):
         return clock.now() / 1000
-
-
-def _detail(response: httpx2.Response) -> str | None:
-    """Return the sentence for people in an error answer."""
-    try:
-        detail = response.json()["detail"]
-    except (ValueError, RecursionError, LookupError, TypeError):
-        return None
-    return detail[:200] if isinstance(detail, str) else None
 
 
 class QrOffer:

@@ -5,7 +5,9 @@ import socket
 from dataclasses import dataclass
 from typing import Final
 
-from duckycart.cart.backoff import LONGEST
+import httpx2
+
+SLOWLY: Final = 60.0  # seconds to the next try of what only a person can change
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +32,11 @@ _CLOSES: Final = {
     1000: Setback("The server closed the connection."),
     1001: Setback("The server stops."),
     1006: Setback("The connection broke."),
-    1008: Setback("The server withdrew this cart's key: ask the operator for the new one.", LONGEST),
+    1008: Setback("The server withdrew this cart's key: ask the operator for the new one.", SLOWLY),
     1012: Setback("The server restarts."),
     4408: Setback("The server did not hear from this cart for too long."),
     # Connecting again at once would take the cart back, and so on for ever, many times a second.
-    4409: Setback("Another program connected as this cart: stop one of the two.", LONGEST),
+    4409: Setback("Another program connected as this cart: stop one of the two.", SLOWLY),
 }
 
 
@@ -44,9 +46,18 @@ def refused(status: int, retry_after: str | None) -> Setback:
     `retry_after` is that header. Its form with a date is not read: it needs a clock that is right.
     """
     if status in _REFUSALS:
-        return Setback(_REFUSALS[status], LONGEST)
+        return Setback(_REFUSALS[status], SLOWLY)
     asked = float(retry_after) if retry_after and re.fullmatch("[0-9]{1,9}", retry_after) else 0.0
-    return Setback(_PASSING.get(status, f"The server answered with status {status}."), min(asked, LONGEST))
+    return Setback(_PASSING.get(status, f"The server answered with status {status}."), min(asked, SLOWLY))
+
+
+def sentence_of(answer: httpx2.Response) -> str | None:
+    """Return the sentence for people in a refusal of the server."""
+    try:
+        detail = answer.json()["detail"]
+    except (ValueError, RecursionError, LookupError, TypeError):
+        return None
+    return detail[:200] if isinstance(detail, str) else None
 
 
 def closed(code: int | None) -> Setback:

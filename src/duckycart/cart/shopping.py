@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
-from duckycart.cart.driver import Pressed, Scanned, Weighed
+from duckycart.cart.heard import Pressed, Scanned, Weighed
 
 WAIT_SECONDS: Final = 30.0  # for an item to be put in, or taken out, once it was named
 INCREASED: Final = "weight increased"  # as the protocol's screens know them
@@ -203,7 +203,9 @@ def _judged(floor: Floor, tolerance: int) -> Step:
     if abs(difference - floor.reported) <= tolerance:
         return floor, ()
     words = INCREASED if difference > floor.reported else DECREASED
-    todo = "Scan what you put in, or take it out." if difference > 0 else "Put back what you took, or take it back here."
+    todo = (
+        "Scan what you put in, or take it out." if difference > 0 else "Put back what you took, or take it back here."
+    )
     held = "Nothing may be put in or taken out now." if floor.phase is Phase.HELD else todo
     return replace(floor, reported=difference), (Warn(_of(floor), words), Say(held))
 
@@ -238,9 +240,7 @@ def _add(floor: Floor, barcode: int) -> Step:
 def _remove(floor: Floor, barcode: int) -> Step:
     units = list(floor.basket)
     del units[len(units) - 1 - units[::-1].index(barcode)]
-    after = replace(
-        floor, phase=Phase.READY, barcode=None, basket=tuple(units), explained=floor.weight, reported=0
-    )
+    after = replace(floor, phase=Phase.READY, barcode=None, basket=tuple(units), explained=floor.weight, reported=0)
     return after, (RemoveItem(_of(floor), barcode),)
 
 

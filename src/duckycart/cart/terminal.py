@@ -1,4 +1,7 @@
-"""A cart without hardware has its state drawn in a terminal, or written as lines for other programs."""
+"""A cart without hardware has its state drawn in a terminal, or written as lines for other programs.
+
+Both hear what is typed or written to standard input.
+"""
 
 import io
 import json
@@ -8,25 +11,51 @@ from typing import Final, TextIO
 
 import segno
 
-from duckycart.clock import Clock, iso
+from duckycart.cart import stdin
+from duckycart.cart.driver import Basket, Driver, Tell
+from duckycart.cart.heard import TAKE_BACK, Pressed, Scanned, Weighed
+from duckycart.cart.setup import Setup
+from duckycart.clock import iso
 
 _BLUE, _GREEN, _YELLOW, _RED, _GREY = "44;97", "42;30", "43;30", "31", "100;97"
+MAX_DIGITS: Final = 40  # of a barcode, as the server takes it
 # The blocks that segno prints are the light of a QR, so they must be white on black in every colour scheme.
 _QR_COLOURS: Final = "97;40"
 
 
-class TerminalDriver:
-    """For people: a banner for each state, a line for each event, the QR as blocks.
+class TerminalDriver(Driver):
+    """For people: a banner for each state, a line for each event, the QR as blocks. A barcode that is typed is a scan,
+    a minus takes the last item back.
 
     Colours only if `out` is a terminal. Where a QR cannot be drawn (a narrow terminal, an encoding without
     block characters) its URL stands alone.
     """
 
-    def __init__(self, cart_id: int, out: TextIO, clock: Clock) -> None:
-        self._cart_id = cart_id
-        self._out = out
-        self._clock = clock
-        self._colours = out.isatty()
+    def __init__(self, setup: Setup) -> None:
+        self._cart_id = setup.cart_id
+        self._out: TextIO = setup.out
+        self._clock = setup.clock
+        self._colours = setup.out.isatty()
+        self._asks = setup.flag("keyboard", True)
+
+    async def run(self, tell: Tell) -> None:
+        if not self._asks:
+            return
+        stdin.claim("terminal")
+        async for line in stdin.lines():
+            words = line.strip()
+            if words.isascii() and words.isdigit() and len(words) <= MAX_DIGITS:
+                tell(Scanned(int(words)))
+            elif words in ("-", "take back"):
+                tell(TAKE_BACK)
+            elif words:
+                self.notice("Type a barcode to scan it, or - to take the last item back.")
+
+    def basket(self, basket: Basket) -> None:
+        for item in basket.items:
+            self._line(f"  {item.quantity} x {_printable(item.description)}")
+        waiting = f" ({basket.waiting} changes wait for the network)" if basket.waiting else ""
+        self._line(f"  in all {basket.total}{waiting}")
 
     def show_idle(self) -> None:
         self._banner("IDLE", "waiting for a shopper", _GREY)
@@ -80,16 +109,34 @@ class TerminalDriver:
         return [] if too_wide else lines
 
 
-class LinesDriver:
+class LinesDriver(Driver):
     """For programs: a JSON object per line, `{"at": …, "cart": …, "event": …}`.
 
-    `event` is the name of the `Driver` method; its arguments follow as `url`, `session`, `connected`, `text`.
+    `event` is the name of the `Driver` method; its arguments follow as `url`, `session`, `connected`, `text`, `items`.
+    What it hears comes in the same way: `{"scanned": 6221000000012}`, `{"weighed": 1030}`, `{"pressed": "take_back"}`.
     """
 
-    def __init__(self, cart_id: int, out: TextIO, clock: Clock) -> None:
-        self._cart_id = cart_id
-        self._out = out
-        self._clock = clock
+    def __init__(self, setup: Setup) -> None:
+        self._cart_id = setup.cart_id
+        self._out: TextIO = setup.out
+        self._clock = setup.clock
+
+    async def run(self, tell: Tell) -> None:
+        stdin.claim("lines")
+        async for line in stdin.lines():
+            match _object(line):
+                case {"scanned": int(barcode)} if 0 <= barcode < 10**MAX_DIGITS:
+                    tell(Scanned(barcode))
+                case {"weighed": int(grams)}:
+                    tell(Weighed(grams))
+                case {"pressed": str(button)}:
+                    tell(Pressed(button))
+                case _:
+                    self.notice('A line must be {"scanned": BARCODE}, {"weighed": GRAMS} or {"pressed": BUTTON}.')
+
+    def basket(self, basket: Basket) -> None:
+        items = [{"barcode": item.barcode, "quantity": item.quantity} for item in basket.items]
+        self._event("basket", items=items, total=basket.total, waiting=basket.waiting)
 
     def show_idle(self) -> None:
         self._event("show_idle")
@@ -112,9 +159,16 @@ class LinesDriver:
     def notice(self, sentence: str) -> None:
         self._event("notice", text=sentence)
 
-    def _event(self, event: str, **fields: str | int | None) -> None:
+    def _event(self, event: str, **fields: object) -> None:
         line = {"at": iso(self._clock.now()), "cart": self._cart_id, "event": event, **fields}
         print(json.dumps(line), file=self._out, flush=True)
+
+
+def _object(line: str) -> object:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _printable(text: str) -> str:
