@@ -176,12 +176,14 @@ class Cart:
 
 
 @asynccontextmanager
-async def cart(url: str, *, key: str | None = None, ask_for_qr: bool = False, **more: Any) -> AsyncIterator[Cart]:
-    driver, naps, clock = Notebook(), Naps(), ManualClock(NOW * 1000)
+async def cart(
+    url: str, *, key: str | None = None, ask_for_qr: bool = False, driver: Driver | None = None, **more: Any
+) -> AsyncIterator[Cart]:
+    notebook, naps, clock = Notebook(), Naps(), ManualClock(NOW * 1000)
     program = CartProgram(
         7,
         url,
-        driver,
+        driver or notebook,
         key=key,
         ask_for_qr=ask_for_qr,
         clock=clock,
@@ -191,10 +193,10 @@ async def cart(url: str, *, key: str | None = None, ask_for_qr: bool = False, **
     )
     running = asyncio.create_task(program.run())
     try:
-        yield Cart(program, driver, naps, clock, running)
+        yield Cart(program, notebook, naps, clock, running)
     finally:
         running.cancel()
-        with suppress(asyncio.CancelledError):
+        with suppress(asyncio.CancelledError, ExceptionGroup):
             await running
 
 

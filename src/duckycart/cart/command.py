@@ -95,6 +95,39 @@ def run(
         _stop("; ".join(map(str, failed.exceptions)))
 
 
+@app.command()
+def check(
+    cart_id: CartId = None,
+    url: Url = None,
+    key: Key = None,
+    driver: Drivers = None,
+    config: ConfigFile = None,
+    ca: Authority = None,
+) -> None:
+    """Try everything once: server, certificate, clock, key, and each driver's hardware. Exit code 1 if anything fails.
+
+    Example: duckycart cart check --config /etc/duckycart/cart.toml
+    """
+    from duckycart.cart.check import check as tried
+
+    chosen = Chosen(cart_id, url, key, driver, None, config, ca, None)
+    drivers = chosen.drivers(sys.stdout)
+
+    async def all_found() -> bool:
+        well = True
+        async for found in tried(chosen.cart_id, chosen.url, chosen.key or None, chosen.tls(), drivers):
+            well &= found.well
+            typer.echo(f"{'ok  ' if found.well else 'FAIL'}  {found.what}: {found.sentence}")
+        return well
+
+    try:
+        well = asyncio.run(all_found())
+    except ValueError as error:
+        _stop(str(error))
+    if not well:
+        raise typer.Exit(1)
+
+
 class Chosen:
     """What the command line, the environment and the file say together."""
 

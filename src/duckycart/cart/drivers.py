@@ -47,7 +47,7 @@ def _imported(module: str, attribute: str) -> type[Driver]:
         sys.path.insert(0, os.getcwd())  # a driver of one's own lies in the folder that one is in
     try:
         found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, ValueError) as error:
         raise NoDriver(f"the driver {module}:{attribute} cannot be imported: {error}") from error
     return _checked(f"{module}:{attribute}", found)
 

@@ -9,6 +9,7 @@ import asyncio
 import re
 import threading
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from statistics import median
 from typing import Any, Final
@@ -141,9 +142,10 @@ class ScaleDriver(Driver):
                         if line:
                             loop.call_soon_threadsafe(put, line.decode("ascii", "replace"))
             except OSError as error:
-                loop.call_soon_threadsafe(put, error)
-            except (TypeError, ValueError):
-                pass  # it was closed while it was read
+                with suppress(RuntimeError):  # the loop has ended
+                    loop.call_soon_threadsafe(put, error)
+            except (RuntimeError, TypeError, ValueError):
+                pass  # the loop has ended, or the line was closed while it was read
             finally:
                 port.close()
 

@@ -105,7 +105,9 @@ class Session:
     def _forget(self, session_id: int | None) -> None:
         lost = self._calls.keep_only(session_id)
         if lost:
-            self._driver.notice(f"The session is over, and {lost} changes of its basket were never sent.")
+            self._driver.notice(
+                f"The session is over, and {lost} of its changes {'was' if lost == 1 else 'were'} never sent."
+            )
 
     # What drivers hear
 
