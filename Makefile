@@ -56,7 +56,8 @@ dist: .venv/dev
 	@touch $@
 
 # The lock files hold everything that the package can use; what a light install takes is in pyproject.toml alone.
-LOCK := uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --all-extras pyproject.toml
+# Not the extras of a cart's hardware: one of them needs a compiler, and a demo must not.
+LOCK := uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --extra postgres --extra nats pyproject.toml
 lock:
 	$(PYTHON) -m venv .venv-lock && .venv-lock/bin/pip install --quiet uv
 	. .venv-lock/bin/activate && $(LOCK) --group build --output-file requirements.lock

@@ -166,6 +166,7 @@ async def test_a_session_that_ended_while_the_cart_was_off_is_over_for_it_too(sh
     async with program(shop, tmp_path) as cart:
         await cart.shows("start_shopping", session=session_id)
         await cart.shows("return_to_idle")
+        await until(lambda: kept(tmp_path)["session"] is None)
     async with program(shop, tmp_path) as cart:
         await cart.shows("connection", connected=True)
         assert [one["event"] for one in cart.events[:2]] == ["show_idle", "connection"]
@@ -228,6 +229,11 @@ async def test_what_is_left_when_the_session_ends_is_dropped_and_said(shop: Shop
         await cart.shows("notice", text="The session is over, and 1 of its changes was never sent.")
 
 
+def kept(state: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((state / "cart-1.json").read_text())
+    return found
+
+
 def kept_calls(state: Path) -> list[Any]:
-    found: list[Any] = json.loads((state / "cart-1.json").read_text())["calls"]
+    found: list[Any] = kept(state)["calls"]
     return found
