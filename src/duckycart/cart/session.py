@@ -28,6 +28,7 @@ from duckycart.cart.shopping import (
     Refused,
     RemoveItem,
     Say,
+    Unit,
     Unknown,
     Waited,
     Warn,
@@ -198,7 +199,11 @@ class Session:
                 self._show()
             case "basket":
                 self._lines = {line["product"]["barcode"]: line for line in answer["items"]}
-                units = tuple(barcode for barcode, line in self._lines.items() for _ in range(line["quantity"]))
+                units = tuple(
+                    Unit(barcode, line["saved_weight"] // line["quantity"] or None)
+                    for barcode, line in self._lines.items()
+                    for _ in range(line["quantity"])
+                )
                 self._show()
                 self._happened(BasketRead(units, sum(line["saved_weight"] for line in self._lines.values())))
 

@@ -14,6 +14,7 @@ from typing import Final
 from duckycart.cart.heard import Pressed, Scanned, Weighed
 
 WAIT_SECONDS: Final = 30.0  # for an item to be put in, or taken out, once it was named
+ALIKE: Final = 0.05  # of a unit's weight: by so much another of the product may differ
 INCREASED: Final = "weight increased"  # as the protocol's screens know them
 DECREASED: Final = "weight decreased"
 
@@ -28,13 +29,21 @@ class Phase(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Unit:
+    """One unit in the basket."""
+
+    barcode: int
+    grams: int | None = None  # as it was measured; None without a scale
+
+
+@dataclass(frozen=True, slots=True)
 class Floor:
     """Where the shopping stands."""
 
     phase: Phase = Phase.OFF
     session_id: int | None = None
     barcode: int | None = None  # of the item that is to be put in or taken out
-    basket: tuple[int, ...] = ()  # a barcode for each unit, the last one last; those that wait for the network too
+    basket: tuple["Unit", ...] = ()  # the last one last; those that wait for the network too
     weight: int | None = None  # grams, as the scale rested last; None: there is no scale, or none that speaks
     tare: int | None = None  # grams that lay in the cart when the session began
     explained: int | None = None  # grams; None while the basket is not known
@@ -64,8 +73,8 @@ class Ended:
 class BasketRead:
     """The server said what is in the basket."""
 
-    units: tuple[int, ...]  # a barcode for each unit
-    grams: int
+    units: tuple[Unit, ...]
+    grams: int  # of them all
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,24 +233,43 @@ def _weighed_put_in(floor: Floor, happening: Weighed, tolerance: int) -> Step:
 def _weighed_take_out(floor: Floor, happening: Weighed, tolerance: int) -> Step:
     floor = replace(floor, weight=happening.grams)
     if floor.explained is not None and floor.explained - happening.grams > tolerance:
-        assert floor.barcode is not None
-        return _remove(floor, floor.barcode)
+        return _take_out(floor, floor.explained - happening.grams, tolerance)
     return _judged(floor, tolerance)
+
+
+def _take_out(floor: Floor, grams: int, tolerance: int) -> Step:
+    """Take that unit out of the basket which weighs what is gone: the one that was named if it may be, else the one
+    that was put in last."""
+    fitting = [unit for unit in floor.basket if unit.grams is None or _alike(unit.grams, grams, tolerance)]
+    named = [unit for unit in fitting if unit.barcode == floor.barcode]
+    if not fitting:
+        return _judged(floor, tolerance)
+    return _remove(floor, (named or fitting)[-1])
+
+
+def _alike(one: int, other: int, tolerance: int) -> bool:
+    """Return whether the weights may be the same unit's; several of a product count with their middle."""
+    return abs(one - other) <= tolerance + one * ALIKE
 
 
 def _add(floor: Floor, barcode: int) -> Step:
     grams = None if floor.weight is None or floor.explained is None else floor.weight - floor.explained
     after = replace(
-        floor, phase=Phase.READY, barcode=None, basket=(*floor.basket, barcode), explained=floor.weight, reported=0
+        floor,
+        phase=Phase.READY,
+        barcode=None,
+        basket=(*floor.basket, Unit(barcode, grams)),
+        explained=floor.weight,
+        reported=0,
     )
     return after, (AddItem(_of(floor), barcode, grams),)
 
 
-def _remove(floor: Floor, barcode: int) -> Step:
+def _remove(floor: Floor, unit: Unit) -> Step:
     units = list(floor.basket)
-    del units[len(units) - 1 - units[::-1].index(barcode)]
+    del units[len(units) - 1 - units[::-1].index(unit)]
     after = replace(floor, phase=Phase.READY, barcode=None, basket=tuple(units), explained=floor.weight, reported=0)
-    return after, (RemoveItem(_of(floor), barcode),)
+    return after, (RemoveItem(_of(floor), unit.barcode),)
 
 
 def _scanned_off(floor: Floor, happening: Scanned, tolerance: int) -> Step:
@@ -271,7 +299,7 @@ def _scanned_put_in(floor: Floor, happening: Scanned, tolerance: int) -> Step:
 
 
 def _scanned_take_out(floor: Floor, happening: Scanned, tolerance: int) -> Step:
-    if happening.barcode not in floor.basket:
+    if all(unit.barcode != happening.barcode for unit in floor.basket):
         return floor, (Say("That one is not in the basket."),)
     return replace(floor, barcode=happening.barcode), (Say("Take it out."),)
 
@@ -296,8 +324,8 @@ def _pressed(floor: Floor, happening: Pressed, tolerance: int) -> Step:
     if floor.weight is None:
         return _remove(floor, last)
     if floor.explained is not None and floor.explained - floor.weight > tolerance:  # it was taken out first
-        return _remove(floor, last)
-    return replace(floor, phase=Phase.TAKE_OUT, barcode=last), (
+        return _take_out(floor, floor.explained - floor.weight, tolerance)
+    return replace(floor, phase=Phase.TAKE_OUT, barcode=last.barcode), (
         Say("Take out the last item, or scan the one to take out."),
     )
 
