@@ -4,14 +4,17 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from duckycart.cart.command import app
+from duckycart.testing.waiting import until
 from tests.cart.world import FakeServer, server
 
 RUN = "from duckycart.cart.command import app; app()"
@@ -20,7 +23,7 @@ KEY = "k-3f9a77c1"
 
 @asynccontextmanager
 async def process(
-    shop: FakeServer, *options: str, stdout: int = asyncio.subprocess.PIPE
+    shop: FakeServer, *options: str, stdout: int = asyncio.subprocess.PIPE, **variables: str
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     started = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -33,7 +36,7 @@ async def process(
         *options,
         stdout=stdout,
         stderr=asyncio.subprocess.PIPE,
-        env={**os.environ, "DUCKYCART_KEY": KEY},
+        env={**os.environ, "DUCKYCART_KEY": KEY, **variables},
     )
     try:
         yield started
@@ -111,3 +114,25 @@ def test_what_cannot_work_is_refused_at_once(arguments: list[str], words: str) -
     assert result.exit_code in (1, 2)
     assert words in result.output
     assert KEY not in result.output
+
+
+async def test_a_supervisor_hears_that_it_is_ready_that_it_lives_and_that_it_stops(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear:
+        ear.bind(str(tmp_path / "notify"))
+        ear.setblocking(False)
+        heard: list[bytes] = []
+
+        def hear(wanted: bytes, times: int = 1) -> bool:
+            with suppress(BlockingIOError):
+                heard.append(ear.recv(100))
+            return heard.count(wanted) >= times
+
+        variables = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "100000"}
+        async with (
+            server() as shop,
+            process(shop, "--driver", "lines", stdout=asyncio.subprocess.PIPE, **variables) as started,
+        ):
+            await until(lambda: hear(b"READY=1"))
+            await until(lambda: hear(b"WATCHDOG=1", 3))
+            started.send_signal(signal.SIGTERM)
+            await until(lambda: hear(b"STOPPING=1"))

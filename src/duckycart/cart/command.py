@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TextIO
 import typer
 from typer.core import TyperGroup
 
+from duckycart.notify import notify, watchdog_seconds
 from duckycart.outlet import terminate, write_behind
 from duckycart.wire import MAX_ID
 
@@ -88,9 +89,10 @@ def run(
 
     chosen = Chosen(cart_id, url, key, driver, qr, config, ca, state, simulate)
     write_behind(chosen.lost, terminate)
-    program = chosen.program(sys.stdout)
+    drivers = chosen.drivers(sys.stdout)
+    program = chosen.program(drivers)
     try:
-        asyncio.run(_until_signalled(program))
+        asyncio.run(_until_signalled(program, drivers))
     except* DriverFailed as failed:
         _stop("; ".join(map(str, failed.exceptions)))
 
@@ -210,7 +212,7 @@ class Chosen:
         except (OSError, ssl.SSLError) as error:
             _stop(f"The authority's certificate {self._ca} cannot be used: {error}")
 
-    def program(self, out: TextIO) -> "CartProgram":
+    def program(self, drivers: "Several") -> "CartProgram":
         """Make the program. Ends the process with a sentence for what cannot be."""
         from duckycart.cart.program import CartProgram
 
@@ -225,7 +227,7 @@ class Chosen:
             return CartProgram(
                 self.cart_id,
                 self.url,
-                self.drivers(out),
+                drivers,
                 key=self.key or None,
                 ask_for_qr=self.qr,
                 journal=journal,
@@ -253,10 +255,23 @@ def _stop(sentence: str) -> NoReturn:
     raise typer.Exit(1)
 
 
-async def _until_signalled(program: "CartProgram") -> None:
+async def _until_signalled(program: "CartProgram", drivers: "Several") -> None:
     running = asyncio.current_task()
     assert running is not None
     for signal_number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(signal_number, running.cancel)
+    notify("READY=1")
+    feeding = asyncio.create_task(_feed(drivers))
     with suppress(asyncio.CancelledError):
         await program.run()
+    feeding.cancel()
+    notify("STOPPING=1")
+
+
+async def _feed(drivers: "Several") -> None:
+    """Tell a watchdog, if there is one, that the loop turns and the drivers do their work."""
+    seconds = watchdog_seconds()
+    while seconds is not None:
+        if drivers.alive():
+            notify("WATCHDOG=1")
+        await asyncio.sleep(seconds)

@@ -54,6 +54,11 @@ class Driver:
         Broken with a sentence that says what to do."""
         return "nothing to try"
 
+    def alive(self) -> bool:
+        """Return whether the driver does its work; asked when a watchdog wants to know (sd_notify(3)). Where one says
+        no for long enough, the program is restarted."""
+        return True
+
     def show_idle(self) -> None:
         """Show that nobody shops, and that there is no QR to scan (yet, or any more)."""
 

@@ -85,6 +85,9 @@ class Several(Driver):
                 found.append((name, str(error), False))
         return iter(found)
 
+    def alive(self) -> bool:
+        return all(driver.alive() for _, driver in self._drivers)
+
     def show_idle(self) -> None:
         self._each(lambda driver: driver.show_idle())
 

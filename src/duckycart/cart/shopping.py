@@ -14,6 +14,7 @@ from typing import Final
 from duckycart.cart.heard import Pressed, Scanned, Weighed
 
 WAIT_SECONDS: Final = 30.0  # for an item to be put in, or taken out, once it was named
+EARLY: Final = 20  # scans that are remembered until the basket is known
 ALIKE: Final = 0.05  # of a unit's weight: by so much another of the product may differ
 INCREASED: Final = "weight increased"  # as the protocol's screens know them
 DECREASED: Final = "weight decreased"
@@ -48,6 +49,7 @@ class Floor:
     tare: int | None = None  # grams that lay in the cart when the session began
     explained: int | None = None  # grams; None while the basket is not known
     reported: int = 0  # the unexplained grams that were reported last, 0 if there is nothing to report
+    early: tuple[int, ...] = ()  # barcodes that were scanned before the basket was known
 
 
 # What can happen, beside what drivers hear.
@@ -168,7 +170,7 @@ def _ended(floor: Floor, happening: Ended, tolerance: int) -> Step:
 
 
 def _held(floor: Floor, happening: Held, tolerance: int) -> Step:
-    return replace(floor, phase=Phase.HELD, barcode=None), ()
+    return replace(floor, phase=Phase.HELD, barcode=None, early=()), ()
 
 
 def _basket_read(floor: Floor, happening: BasketRead, tolerance: int) -> Step:
@@ -177,9 +179,16 @@ def _basket_read(floor: Floor, happening: BasketRead, tolerance: int) -> Step:
         tare = floor.weight - happening.grams  # nobody knows better
     explained = None if tare is None else tare + happening.grams
     phase = Phase.READY if floor.phase is Phase.READING else floor.phase
-    return _judged(
-        replace(floor, phase=phase, basket=happening.units, tare=tare, explained=explained, reported=0), tolerance
-    )
+    early = floor.early if phase is Phase.READY else ()
+    floor = replace(floor, phase=phase, basket=happening.units, tare=tare, explained=explained, reported=0, early=())
+    orders: tuple[Order, ...] = ()
+    for barcode in early:
+        floor, more = step(floor, Scanned(barcode), tolerance)
+        orders += more
+    if floor.phase is Phase.PUT_IN:
+        return floor, orders
+    floor, more = _judged(floor, tolerance)
+    return floor, orders + more
 
 
 def _refused(floor: Floor, happening: Refused, tolerance: int) -> Step:
@@ -277,7 +286,9 @@ def _scanned_off(floor: Floor, happening: Scanned, tolerance: int) -> Step:
 
 
 def _scanned_reading(floor: Floor, happening: Scanned, tolerance: int) -> Step:
-    return floor, (Say("One moment: the basket is being read. Then scan again."),)
+    if len(floor.early) == EARLY:
+        return floor, (Say("One moment, and then scan it again."),)
+    return replace(floor, early=(*floor.early, happening.barcode)), (Say("One moment."),)
 
 
 def _scanned(floor: Floor, happening: Scanned, tolerance: int) -> Step:
