@@ -7,6 +7,7 @@ as integers and a body with DELETE, and takes nothing but 200 for success.
 
 import json
 from collections import Counter
+from math import inf
 from random import Random
 from typing import Any, Final
 
@@ -94,7 +95,7 @@ class FieldedCart:
                 it.close()
 
     async def _listen(self, it: BlockableSocket) -> None:
-        free_since = 0.0
+        free_since = -inf  # a cart may be blocked from its first command on
         while True:
             texts = await it.receive()
             for text in texts:
