@@ -179,14 +179,12 @@ def _basket_read(floor: Floor, happening: BasketRead, tolerance: int) -> Step:
         tare = floor.weight - happening.grams  # nobody knows better
     explained = None if tare is None else tare + happening.grams
     phase = Phase.READY if floor.phase is Phase.READING else floor.phase
-    early = floor.early if phase is Phase.READY else ()
+    early = floor.early
     floor = replace(floor, phase=phase, basket=happening.units, tare=tare, explained=explained, reported=0, early=())
     orders: tuple[Order, ...] = ()
     for barcode in early:
         floor, more = step(floor, Scanned(barcode), tolerance)
         orders += more
-    if floor.phase is Phase.PUT_IN:
-        return floor, orders
     floor, more = _judged(floor, tolerance)
     return floor, orders + more
 
@@ -210,30 +208,32 @@ def _weighed(floor: Floor, happening: Weighed, tolerance: int) -> Step:
     return _judged(floor, tolerance)
 
 
+def _surplus(floor: Floor) -> int:
+    """Return the grams that the scale shows beyond what is explained, fewer than none if something is gone."""
+    return 0 if floor.weight is None or floor.explained is None else floor.weight - floor.explained
+
+
 def _judged(floor: Floor, tolerance: int) -> Step:
-    """Report what the scale shows beyond what is explained, unless it was reported; or say that all is well again."""
-    if floor.weight is None or floor.explained is None:
-        return floor, ()
-    difference = floor.weight - floor.explained
-    if abs(difference) <= tolerance:
+    """Report the surplus, unless it was reported; or say that all is well again."""
+    surplus = _surplus(floor)
+    if abs(surplus) <= tolerance:
         well = (Say("All is well again."),) if floor.reported else ()
         return replace(floor, reported=0), well
-    if abs(difference - floor.reported) <= tolerance:
+    if abs(surplus - floor.reported) <= tolerance:
         return floor, ()
-    words = INCREASED if difference > floor.reported else DECREASED
-    todo = (
-        "Scan what you put in, or take it out." if difference > 0 else "Put back what you took, or take it back here."
-    )
-    held = "Nothing may be put in or taken out now." if floor.phase is Phase.HELD else todo
-    return replace(floor, reported=difference), (Warn(_of(floor), words), Say(held))
+    words = INCREASED if surplus > floor.reported else DECREASED
+    if floor.phase is Phase.HELD:
+        todo = "Nothing may be put in or taken out now."
+    elif surplus > 0:
+        todo = "Scan what you put in, or take it out."
+    else:
+        todo = "Put back what you took, or take it back here."
+    return replace(floor, reported=surplus), (Warn(_of(floor), words), Say(todo))
 
 
 def _weighed_put_in(floor: Floor, happening: Weighed, tolerance: int) -> Step:
     floor = replace(floor, weight=happening.grams)
-    if floor.explained is None:
-        floor = replace(floor, explained=happening.grams)
-        return floor, ()
-    if happening.grams - floor.explained > tolerance:
+    if _surplus(floor) > tolerance:
         assert floor.barcode is not None
         return _add(floor, floor.barcode)
     return _judged(floor, tolerance)
@@ -241,15 +241,14 @@ def _weighed_put_in(floor: Floor, happening: Weighed, tolerance: int) -> Step:
 
 def _weighed_take_out(floor: Floor, happening: Weighed, tolerance: int) -> Step:
     floor = replace(floor, weight=happening.grams)
-    if floor.explained is not None and floor.explained - happening.grams > tolerance:
-        return _take_out(floor, floor.explained - happening.grams, tolerance)
-    return _judged(floor, tolerance)
+    return _take_out(floor, tolerance) if _surplus(floor) < -tolerance else _judged(floor, tolerance)
 
 
-def _take_out(floor: Floor, grams: int, tolerance: int) -> Step:
+def _take_out(floor: Floor, tolerance: int) -> Step:
     """Take that unit out of the basket which weighs what is gone: the one that was named if it may be, else the one
     that was put in last."""
-    fitting = [unit for unit in floor.basket if unit.grams is None or _alike(unit.grams, grams, tolerance)]
+    gone = -_surplus(floor)
+    fitting = [unit for unit in floor.basket if unit.grams is None or _alike(unit.grams, gone, tolerance)]
     named = [unit for unit in fitting if unit.barcode == floor.barcode]
     if not fitting:
         return _judged(floor, tolerance)
@@ -262,7 +261,7 @@ def _alike(one: int, other: int, tolerance: int) -> bool:
 
 
 def _add(floor: Floor, barcode: int) -> Step:
-    grams = None if floor.weight is None or floor.explained is None else floor.weight - floor.explained
+    grams = None if floor.weight is None else _surplus(floor)
     after = replace(
         floor,
         phase=Phase.READY,
@@ -293,10 +292,7 @@ def _scanned_reading(floor: Floor, happening: Scanned, tolerance: int) -> Step:
 
 def _scanned(floor: Floor, happening: Scanned, tolerance: int) -> Step:
     read = ReadItem(_of(floor), happening.barcode)
-    if floor.weight is None:
-        after, orders = _add(floor, happening.barcode)
-        return after, (read, *orders)
-    if floor.explained is not None and floor.weight - floor.explained > tolerance:  # it was put in first
+    if floor.weight is None or _surplus(floor) > tolerance:  # there is no scale, or it was put in first
         after, orders = _add(floor, happening.barcode)
         return after, (read, *orders)
     return replace(floor, phase=Phase.PUT_IN, barcode=happening.barcode), (read, Say("Put it in."))
@@ -334,8 +330,8 @@ def _pressed(floor: Floor, happening: Pressed, tolerance: int) -> Step:
     last = floor.basket[-1]
     if floor.weight is None:
         return _remove(floor, last)
-    if floor.explained is not None and floor.explained - floor.weight > tolerance:  # it was taken out first
-        return _take_out(floor, floor.explained - floor.weight, tolerance)
+    if _surplus(floor) < -tolerance:  # it was taken out first
+        return _take_out(floor, tolerance)
     return replace(floor, phase=Phase.TAKE_OUT, barcode=last.barcode), (
         Say("Take out the last item, or scan the one to take out."),
     )
