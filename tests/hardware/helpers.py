@@ -2,8 +2,9 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
+from typing import Any
 from unittest import mock
 
 from sqlalchemy import update
@@ -97,6 +98,14 @@ def handed_over(shop: Shop) -> Iterator[mock.MagicMock]:
     store = shop.inside.store
     with mock.patch.object(store, "write", wraps=store.write) as write:
         yield write
+
+
+Logged = list[MutableMapping[str, Any]]
+
+
+def of(logged: Logged, event: str) -> Logged:
+    """The lines of the log that say this."""
+    return [line for line in logged if line["event"] == event]
 
 
 @contextmanager

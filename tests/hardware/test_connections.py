@@ -1,12 +1,11 @@
 """Each end of a connection has a reason from a closed list, in the log and in the cart's record (F71)."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 from sqlalchemy import func, select, update
-from structlog.testing import capture_logs
 from websockets.frames import Frame, Opcode
 
 from duckycart.guards.frames import FLOOD_FRAMES
@@ -26,20 +25,8 @@ from duckycart.store.transaction import Transaction
 from duckycart.testing.cart import CartConnection
 from duckycart.testing.waiting import until
 from tests.conftest import OpenShop
-from tests.hardware.helpers import connect, cut_all, raw, refused, rotate_key, writer_blocked
+from tests.hardware.helpers import Logged, connect, cut_all, of, raw, refused, rotate_key, writer_blocked
 from tests.world import Shop
-
-Logged = list[MutableMapping[str, Any]]
-
-
-@pytest.fixture
-def logged() -> Iterator[Logged]:
-    with capture_logs() as lines:
-        yield lines
-
-
-def of(logged: Logged, event: str) -> Logged:
-    return [line for line in logged if line["event"] == event]
 
 
 async def past(shop: Shop, cart_id: int = 1) -> list[PastConnection]:

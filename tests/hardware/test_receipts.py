@@ -16,7 +16,7 @@ from duckycart.store.transaction import Transaction
 from duckycart.testing.cart import CartConnection
 from duckycart.testing.waiting import until
 from duckycart.wire import Command, CommandType
-from tests.hardware.helpers import GENERATE_QR, heard, raw, said, writer_blocked
+from tests.hardware.helpers import GENERATE_QR, Logged, handed_over, heard, of, raw, said, writer_blocked
 from tests.world import Shop
 
 
@@ -188,6 +188,38 @@ async def test_f30_a_call_of_the_cart_is_a_receipt(shop: Shop) -> None:
     assert (await shop.states())[1] == "received"
     cart.cut()
     await heard(await raw(shop))
+
+
+def received(logged: Logged) -> list[int]:
+    """The seqs that the log says were received, in its order."""
+    return [line["seq"] for line in of(logged, "command received")]
+
+
+async def test_of_a_pong_and_a_call_the_log_has_one_receipt_when_the_pong_comes_first(
+    shop: Shop, logged: Logged
+) -> None:
+    session_id, cart = await session_on_deaf_cart(shop)
+    await until(lambda: _states_are(shop, "sent", "sent"))
+    with handed_over(shop) as writes:
+        with writer_blocked(shop):  # so the pong's receipt is in no row yet when the call comes
+            cart.pong(b"2")
+            await until(lambda: received(logged) == [1, 2])
+            calling = asyncio.create_task(shop.add(session_id))
+            await until(lambda: writes.call_count == 3)  # who blocks, the pong's, the call's
+        assert (await calling).status_code == 200
+    assert received(logged) == [1, 2]
+
+
+async def test_of_a_pong_and_a_call_the_log_has_one_receipt_when_the_call_comes_first(
+    shop: Shop, logged: Logged
+) -> None:
+    session_id, cart = await session_on_deaf_cart(shop)
+    assert (await shop.add(session_id)).status_code == 200
+    assert received(logged) == [2]
+    cart.pong(b"2")
+    await until(lambda: received(logged) == [2, 1])
+    await shop.settled()
+    assert received(logged) == [2, 1]
 
 
 async def test_f30_a_call_of_the_cart_is_a_receipt_of_all_that_came_before(shop: Shop) -> None:

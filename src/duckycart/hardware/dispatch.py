@@ -101,7 +101,8 @@ class Dispatch:
 
     def received(self, effect: Received) -> None:
         """Note that a call of the cart was the command's receipt, and tell all nodes."""
-        log_command(CommandState.RECEIVED, effect.cart_id, effect.seq, effect.command, by="call")
+        if not self.receipts.has_heard(effect):  # its pong may be heard of before it is in the row
+            log_command(CommandState.RECEIVED, effect.cart_id, effect.seq, effect.command, by="call")
         self._wake_all(effect)
 
     def _wake_all(self, message: Received) -> None:

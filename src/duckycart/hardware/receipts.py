@@ -110,15 +110,21 @@ class Receipts:
         need: then they were another's."""
         now = self._clock.now()
         at_once = False
+        heard = self.known(link)  # of this very command a call was the receipt, and the log has it
         for send in read:
             by_itself = send.seq >= known or send.command.type is not CommandType.END_SESSION
             self._add(self._pending, {OfBoot(link.cart_id, send.seq, link.generation): Times(now, now, by_itself)})
             at_once |= send.command.type is CommandType.SESSION_STARTED
-            log_command(CommandState.RECEIVED, link.cart_id, send.seq, send.command)
+            if known or send.seq != heard:
+                log_command(CommandState.RECEIVED, link.cart_id, send.seq, send.command)
         if at_once:
             self.flush()
         else:
             self._later()
+
+    def has_heard(self, message: Received) -> bool:
+        """Return whether it is known already that a boot of the cart has this command."""
+        return message.seq <= self._highest.get((message.cart_id, message.generation), _NOTHING).seq
 
     def heard(self, message: Received) -> None:
         """Note that a boot of the cart has everything up to the message's seq, as a call or a link of any node says."""
