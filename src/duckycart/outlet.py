@@ -46,7 +46,9 @@ class Outlet(io.TextIOBase):
         self._dropped = 0  # lines that found no room behind those that wait
         self._writing = False  # the thread has something in its hands
         self._settling = False  # somebody waits for it
-        threading.Thread(target=self._run, name=f"outlet-{self._fd}", daemon=True).start()
+        self._ended = False  # nothing is taken any more
+        self._thread = threading.Thread(target=self._run, name=f"outlet-{self._fd}", daemon=True)
+        self._thread.start()
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
@@ -79,14 +81,28 @@ class Outlet(io.TextIOBase):
         with self._changed:
             self._take_half()
 
-    def settle(self) -> None:
-        """Wait until everything is written or lost, CLOSE_SECONDS at most."""
+    def settle(self) -> bool:
+        """Wait until everything is written or lost, CLOSE_SECONDS at most. Returns whether it is."""
         self.flush()
         with self._changed:
             self._settling = True
             self._changed.notify_all()
-            self._changed.wait_for(lambda: not (self._waiting or self._writing), CLOSE_SECONDS)
+            settled = self._changed.wait_for(lambda: not (self._waiting or self._writing), CLOSE_SECONDS)
             self._settling = False
+        return settled
+
+    def end(self) -> None:
+        """Settle, and take nothing any more.
+
+        Python ends daemon threads wherever they are, and then flushes this: a thread that has just woken up would take
+        the lock with it, and the process never end. One that still writes has no lock.
+        """
+        settled = self.settle()
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+        if settled:
+            self._thread.join()
 
     def _take_half(self) -> None:
         half, self._half = self._half, ""
@@ -94,7 +110,7 @@ class Outlet(io.TextIOBase):
             self._take(half)
 
     def _take(self, text: str) -> None:
-        if self._is_broken:
+        if self._is_broken or self._ended:
             return
         if self._waiting and self._size + len(text) > MAX_WAITING:
             self._dropped += _lines(text)
@@ -112,7 +128,9 @@ class Outlet(io.TextIOBase):
             with self._changed:
                 self._writing = False
                 self._changed.notify_all()
-                self._changed.wait_for(lambda: self._waiting)
+                self._changed.wait_for(lambda: self._waiting or self._ended)
+                if self._ended and not self._waiting:
+                    return
                 self._changed.wait_for(lambda: self._settling, GATHER_SECONDS)
                 self._writing = True
                 text, self._waiting, self._size = "".join(self._waiting), [], 0
@@ -152,7 +170,7 @@ def _outlet(stream: TextIO, lost: Callable[[int], str], broken: Callable[[], Non
         outlet = Outlet(stream, lost, broken)
     except (OSError, AttributeError):  # no descriptor, or no stream at all: nothing to wait for
         return stream
-    atexit.register(outlet.settle)
+    atexit.register(outlet.end)
     return cast(TextIO, outlet)
 
 
