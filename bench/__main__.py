@@ -26,7 +26,7 @@ PARTS: Final = (
 PAGE: Final = Path(__file__).parents[1] / "docs" / "figures.md"
 EPILOG: Final = """\
 Each part measures beside a reference of the same run, since the same commit drifts by a third from hour to hour; a
-machine that does nothing else gives the steadiest ratios. All of it takes about 12 minutes, --quick one and a half.
+machine that does nothing else gives the steadiest ratios. All of it takes about eight minutes, --quick one and a half.
 
 parts: """
 

@@ -16,7 +16,7 @@ from sqlalchemy import insert
 
 from bench.figures import Figure, Target
 from bench.shop import Served, ask, furnish, serving, sqlite_file
-from bench.shoppers import Shoppers
+from bench.shoppers import EIGHT, Shoppers
 from duckycart.clock import SystemClock
 from duckycart.store.database import engine_for, transact
 from duckycart.store.sqlite import driver_of
@@ -27,7 +27,6 @@ from duckycart.testing.crowd import connect_all
 from duckycart.testing.endpoint import Endpoint
 
 CARTS = 200
-EIGHT = 8
 FIRST = 7_000_000_000_000  # barcodes
 FEW, MANY = 5, 400  # lines
 

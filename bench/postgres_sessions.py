@@ -19,9 +19,8 @@ from sqlalchemy import URL
 
 from bench.figures import Figure, Target
 from bench.shop import furnish, postgres, serving
-from bench.shoppers import Shoppers
+from bench.shoppers import EIGHT, Shoppers
 
-EIGHT = 8
 CARTS = 200
 TABLES = """
 CREATE TABLE cart (id int PRIMARY KEY, seq int NOT NULL, status text NOT NULL, session bigint);

@@ -41,7 +41,7 @@ def table(measured: Measured) -> str:
     for part, figures in measured:
         rows += [("",) * len(HEADS), (title(part), *("",) * (len(HEADS) - 1)), *map(cells, figures)]
     # A title may be longer than its column.
-    widths = [max(len(cell) for one in rows if one[1] or place for cell in [one[place]]) for place in range(len(HEADS))]
+    widths = [max(len(one[place]) for one in rows if one[1] or place) for place in range(len(HEADS))]
     return "\n".join("  ".join(map(str.ljust, one, widths)).rstrip() for one in rows)
 
 

@@ -21,9 +21,8 @@ from bench.earlier import COMMIT, earlier
 from bench.figures import Figure, Target
 from bench.lag import watched
 from bench.shop import furnish, serving, sqlite_file
-from bench.shoppers import Shoppers
+from bench.shoppers import EIGHT, Shoppers
 
-EIGHT = 8
 CROWDS = (1, 64)  # how many shop at once, beside EIGHT
 CARTS = 2000
 TRANSITIONS = 5  # of a session that are durable writes asked for over HTTP

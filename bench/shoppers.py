@@ -14,6 +14,7 @@ from duckycart.testing.crowd import connect_all
 from duckycart.testing.endpoint import Endpoint
 from duckycart.testing.furnish import MILK
 
+EIGHT = 8  # of them at once, where nothing else is said
 WARM_UP = 5  # sessions of each
 LONGEST = 30.0  # seconds until a command must be there
 

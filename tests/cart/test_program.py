@@ -7,8 +7,9 @@ from typing import NoReturn
 
 import pytest
 
+from duckycart.cart.address import base_url
 from duckycart.cart.machine import CartState, Situation
-from duckycart.cart.program import CartProgram, base_url
+from duckycart.cart.program import CartProgram
 from duckycart.wire import CommandType
 from tests.cart.world import LongestDelays, Naps, Notebook, cart, http_response, send, server
 

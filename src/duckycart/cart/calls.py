@@ -91,11 +91,6 @@ class Calls:
                 self._queue.append(one)
         self._news.set()
 
-    def first(self, one: Call) -> None:
-        """Make this call before all others."""
-        self._queue.insert(0, one)
-        self._news.set()
-
     def keep_only(self, session_id: int | None) -> int:
         """Drop the calls of every other session, which is over. Returns how many changes were lost with it."""
         before = len(self.waiting)

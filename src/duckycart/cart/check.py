@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Final
 
 import httpx2
 
-from duckycart.cart.program import base_url
+from duckycart.cart.address import ANSWER_SECONDS, base_url, believed, caller
 from duckycart.cart.setback import refused, sentence_of, unreachable
 
 if TYPE_CHECKING:
     from duckycart.cart.drivers import Several
 
-SECONDS: Final = 10.0  # for each answer
 CLOCKS_APART: Final = 60.0  # seconds; more, and certificates and logs are wrong soon
 SOON_DAYS: Final = 14  # to the end of a certificate
 
@@ -35,12 +34,8 @@ async def check(
 ) -> AsyncIterator[Found]:
     """Yield what was found of the server, its certificate, the clock, the key and each driver."""
     base = base_url(url)
-    secure = base.scheme == "https"
-    context = (tls or ssl.create_default_context()) if secure else None
-    headers = {} if key is None else {"X-API-Key": key}
-    async with httpx2.AsyncClient(
-        base_url=base, headers=headers, verify=context or True, timeout=SECONDS, trust_env=False
-    ) as http:
+    context = believed(base, tls)
+    async with caller(base, {} if key is None else {"X-API-Key": key}, context) as http:
         try:
             answer = await http.get("/readyz")
         except httpx2.HTTPError as error:
@@ -48,7 +43,7 @@ async def check(
         else:
             for found in _of_server(answer, url):
                 yield found
-            if secure and context is not None:
+            if context is not None:
                 yield await _certificate(base.host, base.port or 443, context)
             yield _clock(answer)
             yield await _key(http, cart_id, key)
@@ -85,7 +80,7 @@ def _of_server(answer: httpx2.Response, url: str) -> list[Found]:
 
 async def _certificate(host: str, port: int, context: ssl.SSLContext) -> Found:
     try:
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(ANSWER_SECONDS):
             _, writer = await asyncio.open_connection(host, port, ssl=context)
     except (OSError, TimeoutError) as error:
         return Found("certificate", f"It cannot be read: {error}.", well=False)

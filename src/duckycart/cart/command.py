@@ -178,11 +178,7 @@ class Chosen:
         from duckycart.cart.setup import Setup, WrongSetting
         from duckycart.clock import SystemClock
 
-        at = ""
-
         def setup_of(name: str) -> Setup:
-            nonlocal at
-            at = name
             settings = dict(self.file.tables.get(name, {}))
             if name == "script":
                 settings["file"] = str(self._script)
@@ -199,9 +195,9 @@ class Chosen:
         except NoDriver as error:
             _stop(f"{error}")
         except WrongSetting as error:
-            if self.file.source is not None and at in self.file.tables:
-                _stop(str(self.file.source.wrong(error.name, str(error), at)))
-            _stop(f"{at}.{error.name} {error}")
+            if self.file.source is not None and error.driver in self.file.tables:
+                _stop(str(self.file.source.wrong(error.name, str(error), error.driver)))
+            _stop(f"{error.driver}.{error.name} {error}")
 
     def tls(self) -> ssl.SSLContext | None:
         """Return what believes the shop's own authority, if one is given. Ends the process where it cannot be read."""

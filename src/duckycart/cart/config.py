@@ -3,10 +3,10 @@
 import re
 import tomllib
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
+from duckycart.cart.setup import hint
 from duckycart.wire import MAX_ID
 
 DEFAULT: Final = Path("/etc/duckycart/cart.toml")
@@ -92,34 +92,22 @@ def read(path: Path | None) -> Configuration:
     for name in tables:
         if name in _KINDS:
             raise source.wrong(name, f"must be {_KINDS[name][1]}, not a table")
-    key = values.get("key")
-    if "key_file" in values:
-        if key is not None:
+    given = {name: value for name, value in values.items() if name in _KINDS}
+    if "key_file" in given:
+        if "key" in given:
             raise source.wrong("key_file", "and key are both given; one is enough")
         try:
-            key = Path(values["key_file"]).read_text(encoding="ascii").strip()
+            given["key"] = Path(given.pop("key_file")).read_text(encoding="ascii").strip()
         except (OSError, UnicodeError) as error:
             raise source.wrong("key_file", f"cannot be read: {error}") from None
-    drivers = values.get("drivers")
-    return Configuration(
-        cart=values.get("cart"),
-        url=values.get("url"),
-        key=key,
-        ca=values.get("ca"),
-        drivers=None if drivers is None else tuple(drivers),
-        qr=values.get("qr"),
-        state=values.get("state"),
-        tolerance=values.get("tolerance"),
-        tables=tables,
-        source=source,
-    )
+    if "drivers" in given:
+        given["drivers"] = tuple(given["drivers"])
+    return Configuration(**given, tables=tables, source=source)
 
 
 def _check(source: Source, name: str, value: object) -> None:
     if name not in _KINDS:
-        near = get_close_matches(name, _KINDS, 1)
-        hint = f"; is it {near[0]}?" if near else f"; there are {', '.join(_KINDS)}, and a table for each driver"
-        raise source.wrong(name, f"is no setting{hint}")
+        raise source.wrong(name, f"is no setting{hint(name, _KINDS, ', and a table for each driver')}")
     kind, words = _KINDS[name]
     good = isinstance(value, kind) and (kind is bool or not isinstance(value, bool)) and value not in ("", [])
     if isinstance(value, list):

@@ -10,7 +10,7 @@ from importlib.metadata import entry_points
 from typing import Final
 
 from duckycart.cart.driver import Basket, Broken, Driver, Tell
-from duckycart.cart.setup import Setup
+from duckycart.cart.setup import Setup, WrongSetting
 
 GROUP: Final = "duckycart.drivers"
 
@@ -75,7 +75,7 @@ class Several(Driver):
         with _named(name):
             await driver.run(tell)
 
-    async def checks(self) -> Iterator[tuple[str, str, bool]]:
+    async def checks(self) -> list[tuple[str, str, bool]]:
         """Try each; return (name, what was found, whether it is well)."""
         found = []
         for name, driver in self._drivers:
@@ -83,7 +83,7 @@ class Several(Driver):
                 found.append((name, await driver.check(), True))
             except (Broken, OSError) as error:
                 found.append((name, str(error), False))
-        return iter(found)
+        return found
 
     def alive(self) -> bool:
         return all(driver.alive() for _, driver in self._drivers)
@@ -131,7 +131,10 @@ def made(chosen: Sequence[str], setup_of: Callable[[str], Setup]) -> Several:
     drivers = []
     for name in chosen:
         kind, setup = find(name), setup_of(name)
-        driver = kind(setup)
-        setup.refuse_others()
-        drivers.append((name, driver))
+        try:
+            drivers.append((name, kind(setup)))
+            setup.refuse_others()
+        except WrongSetting as error:
+            error.driver = name
+            raise
     return Several(drivers)

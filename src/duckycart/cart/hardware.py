@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
 from typing import Final
 
 from duckycart.cart.driver import Tell
@@ -16,18 +15,17 @@ async def kept_open(name: str, read: Callable[[], AsyncIterator[str]], tell: Tel
     is not there, or not any more; then it is called again."""
     missing = False
     while True:
-        with suppress(asyncio.TimeoutError):
-            try:
-                async for line in read():
-                    if missing:
-                        missing = False
-                        tell(Noticed(f"The {name} is back."))
-                    use(line)
-                return  # a stream that ended by itself
-            except OSError as error:
-                if not missing:
-                    missing = True
-                    tell(Noticed(f"The {name} cannot be read, and is tried again each second: {_why(error)}."))
+        try:
+            async for line in read():
+                if missing:
+                    missing = False
+                    tell(Noticed(f"The {name} is back."))
+                use(line)
+            return  # a stream that ended by itself
+        except OSError as error:
+            if not missing:
+                missing = True
+                tell(Noticed(f"The {name} cannot be read, and is tried again each second: {_why(error)}."))
         await asyncio.sleep(AGAIN_SECONDS)
 
 

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Final
 
+MAX_DIGITS: Final = 40  # of a barcode, as the server takes it
+
 
 @dataclass(frozen=True, slots=True)
 class Scanned:
@@ -35,3 +37,8 @@ class Noticed:
 Heard = Scanned | Weighed | Pressed | Noticed
 
 TAKE_BACK: Final = Pressed("take_back")
+
+
+def barcode_of(text: str) -> int | None:
+    """Return the barcode that these letters are; None if they are none."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS else None

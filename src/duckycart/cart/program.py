@@ -5,15 +5,16 @@ import logging
 import secrets
 import ssl
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from random import Random, SystemRandom
 from typing import Final
 
-import httpx2
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
+from duckycart.cart.address import ANSWER_SECONDS, base_url, believed, caller
 from duckycart.cart.backoff import Backoff
 from duckycart.cart.driver import Driver
 from duckycart.cart.journal import Damaged, Journal, Kept
@@ -24,9 +25,7 @@ from duckycart.cart.setback import Setback, closed, refused, unreachable
 from duckycart.clock import Clock, SystemClock
 from duckycart.wire import NotACommand, decode
 
-_ANSWER: Final = 10  # seconds the server has for a handshake or a QR
 _BIGGEST: Final = 2**16  # bytes of a frame; a command has less than 100
-_TLS: Final = {"http": False, "ws": False, "https": True, "wss": True}
 
 # Not the library's own logger: at DEBUG that one writes the handshake's headers, the cart's key among them.
 _quiet = logging.getLogger("duckycart.cart.socket")
@@ -38,23 +37,6 @@ class _Connect(connect):
 
     def process_redirect(self, exc: Exception) -> Exception:
         return exc
-
-
-def base_url(url: str) -> httpx2.URL:
-    """Return a server's base URL with http or https, from the form in which people write it, ws and wss among them.
-
-    Raises ValueError with a sentence for people.
-    """
-    try:
-        base = httpx2.URL(url)
-        base.host.encode("idna")  # what a look-up of the name would stumble over
-    except (httpx2.InvalidURL, UnicodeError) as error:
-        raise ValueError(f"the URL cannot be read: {error}") from None
-    if base.scheme not in _TLS or not base.host or (base.port or 0) > 65535:
-        raise ValueError("the URL must look like http://host:8000 or https://host (ws and wss will do)")
-    if base.userinfo or base.query or base.fragment:
-        raise ValueError("the URL must not hold a user name, a query or a fragment")
-    return base.copy_with(scheme="https" if _TLS[base.scheme] else "http", path=base.path.rstrip("/"))
 
 
 class CartProgram:
@@ -93,15 +75,8 @@ class CartProgram:
         self._headers = {} if key is None else {"X-API-Key": key}
         self._headers["Cart-Boot-Id"] = secrets.token_hex(16)
         # One context for both, so that what the store's SSL_CERT_FILE trusts holds for socket and HTTP.
-        secure = self._base.scheme == "https"
-        self._tls = (tls or ssl.create_default_context()) if secure else None
-        self._http = httpx2.AsyncClient(
-            base_url=self._base,
-            headers={"Accept": "application/json", **self._headers},
-            verify=self._tls or True,
-            timeout=_ANSWER,
-            trust_env=False,  # no proxy, as for the socket
-        )
+        self._tls = believed(self._base, tls)
+        self._http = caller(self._base, self._headers, self._tls)
         random = random or SystemRandom()
         self._backoff = Backoff(random)
         self._tasks = asyncio.TaskGroup()
@@ -109,7 +84,7 @@ class CartProgram:
         ask = partial(get_qr, self._http, cart_id, self._clock)
         self._offer = QrOffer(ask, driver, self._online, self._tasks, sleep, random)
         self.situation = Situation()
-        self._kept = Kept(cart_id, str(self._base))
+        self._kept = Kept(cart_id, str(self._base))  # while nobody shops
         self._journal = None if journal is None else Journal(journal, self._not_kept)
         self._cannot_keep = False  # and it was said
         self._session = Session(
@@ -149,7 +124,7 @@ class CartProgram:
                 ssl=self._tls,
                 proxy=None,
                 compression=None,  # it would cost both ends more memory than the commands have bytes
-                open_timeout=_ANSWER,
+                open_timeout=ANSWER_SECONDS,
                 ping_interval=self._heartbeat,
                 ping_timeout=self._heartbeat,
                 close_timeout=self._goodbye,
@@ -252,10 +227,10 @@ class CartProgram:
 
     def _keep(self) -> None:
         if self._journal is not None:
-            tare, calls = self._session.to_keep()
-            kept = Kept(self._kept.cart_id, self._kept.server, self.situation, tare, calls)
-            if self.situation.session_id is None:
-                kept = Kept(self._kept.cart_id, self._kept.server)  # nobody's QR is worth a write
+            kept = self._kept
+            if self.situation.session_id is not None:  # nobody's QR is worth a write
+                tare, calls = self._session.to_keep()
+                kept = replace(kept, situation=self.situation, tare=tare, calls=calls)
             self._journal.keep(kept)
 
     async def _written(self) -> None:

@@ -20,7 +20,6 @@ from duckycart.cart.hardware import kept_open
 from duckycart.cart.heard import Weighed
 from duckycart.cart.setup import Setup
 
-STDIN: Final = "stdin"
 GRAMS: Final = {"g": 1.0, "kg": 1000.0, "lb": 453.59237, "oz": 28.349523125}
 MOST: Final = 1_000_000  # grams; more is a broken scale
 MAX_LINE: Final = 200  # bytes
@@ -77,7 +76,7 @@ class ScaleDriver(Driver):
     """Hears a scale; `device` is its serial line, or `stdin`."""
 
     def __init__(self, setup: Setup) -> None:
-        self._device = setup.text("device", STDIN)
+        self._device = setup.text("device", stdin.NAME)
         self._baud = int(setup.number("baud", 9600, 300, 1_000_000))
         self._unit = setup.choice("unit", "g", GRAMS)
         self._noise = setup.number("noise", 3, 0, 1000)
@@ -92,15 +91,14 @@ class ScaleDriver(Driver):
             if (found := reading(line, self._unit)) is not None and (grams := rest.take(found, clock())) is not None:
                 tell(Weighed(grams))
 
-        if self._device == STDIN:
-            stdin.claim("scale")
-            async for line in stdin.lines():
+        if self._device == stdin.NAME:
+            async for line in stdin.lines("scale"):
                 use(line)
             return
         await kept_open("scale", self._lines, tell, use)
 
     async def check(self) -> str:
-        if self._device == STDIN:
+        if self._device == stdin.NAME:
             return "weights are read from standard input"
         lines = self._lines()
         try:

@@ -10,13 +10,11 @@ from typing import Any, Final
 from duckycart.cart import stdin
 from duckycart.cart.driver import Broken, Driver, Tell
 from duckycart.cart.hardware import kept_open
-from duckycart.cart.heard import Noticed, Scanned
+from duckycart.cart.heard import MAX_DIGITS, Noticed, Scanned, barcode_of
 from duckycart.cart.setup import Setup
 
-STDIN: Final = "stdin"
 DOWN: Final = 1  # of a key event's value; 0 is up, 2 a repetition
 KEY: Final = 1  # an event's type
-MAX_DIGITS: Final = 40
 _ROW: Final = {2 + place: str((place + 1) % 10) for place in range(10)}  # KEY_1 … KEY_0
 _PAD: Final = dict(zip((79, 80, 81, 75, 76, 77, 71, 72, 73, 82), "1234567890", strict=True))
 _DIGITS: Final = _ROW | _PAD
@@ -45,18 +43,17 @@ class ScannerDriver(Driver):
     """Hears a barcode scanner; `device` is its path below /dev/input, best that of by-id, or `stdin`."""
 
     def __init__(self, setup: Setup) -> None:
-        self._device = setup.text("device", STDIN)
+        self._device = setup.text("device", stdin.NAME)
 
     async def run(self, tell: Tell) -> None:
-        if self._device == STDIN:
-            stdin.claim("scanner")
-            async for line in stdin.lines():
+        if self._device == stdin.NAME:
+            async for line in stdin.lines("scanner"):
                 self._scanned(line.strip(), tell)
             return
         await kept_open("scanner", self._codes, tell, lambda code: self._scanned(code, tell))
 
     async def check(self) -> str:
-        if self._device == STDIN:
+        if self._device == stdin.NAME:
             return "codes are read from standard input"
         try:
             device = _opened(self._device)
@@ -81,8 +78,8 @@ class ScannerDriver(Driver):
 
     @staticmethod
     def _scanned(code: str, tell: Tell) -> None:
-        if code.isascii() and code.isdigit() and len(code) <= MAX_DIGITS:
-            tell(Scanned(int(code)))
+        if (barcode := barcode_of(code)) is not None:
+            tell(Scanned(barcode))
         elif code:
             tell(Noticed("That code is no number, so no product has it."))
 

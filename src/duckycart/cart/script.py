@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from duckycart.cart.driver import Driver, Tell
-from duckycart.cart.heard import Pressed, Scanned, Weighed
+from duckycart.cart.heard import Pressed, Scanned, Weighed, barcode_of
 from duckycart.cart.setup import Setup, WrongSetting
 
 STATES: Final = ("idle", "qr", "shopping", "held", "connected", "disconnected")
@@ -44,7 +44,7 @@ def _number(least: float, most: float) -> Callable[[str], bool]:
 
 _VALUES: Final[dict[str, tuple[Callable[[str], bool], str]]] = {
     "until": (lambda value: value in STATES, f"one of {', '.join(STATES)}"),
-    "scan": (lambda value: value.isascii() and value.isdigit() and len(value) <= 40, "a barcode"),
+    "scan": (lambda value: barcode_of(value) is not None, "a barcode"),
     "put": (_number(1, 1_000_000), "grams"),
     "take": (_number(1, 1_000_000), "grams"),
     "press": (lambda value: bool(value), "a button, such as take_back"),

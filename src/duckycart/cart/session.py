@@ -35,8 +35,6 @@ from duckycart.cart.shopping import (
     step,
 )
 
-UNKNOWN = 404
-
 
 class Session:
     """The shopping of one cart, in one session after the other."""
@@ -187,7 +185,7 @@ class Session:
                 active = answer.get("session_id")
                 self._stands(active if isinstance(active, int) else None)
             case "read":
-                self._driver.notice(f"{answer['description']}, {_price(answer, 1)}")
+                self._driver.notice(f"{answer['description']}, {_price(answer)}")
             case "add":
                 self._lines[one.body["barcode"]] = answer
                 self._show()
@@ -210,7 +208,7 @@ class Session:
     def _refused(self, refusal: Refusal) -> None:
         one = refusal.call
         self._driver.notice(refusal.sentence)
-        if one.what == "read" and refusal.status == UNKNOWN:
+        if one.what == "read" and refusal.status == httpx2.codes.NOT_FOUND:
             self._happened(Unknown(one.body["barcode"]))
         elif one.what in ("add", "remove"):
             self._happened(Refused())
@@ -225,9 +223,8 @@ class Session:
         self._driver.basket(Basket(items, _total(self._lines.values()), len(self._calls.waiting)))
 
 
-def _price(product: dict[str, Any], units: int) -> str:
-    digits = product["currency_digits"]
-    return f"{product['unit_price'] * units:.{digits}f} {product['currency']}"
+def _price(product: dict[str, Any]) -> str:
+    return f"{product['unit_price']:.{product['currency_digits']}f} {product['currency']}"
 
 
 def _total(lines: Any) -> str:

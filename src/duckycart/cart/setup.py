@@ -9,11 +9,19 @@ from duckycart.clock import Clock
 
 
 class WrongSetting(ValueError):
-    """A setting cannot be used. `name` is its name in the driver's table; the sentence says what it must be."""
+    """A setting cannot be used. `name` is its name in the table of `driver`; the sentence says what it must be."""
+
+    driver = ""  # known to whoever makes the driver
 
     def __init__(self, name: str, sentence: str) -> None:
         self.name = name
         super().__init__(sentence)
+
+
+def hint(name: str, known: Collection[str], more: str = "") -> str:
+    """Return what somebody may have meant who wrote a name that is not known: the nearest, or all that there are."""
+    near = get_close_matches(name, known, 1)
+    return f"; is it {near[0]}?" if near else f"; there are {', '.join(known) or 'none'}{more}"
 
 
 @dataclass(slots=True)
@@ -68,6 +76,4 @@ class Setup:
     def refuse_others(self) -> None:
         """Raise WrongSetting for a setting that no driver has asked for, with the nearest one."""
         for name in self.settings.keys() - self._read:
-            near = get_close_matches(name, self._read, 1)
-            hint = f"; is it {near[0]}?" if near else f"; there are {', '.join(sorted(self._read)) or 'none'}"
-            raise WrongSetting(name, f"is no setting here{hint}")
+            raise WrongSetting(name, f"is no setting here{hint(name, sorted(self._read))}")

@@ -5,7 +5,9 @@ import os
 import sys
 import threading
 from collections.abc import AsyncIterator
+from typing import Final
 
+NAME: Final = "stdin"  # what a driver's `device` is that is none
 _claimed: list[str] = []
 
 
@@ -25,11 +27,12 @@ def release() -> None:
     _claimed.clear()
 
 
-async def lines() -> AsyncIterator[str]:
-    """Yield each line without its end, until there are no more.
+async def lines(name: str) -> AsyncIterator[str]:
+    """Yield each line without its end to the driver of this name, until there are no more. Raises Taken.
 
     In the background of a shell none are read: the terminal would stop the whole process for it.
     """
+    claim(name)
     loop = asyncio.get_running_loop()
     queue: asyncio.Queue[str | None] = asyncio.Queue()
 

@@ -13,12 +13,11 @@ import segno
 
 from duckycart.cart import stdin
 from duckycart.cart.driver import Basket, Driver, Tell
-from duckycart.cart.heard import TAKE_BACK, Pressed, Scanned, Weighed
+from duckycart.cart.heard import MAX_DIGITS, TAKE_BACK, Pressed, Scanned, Weighed, barcode_of
 from duckycart.cart.setup import Setup
 from duckycart.clock import iso
 
 _BLUE, _GREEN, _YELLOW, _RED, _GREY = "44;97", "42;30", "43;30", "31", "100;97"
-MAX_DIGITS: Final = 40  # of a barcode, as the server takes it
 # The blocks that segno prints are the light of a QR, so they must be white on black in every colour scheme.
 _QR_COLOURS: Final = "97;40"
 
@@ -41,11 +40,10 @@ class TerminalDriver(Driver):
     async def run(self, tell: Tell) -> None:
         if not self._asks:
             return
-        stdin.claim("terminal")
-        async for line in stdin.lines():
+        async for line in stdin.lines("terminal"):
             words = line.strip()
-            if words.isascii() and words.isdigit() and len(words) <= MAX_DIGITS:
-                tell(Scanned(int(words)))
+            if (barcode := barcode_of(words)) is not None:
+                tell(Scanned(barcode))
             elif words in ("-", "take back"):
                 tell(TAKE_BACK)
             elif words:
@@ -122,8 +120,7 @@ class LinesDriver(Driver):
         self._clock = setup.clock
 
     async def run(self, tell: Tell) -> None:
-        stdin.claim("lines")
-        async for line in stdin.lines():
+        async for line in stdin.lines("lines"):
             match _object(line):
                 case {"scanned": int(barcode)} if 0 <= barcode < 10**MAX_DIGITS:
                     tell(Scanned(barcode))

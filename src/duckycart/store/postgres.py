@@ -49,8 +49,8 @@ WRITERS: Final = 8  # one process saturates a CPU before these wait for the disk
 READERS: Final = 4
 TRIES: Final = 4  # of a transaction that others got in the way of
 SILENT_SECONDS: Final = 4.0  # without an answer to one statement: then the connection is given up
-PREPARED: Final = 500  # statements that a connection keeps; one counts anew for each width of its numbers
 PATIENT_SECONDS: Final = 3600.0  # the same for what may take long, a migration or the copy of a whole shop
+PREPARED: Final = 500  # statements that a connection keeps; one counts anew for each width of its numbers
 
 # What is worth another try: both ways in which others were quicker, and a deadlock.
 _OTHERS_FIRST: Final = (
