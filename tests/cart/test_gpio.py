@@ -1,6 +1,5 @@
 """Lights, buzzer, lock and buttons, on gpiozero's own mock pins."""
 
-import asyncio
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -12,10 +11,11 @@ from gpiozero.pins.mock import MockFactory  # noqa: E402
 
 from duckycart.cart.driver import Broken  # noqa: E402
 from duckycart.cart.gpio import GpioDriver  # noqa: E402
-from duckycart.cart.heard import TAKE_BACK, Heard, Pressed  # noqa: E402
+from duckycart.cart.heard import TAKE_BACK, Pressed  # noqa: E402
 from duckycart.cart.setup import Setup, WrongSetting  # noqa: E402
 from duckycart.testing.clock import ManualClock  # noqa: E402
 from duckycart.testing.waiting import until  # noqa: E402
+from tests.cart.world import driven  # noqa: E402
 
 PINS = {"idle_light": 5, "qr_light": 6, "shopping_light": 4, "held_light": 17, "offline_light": 27, "lock": 22,
         "help_button": 10, "take_back_button": 9, "buzzer": 11, "bounce": 0}  # fmt: skip
@@ -40,44 +40,37 @@ def lit(pins: Any) -> list[int]:
 
 async def test_each_state_has_its_light_and_the_lock_holds_while_it_is_paid(pins: Any) -> None:
     hardware = driver()
-    running = asyncio.create_task(hardware.run(lambda heard: None))
-    await until(lambda: lit(pins) == [5, 27])  # idle, and not connected
-    hardware.connection(True, "Connected.")
-    assert lit(pins) == [5]
-    hardware.show_qr(None)
-    assert lit(pins) == [6]
-    hardware.start_shopping(7)
-    assert lit(pins) == [4]
-    hardware.hold_for_payment(7)
-    assert lit(pins) == [17, 22]
-    hardware.return_to_idle()
-    assert lit(pins) == [5]
-    hardware.notice("Look here.")
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
+    async with driven(hardware):
+        await until(lambda: lit(pins) == [5, 27])  # idle, and not connected
+        hardware.connection(True, "Connected.")
+        assert lit(pins) == [5]
+        hardware.show_qr(None)
+        assert lit(pins) == [6]
+        hardware.start_shopping(7)
+        assert lit(pins) == [4]
+        hardware.hold_for_payment(7)
+        assert lit(pins) == [17, 22]
+        hardware.return_to_idle()
+        assert lit(pins) == [5]
+        hardware.notice("Look here.")
 
 
 async def test_buttons_are_heard(pins: Any) -> None:
-    told: list[Heard] = []
-    running = asyncio.create_task(driver().run(told.append))
-    await until(lambda: lit(pins))
-    pins.pin(10).drive_low()
-    pins.pin(10).drive_high()
-    pins.pin(9).drive_low()
-    await until(lambda: len(told) == 2)
-    assert told == [Pressed("help"), TAKE_BACK]
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
+    async with driven(driver()) as told:
+        await until(lambda: lit(pins))
+        pins.pin(10).drive_low()
+        pins.pin(10).drive_high()
+        pins.pin(9).drive_low()
+        await until(lambda: len(told) == 2)
+        assert told == [Pressed("help"), TAKE_BACK]
 
 
 async def test_what_is_not_wired_is_not_used_and_states_before_the_pins_are_open_are_no_error(pins: Any) -> None:
     hardware = driver(shopping_light=4)
     hardware.show_idle()
     hardware.start_shopping(7)
-    running = asyncio.create_task(hardware.run(lambda heard: None))
-    await until(lambda: lit(pins) == [4])
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
+    async with driven(hardware):
+        await until(lambda: lit(pins) == [4])
 
 
 async def test_the_check_opens_all_and_says_what_is_twice(pins: Any) -> None:

@@ -19,6 +19,7 @@ from duckycart.cart.scale import Reading, Rest, ScaleDriver, reading
 from duckycart.cart.setup import Setup, WrongSetting
 from duckycart.testing.clock import ManualClock
 from duckycart.testing.waiting import until
+from tests.cart.world import driven
 
 
 @pytest.mark.parametrize(
@@ -113,18 +114,15 @@ async def test_a_weight_on_a_serial_line_is_heard_and_so_is_the_line_s_end_and_i
     theirs, name = line
     device = tmp_path / "scale"
     device.symlink_to(name)
-    told: list[Heard] = []
-    running = asyncio.create_task(driver(str(device)).run(told.append))
-    await said(theirs, b"ST,GS,+  1.030kg\r\n", told, Weighed(1030))
-    device.unlink()
-    os.close(theirs)  # pulled out
-    await until(lambda: any(isinstance(one, Noticed) for one in told))
-    again, ours = pty.openpty()
-    device.symlink_to(os.ttyname(ours))
-    await said(again, b"ST,GS,+  2.000kg\r\n", told, Weighed(2000))
-    assert told[-2:] == [Noticed("The scale is back."), Weighed(2000)]
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
+    async with driven(driver(str(device))) as told:
+        await said(theirs, b"ST,GS,+  1.030kg\r\n", told, Weighed(1030))
+        device.unlink()
+        os.close(theirs)  # pulled out
+        await until(lambda: any(isinstance(one, Noticed) for one in told))
+        again, ours = pty.openpty()
+        device.symlink_to(os.ttyname(ours))
+        await said(again, b"ST,GS,+  2.000kg\r\n", told, Weighed(2000))
+        assert told[-2:] == [Noticed("The scale is back."), Weighed(2000)]
     os.close(again)
     os.close(ours)
 

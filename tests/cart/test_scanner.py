@@ -16,6 +16,7 @@ from duckycart.cart.scanner import ScannerDriver, Typed
 from duckycart.cart.setup import Setup, WrongSetting
 from duckycart.testing.clock import ManualClock
 from duckycart.testing.waiting import until
+from tests.cart.world import driven
 
 MILK = 6221000000012
 # As a Honeywell 1450g types it (evtest): each digit goes down and up, with a scan code and a report around it.
@@ -86,12 +87,9 @@ def plugged(monkeypatch: pytest.MonkeyPatch) -> list[Device | OSError]:
 
 
 async def heard(plugged: list[Device | OSError], count: int) -> list[Heard]:
-    told: list[Heard] = []
-    running = asyncio.create_task(driver(device="/dev/input/scanner").run(told.append))
-    await until(lambda: len(told) >= count)
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
-    return told
+    async with driven(driver(device="/dev/input/scanner")) as told:
+        await until(lambda: len(told) >= count)
+        return told
 
 
 async def test_a_code_is_heard_at_its_end_and_nobody_else_hears_it(plugged: list[Device | OSError]) -> None:

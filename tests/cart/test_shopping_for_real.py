@@ -81,6 +81,14 @@ async def program(
         await cart.end(how)
 
 
+async def begun(shop: Shop, cart: ProgramWithHands, shopper: dict[str, str]) -> int:
+    """The id of a session that the cart is in, with nothing in its basket."""
+    await shop.online()
+    session_id = await shop.start(shopper)
+    await cart.shows("basket", items=[])
+    return session_id
+
+
 async def basket(shop: Shop, session_id: int) -> list[tuple[int, int]]:
     """Quantity and grams of each line."""
     lines = select(basket_lines.c.quantity, basket_lines.c.saved_weight).where(basket_lines.c.session_id == session_id)
@@ -124,9 +132,7 @@ async def empty(shop: Shop, session_id: int) -> bool:
 async def test_an_unknown_product_is_said_and_counts_nothing(shop: Shop, tmp_path: Path) -> None:
     shopper = await shop.shopper()
     async with program(shop, tmp_path) as cart:
-        await shop.online()
-        session_id = await shop.start(shopper)
-        await cart.shows("basket", items=[])
+        session_id = await begun(shop, cart, shopper)
         cart.hear(scanned=4)
         await until(lambda: [one["event"] for one in cart.events].count("basket") == 2)  # it was read once more
         assert any("4" in notice for notice in cart.notices())
@@ -138,9 +144,7 @@ async def test_an_unknown_product_is_said_and_counts_nothing(shop: Shop, tmp_pat
 async def test_a_cart_that_was_killed_goes_on_where_it_stood(shop: Shop, tmp_path: Path) -> None:
     shopper = await shop.shopper()
     async with program(shop, tmp_path) as cart:
-        await shop.online()
-        session_id = await shop.start(shopper)
-        await cart.shows("basket", items=[])
+        session_id = await begun(shop, cart, shopper)
         cart.hear(scanned=MILK)
         await cart.shows("basket", items=[{"barcode": MILK, "quantity": 1}])
     async with program(shop, tmp_path) as cart:
@@ -158,9 +162,7 @@ async def test_a_cart_that_was_killed_goes_on_where_it_stood(shop: Shop, tmp_pat
 async def test_a_session_that_ended_while_the_cart_was_off_is_over_for_it_too(shop: Shop, tmp_path: Path) -> None:
     shopper = await shop.shopper()
     async with program(shop, tmp_path) as cart:
-        await shop.online()
-        session_id = await shop.start(shopper)
-        await cart.shows("basket", items=[])
+        session_id = await begun(shop, cart, shopper)
     await shop.offline()
     assert (await shop.http.post(f"/customer-session/{session_id}/end", headers=shopper)).status_code == 200
     async with program(shop, tmp_path) as cart:
@@ -179,9 +181,7 @@ async def test_what_was_scanned_while_the_network_was_away_is_sent_once_by_whoev
     async with relaying(Endpoint.of(shop.url)) as relay:
         url = f"http://127.0.0.1:{relay.port}"
         async with program(shop, tmp_path, url=url) as cart:
-            await shop.online()
-            session_id = await shop.start(shopper)
-            await cart.shows("basket", items=[])
+            session_id = await begun(shop, cart, shopper)
             relay.shut()
             relay.cut()
             for _ in range(3):
@@ -200,9 +200,7 @@ async def test_an_item_whose_answer_is_lost_is_in_the_basket_once(shop: Shop, tm
     shopper = await shop.shopper()
     async with relaying(Endpoint.of(shop.url)) as relay:
         async with program(shop, tmp_path, url=f"http://127.0.0.1:{relay.port}") as cart:
-            await shop.online()
-            session_id = await shop.start(shopper)
-            await cart.shows("basket", items=[])
+            session_id = await begun(shop, cart, shopper)
             relay.lose(times, beginning=b"HTTP/1.1 200")
             cart.hear(scanned=MILK)
             await cart.shows("basket", items=[{"barcode": MILK, "quantity": 1}], waiting=0)
@@ -217,9 +215,7 @@ async def test_what_is_left_when_the_session_ends_is_dropped_and_said(shop: Shop
         relay = await stack.enter_async_context(relaying(Endpoint.of(shop.url)))
         url = f"http://127.0.0.1:{relay.port}"
         cart = await stack.enter_async_context(program(shop, tmp_path, url=url))
-        await shop.online()
-        session_id = await shop.start(shopper)
-        await cart.shows("basket", items=[])
+        session_id = await begun(shop, cart, shopper)
         relay.lose(1000, beginning=b"HTTP/1.1 ")
         cart.hear(scanned=MILK)
         await until(lambda: any("Trying again" in notice for notice in cart.notices()))

@@ -14,6 +14,7 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
 from duckycart.cart.driver import Basket, Driver, Tell
+from duckycart.cart.heard import Heard
 from duckycart.cart.program import CartProgram
 from duckycart.testing.clock import ManualClock
 from duckycart.testing.waiting import PATIENCE
@@ -198,6 +199,18 @@ async def cart(
         running.cancel()
         with suppress(asyncio.CancelledError, ExceptionGroup):
             await running
+
+
+@asynccontextmanager
+async def driven(driver: Driver) -> AsyncIterator[list[Heard]]:
+    """What the hardware of this driver has heard; it runs for the block."""
+    told: list[Heard] = []
+    running = asyncio.create_task(driver.run(told.append))
+    try:
+        yield told
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
 
 
 async def send(connection: ServerConnection, kind: CommandType, session_id: int | None = None) -> None:
