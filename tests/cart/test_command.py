@@ -136,3 +136,30 @@ async def test_a_supervisor_hears_that_it_is_ready_that_it_lives_and_that_it_sto
             await until(lambda: hear(b"WATCHDOG=1", 3))
             started.send_signal(signal.SIGTERM)
             await until(lambda: hear(b"STOPPING=1"))
+
+
+async def test_a_supervisor_does_not_hear_that_it_lives_while_a_driver_does_not(tmp_path: Path) -> None:
+    (tmp_path / "stuck.py").write_text(
+        "from duckycart.cart.driver import Driver\n"
+        "class Scale(Driver):\n"
+        "    def alive(self):\n"
+        "        print('asked', flush=True)\n"
+        "        return False\n"
+    )
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear:
+        ear.bind(str(tmp_path / "notify"))
+        ear.setblocking(False)
+        variables = {
+            "NOTIFY_SOCKET": str(tmp_path / "notify"),
+            "WATCHDOG_USEC": "100000",
+            "PYTHONPATH": str(tmp_path),
+        }
+        async with (
+            server() as shop,
+            process(shop, "--driver", "stuck:Scale", stdout=asyncio.subprocess.PIPE, **variables) as started,
+        ):
+            for _ in range(3):
+                assert await line(started) == "asked\n"
+            assert ear.recv(100) == b"READY=1"
+            with pytest.raises(BlockingIOError):
+                ear.recv(100)

@@ -80,6 +80,22 @@ async def test_a_power_cut_while_it_is_written_leaves_the_one_before(
     assert [error.errno for error in cuts] == [28, 28]
 
 
+async def test_the_file_is_on_disk_before_it_has_its_name_and_its_name_before_it_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "cart.json"
+    flushed: list[tuple[str, bool]] = []
+
+    def noted(descriptor: int) -> None:
+        flushed.append((Path(os.readlink(f"/proc/self/fd/{descriptor}")).name, path.exists()))
+
+    monkeypatch.setattr(os, "fsync", noted)
+    one = journal(path)
+    one.keep(KEPT)
+    await one.kept()
+    assert flushed == [("cart.json.new", False), (tmp_path.name, True)]
+
+
 @given(st.integers(0, 600))
 def test_what_is_cut_off_is_damaged_or_whole(length: int) -> None:
     whole = module._encoded(KEPT)

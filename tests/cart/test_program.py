@@ -10,6 +10,7 @@ import pytest
 from duckycart.cart.address import base_url
 from duckycart.cart.machine import CartState, Situation
 from duckycart.cart.program import CartProgram
+from duckycart.testing.waiting import until
 from duckycart.wire import CommandType
 from tests.cart.world import LongestDelays, Naps, Notebook, cart, http_response, send, server
 
@@ -346,3 +347,15 @@ async def test_a_dead_server_is_noticed_by_our_own_pings() -> None:
         link.transport.pause_reading()  # from now on it answers nothing
         await it.driver.until("connection", False)
         link.transport.resume_reading()
+
+
+async def test_calls_wait_no_longer_when_the_socket_is_back() -> None:
+    async with server() as shop, cart(shop.url) as it:
+        link = await shop.cart()
+        await send(link, CommandType.SESSION_STARTED, 5)
+        await it.naps.next()  # of the calls, until the basket is tried again; nobody wakes it
+        assert len(shop.calls) == 1
+        await link.close()
+        (await it.naps.next()).wake()
+        await shop.cart()
+        await until(lambda: len(shop.calls) == 2)

@@ -174,6 +174,26 @@ async def test_a_session_that_ended_while_the_cart_was_off_is_over_for_it_too(sh
         assert [one["event"] for one in cart.events[:2]] == ["show_idle", "connection"]
 
 
+async def test_a_session_whose_end_was_heard_and_not_yet_written_when_the_power_failed_is_over(
+    shop: Shop, tmp_path: Path
+) -> None:
+    """The server has the receipt, and sends that end no more."""
+    shopper = await shop.shopper()
+    async with program(shop, tmp_path) as cart:
+        session_id = await begun(shop, cart, shopper)
+        await until(lambda: kept(tmp_path)["session"] == session_id)
+        written = (tmp_path / "cart-1.json").read_bytes()
+        assert (await shop.http.post(f"/customer-session/{session_id}/end", headers=shopper)).status_code == 200
+        await cart.shows("return_to_idle")
+        await until(lambda: kept(tmp_path)["session"] is None)
+    await shop.offline()
+    (tmp_path / "cart-1.json").write_bytes(written)
+    async with program(shop, tmp_path) as cart:
+        await cart.shows("start_shopping", session=session_id)
+        await cart.shows("return_to_idle")
+        await until(lambda: kept(tmp_path)["session"] is None)
+
+
 async def test_what_was_scanned_while_the_network_was_away_is_sent_once_by_whoever_runs_next(
     shop: Shop, tmp_path: Path
 ) -> None:

@@ -131,12 +131,14 @@ def qr_response(token: str, **headers: str) -> Response:
 
 @dataclass
 class FakeServer:
-    """Lets carts in, or refuses them in the order of `refusals`; `qr` answers the QR endpoint."""
+    """Lets carts in, or refuses them in the order of `refusals`; `qr` answers the QR endpoint, and nothing does the
+    calls of a session."""
 
     url: str = ""
     refusals: list[Response] = field(default_factory=list)
     qr: Callable[[], Awaitable[Response]] | None = None
     handshakes: list[Request] = field(default_factory=list)
+    calls: list[Request] = field(default_factory=list)
     qr_requests: list[Request] = field(default_factory=list)
     _accepted: asyncio.Queue[ServerConnection] = field(default_factory=asyncio.Queue)
 
@@ -145,6 +147,9 @@ class FakeServer:
             self.qr_requests.append(request)
             assert self.qr is not None
             return await self.qr()
+        if "/ws/hardware/" not in request.path:
+            self.calls.append(request)
+            return http_response(503)
         self.handshakes.append(request)
         return self.refusals.pop(0) if self.refusals else None
 

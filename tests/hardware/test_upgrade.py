@@ -186,6 +186,21 @@ async def test_f58_a_request_that_would_rather_speak_another_protocol_is_a_reque
     assert b'{"status":"ok"}' in answers
 
 
+@pytest.mark.parametrize("before", [b"Connection: keep-alive\r\n", OTHER])
+async def test_f58_what_came_before_on_its_connection_is_nothing_to_a_handshake(shop: Shop, before: bytes) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", shop.port)
+    writer.write(b"GET /healthz HTTP/1.1\r\nHost: shop\r\n%b\r\n" % before)
+    lines = "".join(f"{name}: {value}\r\n" for name, value in ASKS + REST)
+    try:
+        async with asyncio.timeout(PATIENCE):
+            await reader.readuntil(b'{"status":"ok"}')
+            writer.write(f"GET /ws/hardware/1?key={shop.keys[1]} HTTP/1.1\r\n{lines}\r\n".encode())
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
+    finally:
+        writer.transport.abort()
+    await until(lambda: not shop.inside.dispatch.links)
+
+
 async def test_f58_many_requests_in_one_read_that_ask_for_another_protocol(shop: Shop) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", shop.port)
     one = b"GET /healthz HTTP/1.1\r\nHost: shop\r\n%b\r\n" % OTHER
