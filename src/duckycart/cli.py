@@ -8,17 +8,18 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
 import typer
-from pydantic import ValidationError
 
-from duckycart import environment
+from duckycart import defaults, environment
 from duckycart.admin import carts, database, feedback, products, sessions, users
 from duckycart.admin.nodes import nodes
 from duckycart.cart import command as cart
 from duckycart.outlet import terminate, write_behind
-from duckycart.settings import Settings
+
+if TYPE_CHECKING:
+    from duckycart.settings import Settings
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -31,7 +32,7 @@ app = typer.Typer(
 # What `pip install duckycart` leaves out, by the first module that a command of the server misses of it.
 _LEFT_OUT: Final = {
     **dict.fromkeys(
-        ("alembic", "fastapi", "pwdlib", "sqlalchemy", "structlog"),
+        ("alembic", "fastapi", "pwdlib", "pydantic", "pydantic_settings", "sqlalchemy", "structlog"),
         "Only the cart's program is installed here, and this is the server's: pip install 'duckycart[server]'",
     ),
     "psycopg": "The driver for PostgreSQL is not installed here: pip install 'duckycart[postgres]'",
@@ -73,8 +74,12 @@ def _stop(sentence: str) -> NoReturn:
     raise typer.Exit(1)
 
 
-def _settings(**given: Any) -> Settings:
+def _settings(**given: Any) -> "Settings":
     """Return the settings of the environment, and over them what the command line gave."""
+    from pydantic import ValidationError
+
+    from duckycart.settings import Settings
+
     try:
         return Settings(**{name: value for name, value in given.items() if value not in (None, "", Path())})
     except ValidationError as error:
@@ -84,7 +89,7 @@ def _settings(**given: Any) -> Settings:
         _stop(f"{name}: {problem} (given on the command line or as DUCKYCART_{name.upper()})")
 
 
-def _refuse_public_sandbox(settings: Settings, host: str) -> None:
+def _refuse_public_sandbox(settings: "Settings", host: str) -> None:
     try:
         loopback = ip_address(host).is_loopback
     except ValueError:
@@ -107,21 +112,18 @@ def _uncollected() -> Iterator[None]:
         gc.enable()
 
 
-_DEFAULTS = {name: field.default for name, field in Settings.model_fields.items()}
-
-
 @app.command()
 def serve(
     context: typer.Context,
-    host: Annotated[str, typer.Option(help="Address to listen on.", envvar="DUCKYCART_HOST")] = _DEFAULTS["host"],
-    port: Annotated[int, typer.Option(help="For HTTP and WebSocket.", envvar="DUCKYCART_PORT")] = _DEFAULTS["port"],
+    host: Annotated[str, typer.Option(help="Address to listen on.", envvar="DUCKYCART_HOST")] = defaults.HOST,
+    port: Annotated[int, typer.Option(help="For HTTP and WebSocket.", envvar="DUCKYCART_PORT")] = defaults.PORT,
     database: Annotated[
         str,
         typer.Option(
             help="sqlite:///FILE (made and migrated if need be) or postgresql+psycopg://USER:PASSWORD@HOST/NAME.",
             envvar="DUCKYCART_DATABASE",
         ),
-    ] = _DEFAULTS["database"],
+    ] = defaults.DATABASE,
     bus: Annotated[
         str | None,
         typer.Option(
@@ -197,7 +199,7 @@ def demo(
     once: Annotated[
         bool, typer.Option("--once", help="End after the session; the exit code says whether it went well.")
     ] = False,
-    port: Annotated[int, typer.Option(help="Port to try first; any free one if it is taken.")] = 8000,
+    port: Annotated[int, typer.Option(help="Port to try first; any free one if it is taken.")] = defaults.PORT,
 ) -> None:
     """See it work: a server, a cart and a shopper go through a whole session, on a new database that is thrown away."""
     import asyncio

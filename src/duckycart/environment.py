@@ -6,9 +6,48 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Final
 
-from duckycart.settings import Settings
-
 PREFIX: Final = "DUCKYCART_"
+# The fields of `settings.Settings`, whose own list needs what a cart has not installed; a test holds them together.
+SETTINGS: Final = (
+    "host",
+    "port",
+    "database",
+    "tls_cert",
+    "tls_key",
+    "keep_alive_seconds",
+    "public_url",
+    "node",
+    "bus",
+    "bus_credentials",
+    "bus_ca",
+    "drain_per_second",
+    "keyless_carts",
+    "plain_carts",
+    "legacy_screens",
+    "trusted_proxies",
+    "cors_origins",
+    "currency",
+    "currency_digits",
+    "feedback_items",
+    "offline_carts",
+    "qr_seconds",
+    "idle_seconds",
+    "payment_seconds",
+    "payment_provider",
+    "sandbox_public",
+    "provider_seconds",
+    "handshakes",
+    "connects",
+    "sign_in_per_minute",
+    "scans_per_minute",
+    "address_per_minute",
+    "connections_per_address",
+    "listeners_per_address",
+    "listens_per_minute",
+    "listeners_per_session",
+    "legacy_per_minute",
+    "log_format",
+)
 _OF_OTHERS: Final = ("CA", "CONFIG", "DRIVERS", "KEY", "STATE", "URL")  # the cart's program
 _OF_TESTS: Final = "DUCKYCART_TEST_"
 
@@ -34,7 +73,7 @@ def tidy(environ: MutableMapping[str, str]) -> list[Ignored]:
 
     An empty variable is one that is not set, whatever it is for; nobody hears of that.
     """
-    known = [name.upper() for name in (*Settings.model_fields, *_OF_OTHERS)]
+    known = [name.upper() for name in (*SETTINGS, *_OF_OTHERS)]
     services: list[str] = []
     notes: list[Ignored] = []
     for name in sorted(name for name in environ if name.startswith(PREFIX) and not name.startswith(_OF_TESTS)):

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from duckycart import defaults
 from duckycart.currency import Currency, currency_of
 from duckycart.errors import BadRequest
 from duckycart.lifecycle.rules import Rules
@@ -46,9 +47,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="DUCKYCART_", frozen=True, extra="ignore")
 
     # Where it listens and what it keeps
-    host: str = "127.0.0.1"
-    port: int = Field(8000, ge=0, le=65535)
-    database: str = "sqlite:///duckycart.db"
+    host: str = defaults.HOST
+    port: int = Field(defaults.PORT, ge=0, le=65535)
+    database: str = defaults.DATABASE
     tls_cert: Path | None = None
     tls_key: Path | None = None
     keep_alive_seconds: int = Field(75, ge=2)  # for a next request; longer than proxies and clients keep theirs

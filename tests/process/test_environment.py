@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from duckycart.environment import tidy
+from duckycart.environment import SETTINGS, tidy
 from duckycart.settings import Settings
 from duckycart.testing.waiting import until
 from tests.process.test_command_line import COMMAND
@@ -29,6 +29,10 @@ OF_KUBERNETES = {
     "DUCKYCART_BUS_PORT_4222_TCP": "tcp://[fd00::7]:4222",
 }
 OURS = {"DUCKYCART_PORT": "9000", "DUCKYCART_BUS": "nats://bus:4222", "DUCKYCART_KEY": "k", "PATH": "/bin"}
+
+
+def test_the_names_of_the_settings_are_known_without_them() -> None:
+    assert tuple(Settings.model_fields) == SETTINGS
 
 
 def test_f63_what_an_orchestrator_says_of_services_is_no_setting() -> None:

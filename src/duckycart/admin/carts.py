@@ -5,6 +5,7 @@ from typing import Annotated, Final
 
 import typer
 
+from duckycart import defaults
 from duckycart.admin.refusals import (
     BAD_CART_ID,
     BAD_KEY,
@@ -14,7 +15,7 @@ from duckycart.admin.refusals import (
     RANGE_BACKWARDS,
     RANGE_TOO_LARGE,
 )
-from duckycart.admin.shell import DEFAULT_DATABASE, DatabaseOption, JsonOption, Shell, quoted, table
+from duckycart.admin.shell import DatabaseOption, JsonOption, Shell, quoted, table
 from duckycart.clock import SystemClock
 from duckycart.keys import MAX_KEY, MIN_KEY, hash_of, is_key, new_key
 from duckycart.wire import ID, MAX_ID
@@ -43,7 +44,7 @@ def add(
         str, typer.Argument(metavar="ID|FROM-TO", help="A number, or a range for a fleet.", show_default=False)
     ],
     key: KeyOption = None,
-    database: DatabaseOption = DEFAULT_DATABASE,
+    database: DatabaseOption = defaults.DATABASE,
     as_json: JsonOption = False,
 ) -> None:
     """Add a cart, or a whole fleet, and print each key. A key is shown this once: only its hash is kept.
@@ -67,7 +68,7 @@ def add(
 
 
 @app.command("list")
-def list_(database: DatabaseOption = DEFAULT_DATABASE, as_json: JsonOption = False) -> None:
+def list_(database: DatabaseOption = defaults.DATABASE, as_json: JsonOption = False) -> None:
     """List all carts: what each does, and which server holds its connection.
 
     For a program: duckycart carts list --json
@@ -91,7 +92,7 @@ def list_(database: DatabaseOption = DEFAULT_DATABASE, as_json: JsonOption = Fal
 
 
 @app.command()
-def show(cart: CartArgument, database: DatabaseOption = DEFAULT_DATABASE, as_json: JsonOption = False) -> None:
+def show(cart: CartArgument, database: DatabaseOption = defaults.DATABASE, as_json: JsonOption = False) -> None:
     """Show one cart: what it does, what it has yet to hear, how its last connections ended, for what it was refused.
 
     Look here when a cart does not hear, or comes and goes. Changes nothing.
@@ -111,7 +112,7 @@ def show(cart: CartArgument, database: DatabaseOption = DEFAULT_DATABASE, as_jso
 def rotate_key(
     cart: CartArgument,
     key: KeyOption = None,
-    database: DatabaseOption = DEFAULT_DATABASE,
+    database: DatabaseOption = defaults.DATABASE,
     as_json: JsonOption = False,
 ) -> None:
     """Give a cart another key and print it once. The old key is void at once.
@@ -131,7 +132,7 @@ def rotate_key(
 
 
 @app.command()
-def disable(cart: CartArgument, database: DatabaseOption = DEFAULT_DATABASE, as_json: JsonOption = False) -> None:
+def disable(cart: CartArgument, database: DatabaseOption = defaults.DATABASE, as_json: JsonOption = False) -> None:
     """Let a cart in no more, for one that is lost or stolen. Its connection is closed within seconds.
 
     A session that is active stays so: an operator ends it.
@@ -148,7 +149,7 @@ def disable(cart: CartArgument, database: DatabaseOption = DEFAULT_DATABASE, as_
 
 
 @app.command()
-def enable(cart: CartArgument, database: DatabaseOption = DEFAULT_DATABASE, as_json: JsonOption = False) -> None:
+def enable(cart: CartArgument, database: DatabaseOption = defaults.DATABASE, as_json: JsonOption = False) -> None:
     """Let a disabled cart in again, with the key it had.
 
     Example: duckycart carts enable 7
@@ -171,7 +172,7 @@ def screen_key(
         str | None,
         typer.Option("--public-url", help="Where the screen finds the server; else as the server's settings say."),
     ] = None,
-    database: DatabaseOption = DEFAULT_DATABASE,
+    database: DatabaseOption = defaults.DATABASE,
     as_json: JsonOption = False,
 ) -> None:
     """Give a cart's screen a key and print it once, with the address to open.

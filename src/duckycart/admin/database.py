@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from duckycart import defaults
 from duckycart.admin.refusals import (
     BAD_TARGET,
     COPY_TO_A_FILE,
@@ -20,7 +21,7 @@ from duckycart.admin.refusals import (
     NOT_DUCKYCART,
     TARGET_IS_THE_DATABASE,
 )
-from duckycart.admin.shell import DEFAULT_DATABASE, DatabaseOption, JsonOption, Shell, currency_wanted
+from duckycart.admin.shell import DatabaseOption, JsonOption, Shell, currency_wanted
 from duckycart.clock import SystemClock
 
 app = typer.Typer(
@@ -30,7 +31,7 @@ app = typer.Typer(
 
 
 @app.command()
-def upgrade(database: DatabaseOption = DEFAULT_DATABASE, as_json: JsonOption = False) -> None:
+def upgrade(database: DatabaseOption = defaults.DATABASE, as_json: JsonOption = False) -> None:
     """Make the database's tables, or bring them to this version. Needed for PostgreSQL; a file does it by itself.
 
     Several at once wait for each other, and servers of the version before go
@@ -53,7 +54,7 @@ def upgrade(database: DatabaseOption = DEFAULT_DATABASE, as_json: JsonOption = F
 
 
 @app.command()
-def check(database: DatabaseOption = DEFAULT_DATABASE, as_json: JsonOption = False) -> None:
+def check(database: DatabaseOption = defaults.DATABASE, as_json: JsonOption = False) -> None:
     """Look whether the database can be reached, is whole, and has the schema of this version. Changes nothing.
 
     The exit code is 0 if a server could use it as it is. Every page and index
@@ -88,7 +89,7 @@ def currency_(
     code: Annotated[
         str | None, typer.Argument(metavar="[CODE]", help="Another one, by its ISO 4217 code.", show_default=False)
     ] = None,
-    database: DatabaseOption = DEFAULT_DATABASE,
+    database: DatabaseOption = defaults.DATABASE,
     as_json: JsonOption = False,
 ) -> None:
     """Say what the prices of the database are in, or change it. The server must be stopped for a change.
@@ -121,7 +122,7 @@ def currency_(
 @app.command()
 def copy(
     target: Annotated[str, typer.Argument(metavar="URL", help="An empty PostgreSQL database.", show_default=False)],
-    database: DatabaseOption = DEFAULT_DATABASE,
+    database: DatabaseOption = defaults.DATABASE,
     as_json: JsonOption = False,
 ) -> None:
     """Copy an SQLite file into PostgreSQL, for a shop that grows. The server must be stopped; the file stays as it is.
@@ -148,7 +149,7 @@ def copy(
 @app.command()
 def prune(
     days: Annotated[int, typer.Option(min=1, max=36_500, help="Forget what ended longer ago.")],
-    database: DatabaseOption = DEFAULT_DATABASE,
+    database: DatabaseOption = defaults.DATABASE,
     as_json: JsonOption = False,
 ) -> None:
     """Forget old sessions: who it was, what was in the basket, what the cart was told. Also while the server runs.
@@ -182,7 +183,7 @@ def prune(
 def backup(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Where the copy goes.", show_default=False)],
     force: Annotated[bool, typer.Option("--force", help="Replace FILE if it is there.")] = False,
-    database: DatabaseOption = DEFAULT_DATABASE,
+    database: DatabaseOption = defaults.DATABASE,
     as_json: JsonOption = False,
 ) -> None:
     """Copy the database while the server runs: one consistent state, checked, and complete by itself.
@@ -204,7 +205,7 @@ def backup(
 @app.command()
 def restore(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A backup.", show_default=False)],
-    database: DatabaseOption = DEFAULT_DATABASE,
+    database: DatabaseOption = defaults.DATABASE,
     as_json: JsonOption = False,
 ) -> None:
     """Put a backup into the database's place. The server must be stopped; what was there is kept under a dated name.

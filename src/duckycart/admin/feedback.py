@@ -6,7 +6,8 @@ from typing import Final
 
 import typer
 
-from duckycart.admin.shell import DEFAULT_DATABASE, DatabaseOption, JsonOption, Shell
+from duckycart import defaults
+from duckycart.admin.shell import DatabaseOption, JsonOption, Shell
 
 COLUMNS: Final = ("session_id", "created_at", "satisfaction", "selected_item_ids", "additional_comments")
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would compute
@@ -21,7 +22,7 @@ def _group() -> None:
 
 
 @app.command()
-def export(database: DatabaseOption = DEFAULT_DATABASE, as_json: JsonOption = False) -> None:
+def export(database: DatabaseOption = defaults.DATABASE, as_json: JsonOption = False) -> None:
     """Print all feedback as CSV, the oldest first. Also while the server runs.
 
     A text that a spreadsheet would take for a formula gets a ' before it.

@@ -1,9 +1,10 @@
 """`duckycart nodes` lists the servers that share a database."""
 
-from duckycart.admin.shell import DEFAULT_DATABASE, DatabaseOption, JsonOption, Shell, table
+from duckycart import defaults
+from duckycart.admin.shell import DatabaseOption, JsonOption, Shell, table
 
 
-def nodes(database: DatabaseOption = DEFAULT_DATABASE, as_json: JsonOption = False) -> None:
+def nodes(database: DatabaseOption = defaults.DATABASE, as_json: JsonOption = False) -> None:
     """List the servers that share the database, with the carts connected to each. A server without a bus is not listed.
 
     One that dies without a word is gone from here after some ten seconds. CLOCK

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from duckycart.admin.shell import DEFAULT_DATABASE, DatabaseOption, JsonOption, Shell, currency_wanted
+from duckycart import defaults
+from duckycart.admin.shell import DatabaseOption, JsonOption, Shell, currency_wanted
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -25,7 +26,7 @@ def _group() -> None:
 @app.command("import")
 def import_(
     file: Annotated[Path, typer.Argument(metavar="FILE.csv", help="The products, in UTF-8.", show_default=False)],
-    database: DatabaseOption = DEFAULT_DATABASE,
+    database: DatabaseOption = defaults.DATABASE,
     as_json: JsonOption = False,
 ) -> None:
     """Add the products of a CSV file, and update those that are there. All of the file or, if a line is bad, nothing.

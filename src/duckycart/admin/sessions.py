@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-from duckycart.admin.shell import DEFAULT_DATABASE, DatabaseOption, JsonOption, Shell, table
+from duckycart import defaults
+from duckycart.admin.shell import DatabaseOption, JsonOption, Shell, table
 from duckycart.wire import MAX_ID
 
 app = typer.Typer(no_args_is_help=True, help="See who is shopping, and end a session that nobody else can end.")
@@ -12,7 +13,7 @@ alarms_app = typer.Typer(no_args_is_help=True, help="What an operator has to loo
 
 
 @app.command("list")
-def list_(database: DatabaseOption = DEFAULT_DATABASE, as_json: JsonOption = False) -> None:
+def list_(database: DatabaseOption = defaults.DATABASE, as_json: JsonOption = False) -> None:
     """List the active sessions, the longest without a sign of life first.
 
     For a program: duckycart sessions list --json
@@ -34,7 +35,7 @@ def list_(database: DatabaseOption = DEFAULT_DATABASE, as_json: JsonOption = Fal
 @app.command()
 def end(
     session: Annotated[int, typer.Argument(metavar="ID", min=1, max=MAX_ID, show_default=False)],
-    database: DatabaseOption = DEFAULT_DATABASE,
+    database: DatabaseOption = defaults.DATABASE,
     as_json: JsonOption = False,
 ) -> None:
     """End a session whatever its state: an abandoned basket, a payment that hangs. The cart goes back to idle.
@@ -58,7 +59,7 @@ def end(
 @alarms_app.command("list")
 def alarms(
     newest: Annotated[int, typer.Option(min=1, max=10_000, help="How many, the newest first.")] = 50,
-    database: DatabaseOption = DEFAULT_DATABASE,
+    database: DatabaseOption = defaults.DATABASE,
     as_json: JsonOption = False,
 ) -> None:
     """List the alarms: money that fits nothing, baskets left alone.

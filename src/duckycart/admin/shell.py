@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Annotated, Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Self, TypeVar
 
 import typer
 
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from duckycart.store.transaction import Transaction
 
 T = TypeVar("T")
-
-DEFAULT_DATABASE: Final = "sqlite:///duckycart.db"
 
 DatabaseOption = Annotated[
     str,

@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
+from duckycart import defaults
 from duckycart.admin.refusals import BAD_EMAIL, BAD_NAME, BAD_PASSWORD, LONG_NAME, PASSWORD_NOT_UTF_8
-from duckycart.admin.shell import DEFAULT_DATABASE, DatabaseOption, JsonOption, Shell, quoted
+from duckycart.admin.shell import DatabaseOption, JsonOption, Shell, quoted
 from duckycart.names import EMAIL, MAX_EMAIL, MAX_FULL_NAME, MAX_PASSWORD, MIN_PASSWORD, account_name
 
 app = typer.Typer(no_args_is_help=True, help="Make accounts for operators and shoppers.")
@@ -28,7 +29,7 @@ def add(
     name: Annotated[
         str | None, typer.Option("--name", help="Full name. Without it: the e-mail up to the @.", show_default=False)
     ] = None,
-    database: DatabaseOption = DEFAULT_DATABASE,
+    database: DatabaseOption = defaults.DATABASE,
     as_json: JsonOption = False,
 ) -> None:
     """Make an account. Asks for the password twice; when a program calls, it is the first line of standard input.

@@ -39,7 +39,11 @@ async def check(
         try:
             answer = await http.get("/readyz")
         except httpx2.HTTPError as error:
-            yield Found("server", _why_not(error, url), well=False)
+            yield Found(
+                "server",
+                f"{unreachable(error).sentence} Is {url} its address, and the cart in its network?",
+                well=False,
+            )
         else:
             for found in _of_server(answer, url):
                 yield found
@@ -49,20 +53,6 @@ async def check(
             yield await _key(http, cart_id, key)
     for name, sentence, well in await drivers.checks():
         yield Found(f"driver {name}", sentence, well)
-
-
-def _why_not(error: httpx2.HTTPError, url: str) -> str:
-    words = str(error)
-    if "CERTIFICATE_VERIFY_FAILED" in words:
-        return (
-            f"Its certificate is not believed: {words.rpartition(': ')[2]}. Where the shop has an authority of its "
-            "own, name that one's certificate: --ca FILE, or ca = in the cart's file."
-        )
-    if "WRONG_VERSION_NUMBER" in words or "record layer" in words:
-        return f"It speaks plain http: write {url.replace('https', 'http', 1).replace('wss', 'ws', 1)}, or give it TLS."
-    if isinstance(error, httpx2.RemoteProtocolError):
-        return f"What answers at {url} speaks no http; does it want https?"
-    return f"{unreachable(error).sentence} Is {url} its address, and the cart in its network?"
 
 
 def _of_server(answer: httpx2.Response, url: str) -> list[Found]:

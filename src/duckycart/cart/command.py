@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TextIO
 import typer
 from typer.core import TyperGroup
 
+from duckycart import defaults
 from duckycart.notify import notify, watchdog_seconds
 from duckycart.outlet import terminate, write_behind
 from duckycart.wire import MAX_ID
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from duckycart.cart.drivers import Several
     from duckycart.cart.program import CartProgram
 
-DEFAULT_URL = "http://127.0.0.1:8000"
 _CART = "The cart's number on the server."
 _URL = "Where the server is: http://host:8000, or https://host with TLS."
 _KEY = (
@@ -153,7 +153,7 @@ class Chosen:
         except WrongConfiguration as error:
             _stop(str(error))
         self.cart_id = self._the_cart(cart_id)
-        self.url = url or self.file.url or DEFAULT_URL
+        self.url = url or self.file.url or defaults.URL
         self.key = key or self.file.key
         named = [name for value in drivers or () for name in value.split(",")]
         self.names = named or list(self.file.drivers or ()) or ["terminal"]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import httpx2
+from websockets.exceptions import InvalidMessage
 
 SLOWLY: Final = 60.0  # seconds to the next try of what only a person can change
 
@@ -68,13 +69,23 @@ def closed(code: int | None) -> Setback:
 
 def unreachable(error: Exception) -> Setback:
     """Return the setback of no connection, or of an answer that could not be understood."""
-    match error:
-        case ConnectionRefusedError():
-            why = "nothing listens there"
-        case TimeoutError():
-            why = "it did not answer in time"
-        case socket.gaierror():
-            why = "its name is not known"
-        case _:
-            why = str(error) or type(error).__name__
+    words = str(error)
+    if isinstance(error, ConnectionRefusedError):
+        why = "nothing listens there"
+    elif isinstance(error, TimeoutError):
+        why = "it did not answer in time"
+    elif isinstance(error, socket.gaierror):
+        why = "its name is not known"
+    elif "CERTIFICATE_VERIFY_FAILED" in words:
+        reason = words.rpartition(": ")[2].partition(" (_ssl")[0]
+        why = (
+            f"its certificate is not believed ({reason}). Where the shop has an authority of its own, name that one's "
+            "certificate: --ca FILE, or ca in the cart's file"
+        )
+    elif "WRONG_VERSION_NUMBER" in words or "record layer" in words:
+        why = "it speaks plain http there, and the URL says https"
+    elif isinstance(error, httpx2.RemoteProtocolError | InvalidMessage):
+        why = "what answers there speaks no http; perhaps the URL must say https"
+    else:
+        why = words or type(error).__name__
     return Setback(f"The server cannot be reached: {why}.")
