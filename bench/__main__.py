@@ -20,6 +20,7 @@ PARTS: Final = (
     "growth",
     "nodes",
     "start",
+    "light",
     "churn",
     "attackers",
 )

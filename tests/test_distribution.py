@@ -16,9 +16,9 @@ from zipfile import ZipFile
 import pytest
 
 from duckycart.testing.waiting import PATIENCE
+from tests.lock import ROOT, constraints
 from tests.world import Shop
 
-ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 VERSION = PROJECT["version"]
@@ -66,17 +66,19 @@ def install(wheel: Path, folder: Path, extra: str = "") -> Installed:
     """Install the wheel with an extra, in the versions of the lock file; skips where no registry can be reached."""
     installed = Installed(folder)
     done(sys.executable, "-m", "venv", "--without-pip", folder)
-    versions = folder / "versions.txt"
-    lock = (ROOT / "requirements.lock").read_text()
-    versions.write_text("".join(f"{line}\n" for line in re.findall(r"^(\S+==[^\\\n]+?) *\\?$", lock, re.MULTILINE)))
-    process = run(
-        BIN / "pip", "--python", installed.python, "install", "--quiet", "--no-compile",
-        "--constraint", versions, f"{wheel}{extra}",
+    ask_registry(
+        "--python", installed.python, "install", "--quiet", "--no-compile",
+        "--constraint", constraints(folder), f"{wheel}{extra}",
     )  # fmt: skip
+    return installed
+
+
+def ask_registry(*command: str | Path) -> None:
+    """Have pip do this; skips where no registry can be reached."""
+    process = run(BIN / "pip", *command)
     if os.environ.get("CI") != "true" and any(sign in process.stderr for sign in UNREACHABLE):
         pytest.skip("the wheel was NOT installed anew: no package registry can be reached")
     assert process.returncode == 0, process.stderr
-    return installed
 
 
 @pytest.fixture(scope="module")
@@ -191,6 +193,18 @@ async def test_a_light_install_is_a_cart_and_says_what_a_server_needs(wheel: Pat
     finally:
         process.terminate()
         await process.communicate()
+
+
+def test_a_light_install_needs_neither_a_compiler_nor_a_wheel_of_its_machine(wheel: Path, tmp_path: Path) -> None:
+    """As on Raspberry Pi OS of 32 bits: only wheels that are Python alone are taken."""
+    ask_registry(
+        "download", "--quiet", "--dest", tmp_path / "wheels", "--only-binary", ":all:", "--platform", "linux_armv7l",
+        "--python-version", "3.11", "--implementation", "py", "--abi", "none",
+        "--constraint", constraints(tmp_path), wheel,
+    )  # fmt: skip
+    names = [path.name for path in (tmp_path / "wheels").iterdir()]
+    assert len(names) > 10
+    assert all(name.endswith("-none-any.whl") for name in names), names
 
 
 @pytest.mark.timeout(600)  # as above, three times as many
