@@ -21,10 +21,12 @@ id duckycart-cart >/dev/null 2>&1 || useradd --system --home-dir /nonexistent --
 extras=$(echo "$*" | tr ' ' ,)
 /opt/duckycart-cart/bin/pip install --quiet --upgrade "${WHEEL:-duckycart}${extras:+[$extras]}"
 
-install -d -m 755 /etc/duckycart
+install -d -m 755 -o duckycart-cart /etc/duckycart
 if [ ! -e /etc/duckycart/cart.toml ]; then
     install -m 600 -o duckycart-cart "$here/cart.toml.example" /etc/duckycart/cart.toml
-    echo "Write the cart's number, address and key into /etc/duckycart/cart.toml."
+    echo "Write the cart's number, the server's address and the parts into /etc/duckycart/cart.toml. Its key:"
+    echo "  duckycart carts claim-code 7       # at the server: prints a code"
+    echo "  sudo -u duckycart-cart /opt/duckycart-cart/bin/duckycart cart pair CODE --config /etc/duckycart/cart.toml"
 fi
 groups=""
 for group in gpio input dialout; do getent group $group >/dev/null && groups="$groups $group"; done

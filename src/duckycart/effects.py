@@ -84,6 +84,7 @@ class AlarmKind(StrEnum):
     UNKNOWN_PAYMENT_PAID = "unknown_payment_paid"  # the provider took money for nothing that is known here
     WEIGHT_INCREASED = "weight_increased"  # while the basket was held for its payment
     WEIGHT_DECREASED = "weight_decreased"
+    CODES_GUESSED = "codes_guessed"  # many claim codes that are none came from one address
     BASKET_DIFFERS = "basket_differs"  # the cart did with an item what was refused here
 
 

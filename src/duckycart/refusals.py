@@ -62,6 +62,9 @@ ENDED_UNPAID: Final = Refusal(
 )
 WRONG_LOGIN: Final = Refusal(Unauthenticated, "wrong_login", "Wrong e-mail, user name or password.")
 WRONG_KEY: Final = Refusal(Forbidden, "wrong_key", "Unknown or disabled cart, or wrong key.")
+BAD_CLAIM_CODE: Final = Refusal(
+    Forbidden, "bad_claim_code", "This claim code is none, was used, or is too old; ask the operator for a new one."
+)
 CARTS_ONLY: Final = Refusal(Forbidden, "carts_only", "Only a cart may do this, with its own key.")
 SHOPPERS_ONLY: Final = Refusal(Forbidden, "shoppers_only", "Only a shopper may do this, with an access token.")
 ANOTHER_CART: Final = Refusal(Forbidden, "another_cart", "This credential does not open that cart.")

@@ -46,6 +46,7 @@ class Shop:
     scans: RateLimit
     addresses: RateLimit
     legacy_screens: RateLimit
+    wrong_codes: RateLimit
     sweep: Sweep
     housekeeping: Housekeeping
     heartbeat: Heartbeat | None  # None for the only server of a database

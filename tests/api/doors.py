@@ -6,12 +6,15 @@ from typing import Any, Literal
 
 import httpx2
 
+from duckycart.hardware.pairing import issue_code
+from duckycart.keys import hash_of, new_code
 from duckycart.providers.sandbox import Sandbox
 from duckycart.store.tables import metadata
-from duckycart.testing.furnish import MILK, screen_key_of
+from duckycart.testing.furnish import MILK, key_of, screen_key_of
 from duckycart.testing.waiting import until
 from tests.world import Shop
 
+CODE = "7K3MQ9XD"
 PASSWORD = "correct horse battery"
 Contents = dict[str, list[Any]]
 
@@ -79,6 +82,10 @@ def _screen_key(session: Session, qr: str) -> dict[str, Any]:
     return {"key": screen_key_of(1)}
 
 
+def _pairing(session: Session, qr: str) -> dict[str, Any]:
+    return {"code": CODE, "key": key_of(1)}
+
+
 def _feedback(session: Session, qr: str) -> dict[str, Any]:
     return {"session_id": session.id, "satisfaction": "great"}
 
@@ -97,6 +104,7 @@ DOORS = [
     Door("GET", "/sse/{cart_id}", "cart", endless=True),
     Door("POST", "/screen/{cart_id}", "nobody", _screen_key),
     Door("GET", "/customer-session/{session_id}/events", "both", endless=True),
+    Door("POST", "/carts/pair", "nobody", _pairing),
     Door("POST", "/auth/signup", "nobody", _sign_up),
     Door("POST", "/auth/login", "nobody", _login, form=True),
     Door("POST", "/auth/guest", "nobody", _token),
@@ -128,6 +136,7 @@ async def begin(shop: Shop, email: str = "mona@example.com", cart_id: int = 1) -
     shopper = await shop.shopper(email)
     session_id = await shop.start(shopper, cart_id)
     assert (await shop.add(session_id, cart_id=cart_id)).status_code == 200
+    await shop.inside.store.write(lambda tx: issue_code(tx, cart_id, hash_of(CODE if cart_id == 1 else new_code())))
     return Session(session_id, shopper)
 
 

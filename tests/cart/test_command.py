@@ -98,7 +98,7 @@ def test_help_teaches() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["0"], "greater than or equal to 1"),
+        (["0"], "0 is not in the range 1"),
         (["7", "--url", "shop:8000"], "must look like"),
         (["7", "--key", f"{KEY}\n"], "visible ASCII"),
         (["7", "--driver", "tank"], "there is no driver tank; there are gpio, lines,"),

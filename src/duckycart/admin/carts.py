@@ -17,7 +17,7 @@ from duckycart.admin.refusals import (
 )
 from duckycart.admin.shell import DatabaseOption, JsonOption, Shell, quoted, table
 from duckycart.clock import SystemClock
-from duckycart.keys import MAX_KEY, MIN_KEY, hash_of, is_key, new_key
+from duckycart.keys import MAX_KEY, MIN_KEY, hash_of, is_key, new_code, new_key
 from duckycart.wire import ID, MAX_ID
 
 FLEET: Final = 50_000  # carts added at once: all in one transaction, for which a running server has to wait
@@ -129,6 +129,30 @@ def rotate_key(
         shell.write(lambda tx: fleet.rotate_key(tx, cart_id, hash_of(new_key)))
         shell.answer({"id": cart_id, "key": new_key}, table(("CART", "KEY"), (cart_id, new_key)))
         shell.hint("The key is shown this once. The old one is void; a connection made with it closes within seconds.")
+
+
+@app.command("claim-code")
+def claim_code(cart: CartArgument, database: DatabaseOption = defaults.DATABASE, as_json: JsonOption = False) -> None:
+    """Print a code by which the cart's program fetches its key: nobody types or sees the key.
+
+    The code is good once, for ten minutes. On the cart:
+    duckycart cart pair CODE --url https://shop.example:8000
+    The key that the cart had is void from then on.
+
+    Example: duckycart carts claim-code 7
+    """
+    from duckycart.admin import fleet
+    from duckycart.hardware.pairing import CODE_MINUTES
+
+    with Shell(database, as_json) as shell:
+        cart_id, code = _id(cart), new_code()
+        shell.write(lambda tx: fleet.claim_code(tx, cart_id, hash_of(code)))
+        shown = f"{code[:4]}-{code[4:]}"
+        shell.answer(
+            {"id": cart_id, "code": shown, "minutes": CODE_MINUTES},
+            table(("CART", "CLAIM CODE", "GOOD FOR"), (cart_id, shown, f"{CODE_MINUTES} minutes")),
+        )
+        shell.hint(f"On the cart: duckycart cart pair {shown} --url …, where the server is.")
 
 
 @app.command()

@@ -9,6 +9,7 @@ from sqlalchemy.exc import IntegrityError
 from duckycart.admin.refusals import CART_EXISTS, KEY_TAKEN, NO_CART
 from duckycart.clock import iso
 from duckycart.hardware.ownership import withdraw
+from duckycart.hardware.pairing import issue_code, void_code
 from duckycart.store.tables import carts
 from duckycart.store.transaction import Transaction
 
@@ -47,7 +48,7 @@ def add_carts(tx: Transaction, key_hashes: Mapping[int, bytes]) -> None:
 
 def rotate_key(tx: Transaction, cart_id: int, key_hash: bytes) -> None:
     """Give the cart another key: from the commit on only the new one opens it, and the link made with the old one is
-    withdrawn.
+    withdrawn, and so is a claim code.
 
     Raises NotFound; Conflict when another cart has this key.
     """
@@ -55,6 +56,13 @@ def rotate_key(tx: Transaction, cart_id: int, key_hash: bytes) -> None:
         _withdraw(tx, cart_id, {"key_hash": key_hash})
     except IntegrityError as error:
         raise KEY_TAKEN() from error
+    void_code(tx, cart_id)
+
+
+def claim_code(tx: Transaction, cart_id: int, code_hash: bytes) -> None:
+    """Let the cart's program give it a key by this code, for `pairing.CODE_MINUTES`, once. Raises NotFound."""
+    one_cart(tx.connection, cart_id)
+    issue_code(tx, cart_id, code_hash)
 
 
 def disable(tx: Transaction, cart_id: int) -> None:

@@ -40,6 +40,9 @@ _STATE = "A folder in which the cart keeps where it stands, so that it knows aft
 _SCRIPT = "Be a cart by this script instead of by hardware: scan, put, take, wait, press, until, power-off."
 
 
+KEY_FILE = Path("/etc/duckycart/key")
+
+
 class NumberFirst(TyperGroup):
     """`duckycart cart 7` is `duckycart cart run 7`: what names no command is for the one that runs."""
 
@@ -130,6 +133,48 @@ def check(
         raise typer.Exit(1)
 
 
+@app.command()
+def pair(
+    code: Annotated[str, typer.Argument(help="As `duckycart carts claim-code` printed it at the server.")],
+    url: Url = None,
+    config: ConfigFile = None,
+    ca: Authority = None,
+    key_file: Annotated[
+        Path | None, typer.Option("--key-file", help=f"Where the key goes; else the file's key_file, or {KEY_FILE}.")
+    ] = None,
+    plain: Annotated[
+        bool, typer.Option("--plain", help="Without TLS, where nobody else is in the network between.")
+    ] = False,
+) -> None:
+    """Get this cart's key from the server, by a claim code, into a file that only its owner can read.
+
+    At the server, `duckycart carts claim-code 7` prints a code, good once, for ten minutes.
+    A key that the cart had before is void from then on.
+    If the network breaks, the same command goes on.
+
+    Example: duckycart cart pair 7K3M-Q9XD --url https://shop.example:8000
+    """
+    from duckycart.cart.config import DEFAULT, Configuration, WrongConfiguration, read
+    from duckycart.cart.pairing import NotPaired
+    from duckycart.cart.pairing import pair as paired
+
+    try:
+        file = read(config, with_key=False)
+    except WrongConfiguration as error:
+        _stop(str(error))
+    target = key_file or Path(file.key_file or KEY_FILE)
+    address = url or file.url or defaults.URL
+    try:
+        cart_id = asyncio.run(paired(code, address, target, _believing(ca, file), plain=plain))
+    except (NotPaired, ValueError) as error:
+        _stop(str(error))
+    typer.echo(f"This is cart {cart_id}. Its key is in {target}, for its owner alone.")
+    needed = Configuration(cart=cart_id, url=address, key_file=str(target))
+    if (file.cart, file.url, file.key_file) != (needed.cart, needed.url, needed.key_file):
+        lines = f'cart = {cart_id}\nurl = "{address}"\nkey_file = "{target}"'
+        typer.echo(f"Write into {config or DEFAULT}, in the place of what is there of these:\n{lines}")
+
+
 class Chosen:
     """What the command line, the environment and the file say together."""
 
@@ -158,7 +203,7 @@ class Chosen:
         named = [name for value in drivers or () for name in value.split(",")]
         self.names = named or list(self.file.drivers or ()) or ["terminal"]
         self.qr = qr if qr is not None else self.file.qr is not False
-        self._ca = ca or (Path(self.file.ca) if self.file.ca else None)
+        self._ca = ca
         systemd = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
         folder = state or self.file.state or systemd
         self.state = Path(folder) if folder else None
@@ -201,12 +246,7 @@ class Chosen:
 
     def tls(self) -> ssl.SSLContext | None:
         """Return what believes the shop's own authority, if one is given. Ends the process where it cannot be read."""
-        if self._ca is None:
-            return None
-        try:
-            return ssl.create_default_context(cafile=self._ca)
-        except (OSError, ssl.SSLError) as error:
-            _stop(f"The authority's certificate {self._ca} cannot be used: {error}")
+        return _believing(self._ca, self.file)
 
     def program(self, drivers: "Several") -> "CartProgram":
         """Make the program. Ends the process with a sentence for what cannot be."""
@@ -244,6 +284,17 @@ class Chosen:
         writes: type[Driver] = find("lines" if "lines" in self.names else "terminal")
         writes(Setup(self.cart_id, line, SystemClock())).notice(f"{count} lines were lost, nobody took them")
         return line.getvalue()
+
+
+def _believing(ca: Path | None, file: "Configuration") -> ssl.SSLContext | None:
+    """Return what believes the shop's own authority, if one is given. Ends the process where it cannot be read."""
+    ca = ca or (Path(file.ca) if file.ca else None)
+    if ca is None:
+        return None
+    try:
+        return ssl.create_default_context(cafile=ca)
+    except (OSError, ssl.SSLError) as error:
+        _stop(f"The authority's certificate {ca} cannot be used: {error}")
 
 
 def _stop(sentence: str) -> NoReturn:

@@ -34,6 +34,7 @@ class Configuration:
     cart: int | None = None
     url: str | None = None
     key: str | None = field(default=None, repr=False)
+    key_file: str | None = None
     ca: str | None = None
     drivers: tuple[str, ...] | None = None
     qr: bool | None = None
@@ -69,8 +70,9 @@ class Source:
         return None
 
 
-def read(path: Path | None) -> Configuration:
-    """Read the cart's file: `path`, or DEFAULT if that is there. Raises WrongConfiguration."""
+def read(path: Path | None, *, with_key: bool = True) -> Configuration:
+    """Read the cart's file: `path`, or DEFAULT if that is there, and the file with its key, unless there may be none
+    yet. Raises WrongConfiguration."""
     if path is None:
         if not DEFAULT.exists():
             return Configuration()
@@ -93,11 +95,11 @@ def read(path: Path | None) -> Configuration:
         if name in _KINDS:
             raise source.wrong(name, f"must be {_KINDS[name][1]}, not a table")
     given = {name: value for name, value in values.items() if name in _KINDS}
-    if "key_file" in given:
-        if "key" in given:
-            raise source.wrong("key_file", "and key are both given; one is enough")
+    if "key_file" in given and "key" in given:
+        raise source.wrong("key_file", "and key are both given; one is enough")
+    if "key_file" in given and with_key:
         try:
-            given["key"] = Path(given.pop("key_file")).read_text(encoding="ascii").strip()
+            given["key"] = Path(given["key_file"]).read_text(encoding="ascii").strip()
         except (OSError, UnicodeError) as error:
             raise source.wrong("key_file", f"cannot be read: {error}") from None
     if "drivers" in given:

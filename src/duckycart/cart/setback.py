@@ -2,6 +2,8 @@
 
 import re
 import socket
+import ssl
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -68,24 +70,37 @@ def closed(code: int | None) -> Setback:
 
 
 def unreachable(error: Exception) -> Setback:
-    """Return the setback of no connection, or of an answer that could not be understood."""
-    words = str(error)
+    """Return the setback of no connection, or of an answer that could not be understood.
+
+    HTTP calls wrap what happened to the connection in errors of their own, so the causes are looked at too.
+    """
+    causes = list(_causes(error))
+    why = next(filter(None, map(_reason, causes)), None)
+    return Setback(f"The server cannot be reached: {why or str(error) or type(causes[-1]).__name__}.")
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _reason(error: BaseException) -> str | None:
     if isinstance(error, ConnectionRefusedError):
-        why = "nothing listens there"
-    elif isinstance(error, TimeoutError):
-        why = "it did not answer in time"
-    elif isinstance(error, socket.gaierror):
-        why = "its name is not known"
-    elif "CERTIFICATE_VERIFY_FAILED" in words:
-        reason = words.rpartition(": ")[2].partition(" (_ssl")[0]
-        why = (
-            f"its certificate is not believed ({reason}). Where the shop has an authority of its own, name that one's "
-            "certificate: --ca FILE, or ca in the cart's file"
+        return "nothing listens there"
+    if isinstance(error, TimeoutError):
+        return "it did not answer in time"
+    if isinstance(error, socket.gaierror):
+        return "its name is not known"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return (
+            f"its certificate is not believed ({error.verify_message}). Where the shop has an authority of its own, "
+            "name that one's certificate: --ca FILE, or ca in the cart's file"
         )
-    elif "WRONG_VERSION_NUMBER" in words or "record layer" in words:
-        why = "it speaks plain http there, and the URL says https"
-    elif isinstance(error, httpx2.RemoteProtocolError | InvalidMessage):
-        why = "what answers there speaks no http; perhaps the URL must say https"
-    else:
-        why = words or type(error).__name__
-    return Setback(f"The server cannot be reached: {why}.")
+    if isinstance(error, ConnectionResetError | ssl.SSLEOFError):
+        return "it closed the connection at once; perhaps the URL must say http instead of https, or the reverse"
+    if "WRONG_VERSION_NUMBER" in str(error) or "record layer" in str(error):
+        return "it speaks plain http there, and the URL says https"
+    if isinstance(error, httpx2.RemoteProtocolError | InvalidMessage):
+        return "what answers there speaks no http; perhaps the URL must say https"
+    return None

@@ -31,3 +31,9 @@ class RateLimit:
         self._buckets[key] = (tokens - 1, now)
         if len(self._buckets) > self.KEYS:
             self._buckets.popitem(last=False)
+
+    def give_back(self, key: str) -> None:
+        """Uncount the call that was counted last, where only those that fail count."""
+        if key in self._buckets:
+            tokens, at = self._buckets[key]
+            self._buckets[key] = (tokens + 1, at)

@@ -384,6 +384,17 @@ session_locations = Table(
     Column("updated_at", BigInteger, nullable=False),
 )
 
+pairings = Table(
+    # The newest claim code of a cart, by which its program makes a key known, once.
+    "pairings",
+    metadata,
+    Column("cart_id", Integer, ForeignKey("carts.id"), primary_key=True, autoincrement=False),
+    Column("code_hash", LargeBinary, nullable=False),  # SHA-256; a code is short, and so good for minutes only
+    Column("expires_at", BigInteger, nullable=False),  # steady
+    Column("key_hash", LargeBinary),  # of the key that it was used for; None: it was not used yet
+    UniqueConstraint("code_hash", name="uq_pairings_code_hash"),
+)
+
 feedback = Table(
     # What a shopper thought of it, as the cart's screen asked.
     "feedback",
