@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import structlog
 from pwdlib import PasswordHash
@@ -23,6 +24,10 @@ from tests.process.world import Served, serving
 from tests.world import Shop, open_shop
 
 pytest_plugins = ["tests.watchdog"]
+
+# A machine that is slow fails no test.
+hypothesis.settings.register_profile("unhurried", deadline=None)
+hypothesis.settings.load_profile("unhurried")
 
 # structlog's own defaults, but for tracebacks: it would draw those for seconds.
 structlog.configure(

@@ -30,7 +30,8 @@ async def test_the_demo_shows_a_whole_session_and_says_so_with_its_exit_code() -
     story = [
         "scans the QR and goes on as a guest",
         'received  {"type": "session_started", "data": 1}',
-        "puts Full cream milk into the cart, 42.50 EGP",
+        "put Full cream milk into the cart, 42.50 EGP",
+        "3 in the basket, 147.45 EGP",
         "wants to pay 147.45 EGP",
         'received  {"type": "payment_created", "data": 1}',
         "presses Pay on the provider's page",
@@ -70,7 +71,7 @@ async def test_the_demos_shopper_scans_no_qr_before_the_cart_heard_of_it(tmp_pat
     asyncio.get_running_loop().call_later(0.05, demo._transcript.server_line, _log(1, "received"))
     async with httpx2.AsyncClient(base_url=demo.url, transport=httpx2.MockTransport(answer)) as http:
         with pytest.raises(DemoFailed, match="503"):
-            await demo.shop(http, "key")
+            await demo.shop(http)
     assert heard == [True]
 
 

@@ -19,17 +19,26 @@ UNIT = (FOLDER / "duckycart-cart.service").read_text()
 
 
 @pytest.fixture
-def everything(tmp_path: Path) -> Path:
+def paired(tmp_path: Path) -> Path:
+    """The example on a cart that has its key."""
+    (tmp_path / "key").write_text("a-key\n")
+    path = tmp_path / "paired.toml"
+    path.write_text((FOLDER / "cart.toml.example").read_text().replace("/etc/duckycart/key", str(tmp_path / "key")))
+    return path
+
+
+@pytest.fixture
+def everything(tmp_path: Path, paired: Path) -> Path:
     """The example with nothing left out."""
-    text = (FOLDER / "cart.toml.example").read_text()
+    text = paired.read_text()
     text = re.sub(r"^# (?=\[|\w+ = )", "", text, flags=re.MULTILINE)
     path = tmp_path / "cart.toml"
     path.write_text(text.replace('["terminal"]', '["terminal", "scanner", "scale", "gpio"]'))
     return path
 
 
-def test_the_example_is_read_as_it_is() -> None:
-    assert read(FOLDER / "cart.toml.example").cart == 7
+def test_the_example_is_read_as_it_is(paired: Path) -> None:
+    assert read(paired).cart == 7
 
 
 def test_every_setting_of_the_example_is_one_that_the_drivers_take(everything: Path) -> None:

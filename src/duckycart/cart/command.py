@@ -162,7 +162,7 @@ def pair(
         file = read(config, with_key=False)
     except WrongConfiguration as error:
         _stop(str(error))
-    target = key_file or Path(file.key_file or KEY_FILE)
+    target = (key_file or Path(file.key_file or KEY_FILE)).absolute()
     address = url or file.url or defaults.URL
     try:
         cart_id = asyncio.run(paired(code, address, target, _believing(ca, file), plain=plain))

@@ -21,6 +21,8 @@ PATIENCE: Final = 30.0  # seconds for any one step
 CART: Final = 1
 SPARE_CART: Final = 2  # for whoever watches, to connect one of their own
 PRODUCTS: Final = Path(__file__).parent / "products.csv"
+SHOPPING: Final = Path(__file__).parent / "shopping.script"
+CURRENCY: Final = "EGP"
 _SEQS: Final = (1, 2, 3, 4)  # generate_qr, session_started, payment_created, end_session
 
 
@@ -56,7 +58,7 @@ async def run_demo(folder: Path, port: int, *, once: bool) -> None:
         cart = await stack.enter_async_context(demo.cart(keys[CART]))
         http = await stack.enter_async_context(httpx2.AsyncClient(base_url=demo.url, timeout=PATIENCE, trust_env=False))
         async with asyncio.timeout(PATIENCE * 4):
-            await demo.shop(http, keys[CART])
+            await demo.shop(http)
         demo.judge()
         demo.say("demo", "a whole session: every command was queued, sent and received, in order")
         if not once:
@@ -79,13 +81,14 @@ class _Demo:
             "DUCKYCART_PORT": str(port),
             "DUCKYCART_PUBLIC_URL": self.url,
             "DUCKYCART_LOG_FORMAT": "json",
-            "DUCKYCART_CURRENCY": "EGP",
+            "DUCKYCART_CURRENCY": CURRENCY,
             "DUCKYCART_CURRENCY_DIGITS": "2",
             "DUCKYCART_KEYLESS_CARTS": "127.0.0.0/8",
             "DUCKYCART_LEGACY_SCREENS": "127.0.0.0/8",
         }
         self._qr_url: asyncio.Queue[str] = asyncio.Queue()
         self._cart_events: asyncio.Queue[str] = asyncio.Queue()
+        self._in_basket: set[int] = set()  # barcodes, as the cart last showed them
 
     async def _start(self, *arguments: str, **environment: str) -> Process:
         return await asyncio.create_subprocess_exec(
@@ -138,9 +141,12 @@ class _Demo:
 
     @asynccontextmanager
     async def cart(self, key: str) -> AsyncIterator[Process]:
-        """Run the cart program for the block, as its own process; its key travels in the environment, where `ps` does
-        not show it."""
-        process = await self._start("cart", str(CART), "--url", self.url, "--driver", "lines", DUCKYCART_KEY=key)
+        """Run the cart program for the block, as its own process that shops by a script.
+
+        Its key travels in the environment, where `ps` does not show it.
+        """
+        how = ("--driver", "lines", "--simulate", str(SHOPPING))
+        process = await self._start("cart", str(CART), "--url", self.url, *how, DUCKYCART_KEY=key)
         assert process.stdout is not None
         assert process.stderr is not None
         reading = asyncio.gather(
@@ -157,6 +163,8 @@ class _Demo:
         event = json.loads(line)
         if event["event"] == "show_qr" and event.get("url"):
             self._qr_url.put_nowait(event["url"])
+        elif event["event"] == "basket":
+            self._in_basket = {item["barcode"] for item in event["items"]}
 
     async def _cart_shows(self, wanted: str) -> None:
         """Wait until the cart's hardware has done what is wanted. Raises DemoFailed when it never does."""
@@ -167,8 +175,18 @@ class _Demo:
         except TimeoutError as error:
             raise DemoFailed(f"The cart never did {wanted}.") from error
 
-    async def shop(self, http: httpx2.AsyncClient, key: str) -> None:
-        """Scan, put three things into the cart, pay. Raises DemoFailed for any answer but 200."""
+    async def _cart_took(self, product: dict[str, str]) -> None:
+        """Wait until the product is in the basket that the cart shows. Raises DemoFailed when it never is."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while int(product["barcode"]) not in self._in_basket:
+                    await self._cart_events.get()
+        except TimeoutError as error:
+            raise DemoFailed(f"The cart never took {product['description']}.") from error
+        self.say("shopper", f"put {product['description']} into the cart, {product['unit_price']} {CURRENCY}")
+
+    async def shop(self, http: httpx2.AsyncClient) -> None:
+        """Scan, see the cart take in what its script scans and weighs, pay. Raises DemoFailed for any other answer."""
         url = await asyncio.wait_for(self._qr_url.get(), PATIENCE)
         await self._received(1)  # a QR that is scanned before makes its command void: then the cart never hears it
         guest = await self._post(http, "/auth/guest", {}, {"token": url})
@@ -177,14 +195,9 @@ class _Demo:
         session = await self._post(http, "/customer-session/scan-qr", shopper | {"Prefer": "wait=5"}, {"token": url})
         await self._cart_shows("start_shopping")
         with PRODUCTS.open(newline="", encoding="utf-8") as file:
-            barcodes = [int(row["barcode"]) for row in csv.DictReader(file)]
-        for barcode in barcodes:
-            item = {"sessionID": session["session_id"], "barcode": barcode}
-            line = await self._post(http, "/cart-items/add", {"X-API-Key": key}, item)
-            product = line["product"]
-            self.say(
-                "shopper", f"puts {product['description']} into the cart, {_price(product['unit_price'], product)}"
-            )
+            products = list(csv.DictReader(file))
+        for product in products:
+            await self._cart_took(product)
         payment = await self._post(
             http, f"/payment/create-payment/{session['session_id']}", shopper | {"Prefer": "wait=5"}, {}
         )

@@ -83,6 +83,8 @@ class Transcript:
                 text = "back to idle"
             case "show_idle":
                 text = "idle"
+            case "basket":
+                text = f"{sum(item['quantity'] for item in event['items'])} in the basket, {event['total']}"
             case _:
                 text = str(event.get("text", event["event"]))
         self.say("cart", text)
