@@ -6,13 +6,15 @@ BIN := .venv/bin
 # Where this is set, as in many containers, each of the processes that a test starts compiles everything anew.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo test proof format lock bench dist clean
+.PHONY: help demo test proof bench docs vendor format dist lock clean
 
 help:
 	@echo "make demo          a server, a cart and a shopper go through a whole session; ONCE=1 ends after it"
 	@echo "make test          lint, strict types, layers, every test"
 	@echo "make proof         what takes longer: more journeys of fielded clients, every field of every call on both stores"
 	@echo "make bench         every figure beside its reference of the same run, as a table and as docs/figures.md; ARGS=--quick"
+	@echo "make docs          docs/api.md anew, from the server's OpenAPI and AsyncAPI"
+	@echo "make vendor        fetch Swagger UI for /docs from npm: VERSION=5.35.0"
 	@echo "make dist          the wheel and the sdist, checked, in dist/"
 	@echo "make format        put the code into its format"
 	@echo "make lock          write the lock files anew from pyproject.toml"
@@ -33,6 +35,12 @@ proof: .venv/dev
 
 bench: .venv/dev
 	$(BIN)/python -m bench $(or $(ARGS),--write)
+
+docs: .venv/dev
+	$(BIN)/python -m tests.documents.reference docs/api.md
+
+vendor: .venv/dev
+	$(BIN)/python -m tests.pages.vendor $(VERSION)
 
 format: .venv/dev
 	$(BIN)/ruff check --fix .

@@ -51,7 +51,7 @@ from duckycart.hardware.receipts import Receipts
 from duckycart.hardware.sweep import SWEEP_SECONDS, Sweep
 from duckycart.housekeeping import HOUSEKEEPING_SECONDS, Housekeeping, keep_time
 from duckycart.nodes.heartbeat import BEAT_SECONDS, Heartbeat
-from duckycart.pages import assets, screen, shopper
+from duckycart.pages import assets, reference, screen, shopper
 from duckycart.passwords import Passwords
 from duckycart.payments.checkout import Checkout
 from duckycart.providers.protocol import Provider
@@ -189,7 +189,7 @@ def build_app(
         description=openapi.DESCRIPTION,
         lifespan=lifespan,
         redirect_slashes=False,
-        docs_url="/docs",
+        docs_url=None,
         redoc_url=None,
         telemetry={"tracing": False, "metrics": False, "logs": False},  # or each request asks for what nobody set up
     )
@@ -227,6 +227,7 @@ def build_app(
         assets,
         shopper,
         screen,
+        reference,
     ):
         # One flat table. What `include_router` adds for prefixes and overrides, which nobody here uses, costs each
         # request a walk through all routers, and each start 20 ms.

@@ -174,7 +174,7 @@ def refuses(*refusals: Refusal[Any]) -> Callable[[Endpoint], Endpoint]:
 
 
 def install(app: FastAPI) -> None:
-    """Make the application's `/openapi.json` and `/docs` complete."""
+    """Make the application's `/openapi.json` complete."""
     plain = app.openapi
 
     def openapi() -> Json:

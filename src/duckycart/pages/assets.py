@@ -18,17 +18,23 @@ _TYPES: Final = {
     "shopper.js": "text/javascript; charset=utf-8",
     "screen.css": "text/css; charset=utf-8",
     "screen.js": "text/javascript; charset=utf-8",
+    "reference.js": "text/javascript; charset=utf-8",
+    "swagger-ui-bundle.js": "text/javascript; charset=utf-8",
+    "swagger-ui.css": "text/css; charset=utf-8",
     "icon.svg": "image/svg+xml",
 }
 _FILES: Final = files(__package__)
-_ASSETS: Final = {name: (_FILES / name).read_bytes() for name in _TYPES}
+_SWAGGER_UI: Final = files("duckycart") / "vendored" / "swagger-ui"
+_ASSETS: Final = {
+    name: ((_SWAGGER_UI if name.startswith("swagger-ui") else _FILES) / name).read_bytes() for name in _TYPES
+}
 _ETAGS: Final = {name: f'"{sha256(content).hexdigest()[:32]}"' for name, content in _ASSETS.items()}
 
 _SAFE: Final = {
     "Referrer-Policy": "no-referrer",  # a page's address may hold a QR's token
     "X-Content-Type-Options": "nosniff",
 }
-_POLICY: Final = (
+OWN_ALONE: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; "
 )
@@ -39,8 +45,8 @@ def read_page(name: str) -> bytes:
 
 
 def send_page(content: bytes, policy: str) -> HTMLResponse:
-    """Return a page that nobody keeps. `policy` names what the page may load beside its own script, style and calls."""
-    headers = {**_SAFE, "Cache-Control": "no-store", "Content-Security-Policy": _POLICY + policy}
+    """Return a page that nobody keeps. `policy` says what it may load: OWN_ALONE, and what it needs beside that."""
+    headers = {**_SAFE, "Cache-Control": "no-store", "Content-Security-Policy": policy}
     return HTMLResponse(content, headers=headers)
 
 

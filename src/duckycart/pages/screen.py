@@ -11,7 +11,7 @@ from fastapi.responses import HTMLResponse
 
 from duckycart.api.inputs import CartId
 from duckycart.api.who import TheShop
-from duckycart.pages.assets import read_page, send_page
+from duckycart.pages.assets import OWN_ALONE, read_page, send_page
 
 router = APIRouter(prefix="/screen", include_in_schema=False)
 
@@ -22,4 +22,4 @@ _PAGE: Final = read_page("screen.html")
 async def page(shop: TheShop, cart_id: CartId) -> HTMLResponse:
     """Send the page. It draws QRs that it fetched (`blob:`), and frames the pay page, which must not lead it away."""
     url = urlsplit(shop.settings.url)
-    return send_page(_PAGE, f"img-src 'self' blob:; frame-src 'self' {url.scheme}://{url.netloc}")
+    return send_page(_PAGE, OWN_ALONE + f"img-src 'self' blob:; frame-src 'self' {url.scheme}://{url.netloc}")

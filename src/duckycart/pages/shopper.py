@@ -8,7 +8,7 @@ from typing import Final
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 
-from duckycart.pages.assets import read_page, send_page
+from duckycart.pages.assets import OWN_ALONE, read_page, send_page
 
 router = APIRouter(prefix="/s", include_in_schema=False)
 
@@ -18,4 +18,4 @@ _PAGE: Final = read_page("shopper.html")
 @router.get("/{token}")
 async def page(token: str) -> HTMLResponse:
     """Send the page, whatever the token; `/s/receipt`, where pay pages lead back to, shows this phone's shopping."""
-    return send_page(_PAGE, "img-src 'self'")
+    return send_page(_PAGE, OWN_ALONE + "img-src 'self'")

@@ -192,3 +192,10 @@ export interface ScreenState {
   /** ends the pause before the next attempt */
   wake: () => void;
 }
+
+declare global {
+  /** Of vendored/swagger-ui. */
+  interface Window {
+    SwaggerUIBundle(options: { url: string; dom_id: string; deepLinking: boolean; validatorUrl: null }): void;
+  }
+}
