@@ -51,7 +51,7 @@ from duckycart.hardware.receipts import Receipts
 from duckycart.hardware.sweep import SWEEP_SECONDS, Sweep
 from duckycart.housekeeping import HOUSEKEEPING_SECONDS, Housekeeping, keep_time
 from duckycart.nodes.heartbeat import BEAT_SECONDS, Heartbeat
-from duckycart.pages import assets, reference, screen, shopper
+from duckycart.pages import assets, missing, reference, screen, shopper, start
 from duckycart.passwords import Passwords
 from duckycart.payments.checkout import Checkout
 from duckycart.providers.protocol import Provider
@@ -195,6 +195,7 @@ def build_app(
     )
     openapi.install(app)
     errors.install(app)
+    missing.install(app)
     app.add_middleware(InTurn)
     if settings.cors_origins:
         app.add_middleware(
@@ -228,6 +229,7 @@ def build_app(
         shopper,
         screen,
         reference,
+        start,
     ):
         # One flat table. What `include_router` adds for prefixes and overrides, which nobody here uses, costs each
         # request a walk through all routers, and each start 20 ms.

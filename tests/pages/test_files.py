@@ -11,7 +11,9 @@ from tests.world import Shop
 
 FOLDER = Path(pages.__file__).parent
 SHARED = ["page.js", "page.css", "icon.svg"]
-PAGES = ["shopper", "screen"]
+PAGES = ["shopper", "screen"]  # what shows a basket
+EVERY = [*PAGES, "start"]
+PLACES = {"screen": "/screen/1", "start": "/"}
 
 
 def scripts(page: str) -> str:
@@ -30,13 +32,13 @@ def keys(text: str) -> set[str]:
     return set(re.findall(r"(?:^ +|\", )(\w+): \"", text, re.MULTILINE))
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", EVERY)
 def test_it_is_light_on_the_wire(page: str) -> None:
     files = [*SHARED, f"{page}.html", f"{page}.css", f"{page}.js"]
     assert sum((FOLDER / name).stat().st_size for name in files) < 30 * 1024
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", EVERY)
 def test_both_languages_say_everything(page: str) -> None:
     said = keys(block(page, "TEXTS", "en"))
     assert said == keys(block(page, "TEXTS", "ar"))
@@ -54,9 +56,9 @@ def test_every_translated_problem_is_one_of_the_server(page: str) -> None:
     assert [code for code in codes if f'"{code}"' not in source] == []
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", EVERY)
 async def test_the_page_is_kept_nowhere_tells_nobody_and_runs_only_its_own_script(shop: Shop, page: str) -> None:
-    answer = await shop.http.get(f"/s/{await shop.qr()}" if page == "shopper" else "/screen/1")
+    answer = await shop.http.get(PLACES.get(page) or f"/s/{await shop.qr()}")
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
     assert answer.headers["cache-control"] == "no-store"
     assert answer.headers["referrer-policy"] == "no-referrer"

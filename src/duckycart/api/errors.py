@@ -89,7 +89,8 @@ def _let_go(error: Exception) -> None:
 # All are `async`: Starlette gives what is not a thread.
 
 
-async def _ours(request: Request, error: Exception) -> JSONResponse:
+async def of_ours(request: Request, error: Exception) -> JSONResponse:
+    """Return the answer to a request that one of our errors ended."""
     assert isinstance(error, DuckyCartError)
     if isinstance(error, Invalid):
         await _ask_who(request)
@@ -113,7 +114,8 @@ async def _invalid(request: Request, error: Exception) -> JSONResponse:
     return answer_to(INVALID_REQUEST(why=sentence_of(found[0]), errors=fields))
 
 
-async def _http(request: Request, error: Exception) -> Response:
+async def of_http(request: Request, error: Exception) -> Response:
+    """Return the answer to a request that Starlette refused."""
     assert isinstance(error, HTTPException)
     if error.status_code == 405 and (methods := allowed(request)):
         allow = {"Allow": ", ".join(sorted(methods | {"OPTIONS"}))}
@@ -136,8 +138,8 @@ async def _gone(request: Request, error: Exception) -> Response:
 
 
 def install(app: FastAPI) -> None:
-    app.add_exception_handler(DuckyCartError, _ours)
+    app.add_exception_handler(DuckyCartError, of_ours)
     app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(HTTPException, of_http)
     app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(Exception, _unexpected)

@@ -49,7 +49,7 @@ const PROBLEMS = {
 
 /** @type {Page["$"]} */
 export const $ = (id) => /** @type {any} */ (document.getElementById(id));
-export const [root, here] = location.pathname.split(/\/(?:s|screen)\/(?=[^/]*$)/);
+export const [, root = "", here = ""] = /^(.*?)\/(?:(?:s|screen)\/)?([^/]*)$/.exec(location.pathname) ?? [];
 
 /** @type {Page["shown"]} */
 export const shown = { lang: "en", locale: "en", section: null, error: null };
