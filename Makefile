@@ -6,10 +6,12 @@ BIN := .venv/bin
 # Where this is set, as in many containers, each of the processes that a test starts compiles everything anew.
 export PYTHONDONTWRITEBYTECODE :=
 
+NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+
 .PHONY: help demo test proof bench docs vendor format dist lock clean
 
 help:
-	@echo "make demo          a server, a cart and a shopper go through a whole session; ONCE=1 ends after it"
+	@echo "make demo          a server, a cart and a shopper go through a whole session; ONCE=1 ends after it, LAN=1 lets phones in"
 	@echo "make test          lint, strict types, layers, every test"
 	@echo "make proof         what takes longer: more journeys of fielded clients, every field of every call on both stores"
 	@echo "make bench         every figure beside its reference of the same run, as a table and as docs/figures.md; ARGS=--quick"
@@ -21,7 +23,7 @@ help:
 	@echo "make clean         remove .venv and caches"
 
 demo: .venv/run
-	@$(BIN)/duckycart demo $(if $(ONCE),--once)
+	@$(BIN)/duckycart demo $(if $(ONCE),--once) $(if $(LAN),--lan)
 
 test: .venv/dev
 	$(BIN)/ruff check .
@@ -53,8 +55,9 @@ dist: .venv/dev
 	$(BIN)/twine check --strict dist/*
 
 .venv/run: requirements.lock pyproject.toml
+	@$(PYTHON) -c '$(NEW_ENOUGH)' || { echo "DuckyCart needs Python 3.11 or newer; try make PYTHON=python3.12"; exit 1; }
+	@if [ -e .venv ] && ! $(BIN)/python -c '$(NEW_ENOUGH)' 2>/dev/null; then echo "removing a .venv of another Python"; rm -rf .venv; fi
 	@test -x $(BIN)/python || { echo "building .venv (once, about a minute)"; $(PYTHON) -m venv .venv; }
-	@$(BIN)/python -c 'import sys; sys.exit("DuckyCart needs Python 3.11 or newer; try make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@

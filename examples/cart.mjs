@@ -95,7 +95,7 @@ export function run(cartId, server, key) {
 
     socket.onopen = () => {
       opened = performance.now();
-      console.log("connected");
+      console.log("connected; nothing comes before somebody asks for a QR");
     };
     socket.onmessage = ({ data }) => {
       if (over) return;
@@ -115,6 +115,10 @@ export function run(cartId, server, key) {
 }
 
 if (globalThis.process?.argv[1]?.endsWith("cart.mjs")) {
+  if (process.argv.length !== 4 || !process.env.DUCKYCART_KEY) {
+    console.error("DUCKYCART_KEY=… node cart.mjs 1 ws://127.0.0.1:8000    (the cart's key, its number, the server)");
+    process.exit(1);
+  }
   const scan = run(process.argv[2], process.argv[3], process.env.DUCKYCART_KEY);
   const { createInterface } = await import("node:readline");
   for await (const line of createInterface({ input: process.stdin })) await scan(line.trim());

@@ -58,7 +58,7 @@ def say(text: str) -> None:
 async def one_connection(url: str, headers: dict[str, str], cart: Cart) -> int | None:
     """From the handshake to the end; the close code. The library answers the pings, and sends its own."""
     async with connect(url, additional_headers=headers) as socket:
-        say("connected")
+        say("connected; nothing comes before somebody asks for a QR")
         with suppress(ConnectionClosed):
             async for message in socket:
                 command = json.loads(message)
@@ -117,4 +117,6 @@ async def main(cart_id: str, server: str, key: str) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3 or not os.environ.get("DUCKYCART_KEY"):
+        sys.exit(__doc__)
     asyncio.run(main(sys.argv[1], sys.argv[2], os.environ["DUCKYCART_KEY"]))

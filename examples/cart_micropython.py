@@ -102,7 +102,7 @@ async def one_connection(server, path, headers, cart):
     """From the handshake to the end; the close code, 1006 if it broke."""
     reader, writer = await asyncio.wait_for(open_socket(server, path, headers), ANSWER)
     try:
-        print("connected")
+        print("connected; nothing comes before somebody asks for a QR")
         while True:
             opcode, payload = await asyncio.wait_for(read_frame(reader), SILENCE)
             if opcode == TEXT:
@@ -140,4 +140,7 @@ async def main(cart_id, server, key):
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3 or not os.getenv("DUCKYCART_KEY"):
+        print("DUCKYCART_KEY=… micropython cart_micropython.py 1 ws://127.0.0.1:8000    (key, number, server)")
+        sys.exit(1)
     asyncio.run(main(sys.argv[1], sys.argv[2], os.getenv("DUCKYCART_KEY")))

@@ -38,11 +38,29 @@ async def _prints_a_qr(shop: Shop, process: Process) -> str:
     raise AssertionError("it ended without printing the command")
 
 
-async def test_ten_lines_of_python_are_a_cart(shop: Shop) -> None:
+def _ten_lines(shop: Shop, key: str) -> str:
     code = re.search(r"```python\n(.*?)```", README, re.DOTALL)
     assert code is not None
-    example = code[1].replace("ws://127.0.0.1:8000", f"ws://127.0.0.1:{shop.port}")
-    example = example.replace("the key that carts add printed", shop.keys[1])
+    example = code[1].replace("ws://127.0.0.1:8000/ws/hardware/2", f"ws://127.0.0.1:{shop.port}/ws/hardware/1")
+    return example.replace("the key that make demo or carts add printed", key)
+
+
+async def test_ten_lines_of_python_say_that_they_are_refused_and_try_again(shop: Shop) -> None:
+    example = _ten_lines(shop, "not the key")
+    process = await asyncio.create_subprocess_exec(sys.executable, "-u", "-c", example, stdout=PIPE)
+    try:
+        assert process.stdout is not None
+        async with asyncio.timeout(PATIENCE):
+            for _ in range(2):
+                assert b"HTTP 403" in await process.stdout.readline()
+        assert process.returncode is None
+    finally:
+        process.kill()
+        await process.communicate()
+
+
+async def test_ten_lines_of_python_are_a_cart(shop: Shop) -> None:
+    example = _ten_lines(shop, shop.keys[1])
     assert len([line for line in example.splitlines() if line.strip()]) <= 10
     async with _client(shop, sys.executable, "-u", "-c", example) as process:
         assert await _prints_a_qr(shop, process) == "generate_qr None"
@@ -56,6 +74,7 @@ async def test_ten_lines_of_python_are_a_cart(shop: Shop) -> None:
 async def test_a_websocket_command_line_is_a_cart(shop: Shop) -> None:
     shown = re.search(r'^ +websockets "(ws://.*?)"$', README, re.MULTILINE)
     assert shown is not None
-    url = shown[1].replace("127.0.0.1:8000", f"127.0.0.1:{shop.port}").replace("KEY", shop.keys[1])
+    url = shown[1].replace("127.0.0.1:8000/ws/hardware/2", f"127.0.0.1:{shop.port}/ws/hardware/1")
+    url = url.replace("KEY", shop.keys[1])
     async with _client(shop, str(Path(sys.executable).with_name("websockets")), url) as process:
         assert '{"type": "generate_qr", "data": null}' in await _prints_a_qr(shop, process)

@@ -200,8 +200,14 @@ def demo(
         bool, typer.Option("--once", help="End after the session; the exit code says whether it went well.")
     ] = False,
     port: Annotated[int, typer.Option(help="Port to try first; any free one if it is taken.")] = defaults.PORT,
+    lan: Annotated[
+        bool, typer.Option("--lan", help="Listen on the network's address, so that real phones can shop. Without TLS.")
+    ] = False,
 ) -> None:
-    """See it work: a server, a cart and a shopper go through a whole session, on a new database that is thrown away."""
+    """See it work: a server, a cart and a shopper go through a whole session, on a new database that is thrown away.
+
+    Then the shop stays open, to be shopped in by hand; it prints how.
+    """
     import asyncio
     from contextlib import suppress
     from tempfile import TemporaryDirectory
@@ -212,7 +218,7 @@ def demo(
     write_behind(lambda count: f"… {count} lines were lost, nobody took them …\n", terminate)
     with TemporaryDirectory(prefix="duckycart-demo-") as folder, suppress(asyncio.CancelledError):
         try:
-            asyncio.run(run_demo(Path(folder), port, once=once))
+            asyncio.run(run_demo(Path(folder), port, once=once, lan=lan))
         except (DemoFailed, TimeoutError) as error:
             _stop(f"The demo failed. {error}")
 

@@ -276,3 +276,21 @@ def test_progress_is_for_long_files_at_a_terminal(shell: Shell, csv_file: Csv, m
     assert "lines read" not in shell.invoke("products", "import", path).stderr
     monkeypatch.setattr("duckycart.admin.products.at_terminal", lambda: True)
     assert "2 lines read\n" in shell.invoke("products", "import", path).stderr
+
+
+def test_what_the_shop_sells_is_listed_by_name(shell: Shell, csv_file: Csv) -> None:
+    shell.run("products", "import", csv_file(MILK, BREAD))
+    assert shell.run("products", "list").splitlines() == [
+        "BARCODE     NAME            SIZE  PRICE",
+        "622         Bread                 3.00 EGP",
+        "0062200001  Milk, full fat  1 l   12.50 EGP",
+    ]
+    bread, milk = shell.json("products", "list")["products"]
+    assert (bread["barcode"], bread["unit_price"], bread["weight_grams"]) == ("622", 3.0, None)
+    assert (milk["description_ar"], milk["unit_price"]) == ("حليب", 12.5)
+
+
+def test_a_shop_that_sells_nothing_says_how_it_will(shell: Shell) -> None:
+    shell.run("carts", "add", "1")
+    assert "duckycart products import" in shell.invoke("products", "list").stderr
+    assert shell.json("products", "list") == {"products": []}

@@ -15,7 +15,7 @@ from decimal import Decimal
 from itertools import count
 from typing import BinaryIO, Final, NamedTuple, cast
 
-from sqlalchemy import Engine, String, event, text
+from sqlalchemy import Connection, Engine, Row, String, event, select, text
 
 from duckycart.admin.shell import BadLines, quoted
 from duckycart.clock import SystemClock
@@ -272,6 +272,12 @@ _BRING_IN: Final = text("""
         excluded.unit_price, excluded.weight_grams, excluded.image_url
     )
 """)
+
+
+def sold(connection: Connection) -> Sequence[Row[tuple[str, str, str, str, int, int | None, str | None]]]:
+    """Return all products by their names: COLUMNS, with the price in minor units."""
+    listed = select(*(products.c[name] for name in COLUMNS)).order_by(products.c.description, products.c.barcode_number)
+    return connection.execute(listed).all()
 
 
 def bring_in(engine: Engine, incoming: Sequence[Product], currency: Currency) -> Count:

@@ -7,20 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from duckycart import defaults
-from duckycart.admin.shell import DatabaseOption, JsonOption, Shell, currency_wanted
+from duckycart.admin.shell import DatabaseOption, JsonOption, Shell, currency_wanted, table
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from duckycart.currency import Currency
 
-app = typer.Typer(no_args_is_help=True, help="Bring in the shop's products.")
-
-
-@app.callback()
-def _group() -> None:
-    # Without a callback Typer would leave out the name of an only command.
-    pass
+app = typer.Typer(no_args_is_help=True, help="Bring in the shop's products, and list them.")
 
 
 @app.command("import")
@@ -62,6 +56,33 @@ def import_(
             {"added": count.added, "updated": count.updated, "unchanged": count.unchanged},
             f"{count.added} added, {count.updated} updated, {count.unchanged} unchanged.",
         )
+
+
+@app.command("list")
+def list_(database: DatabaseOption = defaults.DATABASE, as_json: JsonOption = False) -> None:
+    """List what the shop sells, by name. Also while the server runs.
+
+    Example: duckycart products list
+    """
+    with Shell(database, as_json) as shell:
+        from duckycart.admin.catalogue import sold
+        from duckycart.store.currency import read_currency
+
+        with shell.open().connect() as connection:
+            currency = read_currency(connection)
+            found = [] if currency is None else sold(connection)  # the first import settles it
+        if currency is None or not found:
+            shell.hint("The shop sells nothing yet: duckycart products import FILE.csv.")
+        listed = (
+            []
+            if currency is None
+            else [row._asdict() | {"unit_price": currency.major(row.unit_price)} for row in found]
+        )
+        rows = (
+            (row.barcode, row.description, row.product_size, currency.written(row.unit_price) if currency else "")
+            for row in found
+        )
+        shell.answer({"products": listed}, table(("BARCODE", "NAME", "SIZE", "PRICE"), *rows))
 
 
 def _currency_of(engine: "Engine", wanted: "Currency | None") -> "Currency | None":

@@ -16,6 +16,7 @@ from typing import Any, Final
 import httpx2
 
 from duckycart.demo.transcript import Transcript
+from duckycart.own_address import own_address
 
 PATIENCE: Final = 30.0  # seconds for any one step
 CART: Final = 1
@@ -30,29 +31,34 @@ class DemoFailed(Exception):
     """A step did not do what it promised; the message says which."""
 
 
-def free_port(wanted: int) -> int:
-    """Return `wanted` if nobody listens there, else any free port."""
+def free_port(host: str, wanted: int) -> int:
+    """Return `wanted` if nobody listens there, else any free port. Raises DemoFailed where there is none."""
     for port in (wanted, 0):
         try:
-            with socket.create_server(("127.0.0.1", port)) as listener:
+            with socket.create_server((host, port)) as listener:
                 return int(listener.getsockname()[1])
         except OSError:
             continue
-    raise DemoFailed("No free port on 127.0.0.1.")
+    raise DemoFailed(f"No free port on {host}.")
 
 
-async def run_demo(folder: Path, port: int, *, once: bool) -> None:
+async def run_demo(folder: Path, port: int, *, once: bool, lan: bool) -> None:
     """Go through one session on a new database in `folder`; then stay up until interrupted, unless `once`.
 
-    Raises DemoFailed when anything of the session failed.
+    With `lan` the phones of the network reach it. Raises DemoFailed when anything of the session failed.
     """
+    host = own_address() if lan else "127.0.0.1"
+    if host is None:
+        raise DemoFailed("This machine has no network that a phone could be in; join one, or leave LAN out.")
     running = asyncio.current_task()
     assert running is not None
     for number in (signal.SIGINT, signal.SIGTERM):  # ends the others too, in order
         asyncio.get_running_loop().add_signal_handler(number, running.cancel)
-    demo = _Demo(folder, free_port(port))
+    demo = _Demo(folder, host, free_port(host, port))
     async with AsyncExitStack() as stack:
         demo.say("demo", f"a new shop in {folder}")
+        if port not in (0, demo.port):
+            demo.say("demo", f"port {port} is taken by another program, so this one is on {demo.port}")
         keys = await demo.add_carts_and_products()
         server = await stack.enter_async_context(demo.server())
         cart = await stack.enter_async_context(demo.cart(keys[CART]))
@@ -62,7 +68,7 @@ async def run_demo(folder: Path, port: int, *, once: bool) -> None:
         demo.judge()
         demo.say("demo", "a whole session: every command was queued, sent and received, in order")
         if not once:
-            demo.invite(keys[SPARE_CART])
+            demo.invite(keys, lan=lan)
             await asyncio.wait(
                 [asyncio.create_task(server.wait()), asyncio.create_task(cart.wait())],
                 return_when=asyncio.FIRST_COMPLETED,
@@ -71,15 +77,17 @@ async def run_demo(folder: Path, port: int, *, once: bool) -> None:
 
 
 class _Demo:
-    def __init__(self, folder: Path, port: int) -> None:
-        self.url = f"http://127.0.0.1:{port}"
+    def __init__(self, folder: Path, host: str, port: int) -> None:
+        self.port = port
+        self.url = f"http://{host}:{port}"
         self._transcript = Transcript()
         self.say = self._transcript.say
         self._environment = os.environ | {
             "DUCKYCART_DATABASE": f"sqlite:///{folder / 'demo.db'}",
-            "DUCKYCART_HOST": "127.0.0.1",
+            "DUCKYCART_HOST": host,
             "DUCKYCART_PORT": str(port),
             "DUCKYCART_PUBLIC_URL": self.url,
+            "DUCKYCART_SANDBOX_PUBLIC": "yes",  # for phones of the network: nobody's money is in it
             "DUCKYCART_LOG_FORMAT": "json",
             "DUCKYCART_CURRENCY": CURRENCY,
             "DUCKYCART_CURRENCY_DIGITS": "2",
@@ -194,9 +202,7 @@ class _Demo:
         self.say("shopper", "scans the QR and goes on as a guest")
         session = await self._post(http, "/customer-session/scan-qr", shopper | {"Prefer": "wait=5"}, {"token": url})
         await self._cart_shows("start_shopping")
-        with PRODUCTS.open(newline="", encoding="utf-8") as file:
-            products = list(csv.DictReader(file))
-        for product in products:
+        for product in products():
             await self._cart_took(product)
         payment = await self._post(
             http, f"/payment/create-payment/{session['session_id']}", shopper | {"Prefer": "wait=5"}, {}
@@ -238,14 +244,39 @@ class _Demo:
         if self._transcript.errors:
             raise DemoFailed(f"The server logged errors: {', '.join(self._transcript.errors)}.")
 
-    def invite(self, key: str) -> None:
-        say = self.say
-        say("demo", "the shop stays open; Ctrl-C closes it. To look at:")
-        say("demo", f"  {self.url}/docs                  every call, to try out")
-        say("demo", f"  {self.paid_url}    the paid payment")
-        say("demo", f"  {self.url}/readyz                how many carts are connected")
-        say("demo", "and from another terminal, a cart of your own that draws its QR; open the URL below it to shop:")
-        say("demo", f"  DUCKYCART_KEY={key} .venv/bin/duckycart cart {SPARE_CART} --url {self.url}")
+    def invite(self, keys: dict[int, str], *, lan: bool) -> None:
+        def say(line: str = "") -> None:
+            self.say("demo", line)
+
+        camera = "scan the QR with a phone in the same network" if lan else "open the URL below the QR in a browser"
+        say("the shop stays open; Ctrl-C closes it. To look at:")
+        say(f"  {self.url}/            the start page")
+        say(f"  {self.url}/screen/{CART}    the screen of cart {CART}")
+        say(f"  {self.url}/docs        every call, to try out")
+        say(f"  {self.paid_url}    the paid payment")
+        say("and from another terminal, to shop by hand with a cart of your own:")
+        say(f"  DUCKYCART_KEY={keys[SPARE_CART]} .venv/bin/duckycart cart {SPARE_CART} --url {self.url}")
+        say(f"  1. {camera}, and go on as a guest")
+        say("  2. type barcodes where the cart runs, as its scanner would:")
+        for product in products():
+            name = f"{product['description']}, {product['product_size']}"
+            say(f"     {product['barcode']}  {name:<24}  {product['unit_price']} {CURRENCY}")
+        say(
+            "  3. pay on the phone; the cart is free again"
+            if lan
+            else "  3. pay in the browser; the cart is free again"
+        )
+        say(f"keys, for clients of your own: {', '.join(f'cart {cart} {key}' for cart, key in keys.items())}")
+        if lan:
+            say(f"Everybody in this network can open {self.url}, without TLS: keep no secret in it.")
+        else:
+            say("For real phones: make demo LAN=1.")
+
+
+def products() -> list[dict[str, str]]:
+    """Return what the demo's shop sells, as its file has it."""
+    with PRODUCTS.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
 
 
 async def _lines(stream: asyncio.StreamReader, each: Callable[[str], object]) -> None:
