@@ -1,9 +1,11 @@
 """Each example goes through what a cart goes through: whole sessions, lost receipts, broken links, reboots."""
 
+import asyncio
+from asyncio.subprocess import DEVNULL, PIPE, STDOUT
 from contextlib import AsyncExitStack
 
 from duckycart.testing.relay import HalfOpen
-from duckycart.testing.waiting import until
+from duckycart.testing.waiting import PATIENCE, until
 from tests.conftest import OpenShop
 from tests.examples.world import HELD, SHOPPING, Network, network, running
 from tests.world import Shop
@@ -43,6 +45,16 @@ async def test_a_whole_session_and_what_is_said_again_after_a_broken_link_does_n
         assert await shop.settled() == ["received"] * 4
         await shop.qr()
         await cart.does("show the QR")
+
+
+async def test_without_arguments_it_says_how_it_is_used(command: list[str]) -> None:
+    for arguments in ([], ["1"]):
+        process = await asyncio.create_subprocess_exec(*command, *arguments, stdin=DEVNULL, stdout=PIPE, stderr=STDOUT)
+        async with asyncio.timeout(PATIENCE):
+            output, _ = await process.communicate()
+        assert process.returncode == 1
+        assert "DUCKYCART_KEY=… " in output.decode()
+        assert "1 ws://127.0.0.1:8000" in output.decode()
 
 
 async def test_a_rebooted_one_is_told_where_it_stands(shop: Shop, net: Network, command: list[str]) -> None:
