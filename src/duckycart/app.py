@@ -62,6 +62,7 @@ from duckycart.store.currency import KnownCurrency, settle_currency
 from duckycart.store.database import Database
 from duckycart.store.keys import read_or_make_signing_keys
 from duckycart.store.readiness import Readiness
+from duckycart.store.shop_address import keep_address
 from duckycart.store.steady import SteadyClock
 from duckycart.timers import every, running
 from duckycart.tokens import Tokens
@@ -100,6 +101,7 @@ async def open_shop(
         stack.push_async_callback(keep_time, store)
         node = f"{settings.node or gethostname()[:64]}/{token_hex(4)}"
         keys = await store.write(read_or_make_signing_keys)
+        await store.write(lambda tx: keep_address(tx, settings.url))
         heartbeat = Heartbeat(store, clock, node, lambda: len(dispatch.links)) if settings.bus else None
         secrets = list(keys.values())  # the oldest first
         bus = ALONE if heartbeat is None else nats(settings, secrets[0], node, after_commit.heard, heartbeat.knows)

@@ -19,6 +19,8 @@ from duckycart.cart import command as cart
 from duckycart.outlet import terminate, write_behind
 
 if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
     from duckycart.settings import Settings
 
 app = typer.Typer(
@@ -101,6 +103,21 @@ def _refuse_public_sandbox(settings: "Settings", host: str) -> None:
         )
 
 
+def _reachable(settings: "Settings", log: "FilteringBoundLogger") -> "Settings":
+    """Return the settings with an address that a phone can open, where the server listens on all and was told none."""
+    if settings.public_url is not None or settings.host not in ("0.0.0.0", "::"):  # noqa: S104 - what was asked for
+        return settings
+    from duckycart.own_address import own_address
+
+    address = own_address()
+    if address is None:
+        log.warning("no phone can open the QRs: set DUCKYCART_PUBLIC_URL", url=settings.url)
+        return settings
+    found = settings.model_copy(update={"host": address})
+    log.warning("phones are sent to this machine's address in the network; set DUCKYCART_PUBLIC_URL", url=found.url)
+    return settings.model_copy(update={"public_url": found.url})
+
+
 @contextmanager
 def _uncollected() -> Iterator[None]:
     """Keep the garbage collector off for the block: what is loaded in it stays for ever, and to look through it all the
@@ -172,6 +189,7 @@ def serve(
     log = structlog.get_logger()
     for note in context.obj or ():
         log.warning(note.event, variables=", ".join(note.names))
+    settings = _reachable(settings, log)
     for listening in (address[0] for address in addresses or [(settings.host,)]):
         _refuse_public_sandbox(settings, listening)
     for file in (settings.tls_cert, settings.tls_key, settings.bus_credentials, settings.bus_ca):

@@ -1,5 +1,7 @@
 """Carts and their keys."""
 
+from functools import partial
+
 import pytest
 
 from duckycart.admin import carts
@@ -8,6 +10,7 @@ from duckycart.hardware.catchup import Filled
 from duckycart.hardware.ending import Refused
 from duckycart.hardware.ownership import Claim, changed_hands, claim_many
 from duckycart.keys import hash_of
+from duckycart.store.shop_address import keep_address
 from duckycart.store.sqlite import engine_for, transact
 from tests.admin.conftest import Shell
 
@@ -144,6 +147,16 @@ def test_a_screens_key_is_shown_once_with_the_address_to_open(shell: Shell) -> N
     assert elsewhere["url"].startswith("http://10.0.0.2:8000/screen/7#")
     assert elsewhere["key"] != given["key"]
     assert "#" in shell.run("carts", "screen-key", "7")
+
+
+def test_a_screen_opens_where_the_server_said_it_is(shell: Shell) -> None:
+    shell.run("carts", "add", "7")
+    assert shell.json("carts", "screen-key", "7")["url"].startswith("http://127.0.0.1:8000/screen/7#")
+    for url in ("https://before.example", "https://shop.example"):
+        transact(engine_for(shell.database), SystemClock(), partial(keep_address, url=url))
+    assert shell.json("carts", "screen-key", "7")["url"].startswith("https://shop.example/screen/7#")
+    here = shell.json("carts", "screen-key", "7", DUCKYCART_PUBLIC_URL="https://here.example")
+    assert here["url"].startswith("https://here.example/")
 
 
 def test_a_screens_key_is_withdrawn(shell: Shell) -> None:

@@ -4,10 +4,12 @@ import socket
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from duckycart.own_address import own_address
 from duckycart.store.sqlite import FileLock
 from duckycart.testing.waiting import until
 from tests.process.world import Served
@@ -127,6 +129,22 @@ async def test_options_come_from_the_environment_and_the_command_line_wins(serve
     assert starting["url"] == "https://shop.example"
     assert starting["database"] == str(served.database)
     assert starting["carts_allowed"] > 0
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+async def test_on_all_addresses_phones_are_sent_to_one_that_they_can_open(served: Served, host: str) -> None:
+    served.run(
+        "serve", "--host", host, "--port", str(served.port), "--database", f"sqlite:///{served.database}",
+        DUCKYCART_SANDBOX_PUBLIC="yes",
+    )  # fmt: skip
+    warning, starting = (await served.beginning())[:2]
+    assert warning["level"] == "warning"
+    assert "DUCKYCART_PUBLIC_URL" in warning["event"]
+    address = own_address()
+    shown = f"[{host}]" if ":" in host else host
+    assert warning["url"] == starting["url"] == f"http://{address or shown}:{served.port}"
+    with closing(sqlite3.connect(served.database)) as database:
+        await until(lambda: database.execute("SELECT url FROM shop_address").fetchall() == [(starting["url"],)])
 
 
 async def test_a_new_database_is_made_in_a_new_folder(served: Served) -> None:

@@ -30,6 +30,7 @@ from duckycart.store.tables import (
     refusals,
     session_locations,
     sessions,
+    shop_address,
     shop_currency,
     signing_keys,
     steady_clock,
@@ -41,6 +42,7 @@ ROWS: dict[Table, dict[str, Any]] = {
     steady_clock: {"id": 1, "ms": 0, "boot_ms": 0},
     signing_keys: {"kid": "k1", "secret": b"s", "created_at": 0},
     shop_currency: {"id": 1, "code": "EGP", "digits": 2},
+    shop_address: {"id": 1, "url": "https://shop.example"},
     nodes: {"id": "a/1", "beats": 0, "links": 0, "started_at": 0, "seen_at": 0},
     carts: {"id": 1, "key_hash": b"1", "created_at": 0},
     boots: {"cart_id": 1, "boot_id": "b1", "generation": 1, "heard_seq": 0, "told_seq": 0, "left_epoch": 2},
@@ -144,6 +146,7 @@ REFUSED = [
         (pairings, "an unknown cart's", {"cart_id": 404, "code_hash": b"2"}),
         (feedback, "twice of a session", {"id": 2}),
         (shop_currency, "a second currency", {"id": 2}),
+        (shop_address, "a second address", {"id": 2}),
     ]
 ]  # fmt: skip
 

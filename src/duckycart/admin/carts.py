@@ -194,7 +194,7 @@ def screen_key(
     ] = False,
     public_url: Annotated[
         str | None,
-        typer.Option("--public-url", help="Where the screen finds the server; else as the server's settings say."),
+        typer.Option("--public-url", help="Where the screen finds the server; else what the server said at its start."),
     ] = None,
     database: DatabaseOption = defaults.DATABASE,
     as_json: JsonOption = False,
@@ -215,7 +215,7 @@ def screen_key(
             shell.write(lambda tx: fleet.set_screen_key(tx, cart_id, None))
             shell.answer({"id": cart_id, "key": None}, f"Cart {cart_id} has no screen key any more.")
             return
-        url = _public_url(public_url)
+        url = _public_url(shell, public_url)
         key = _checked(None)
         shell.write(lambda tx: fleet.set_screen_key(tx, cart_id, hash_of(key)))
         url = f"{url}/screen/{cart_id}#{key}"
@@ -225,16 +225,24 @@ def screen_key(
         shell.hint("The key is shown this once. Open the address on the cart's screen; any earlier key is void.")
 
 
-def _public_url(given: str | None) -> str:
-    """Return the server's URL, as the settings in this environment say. Raises BadRequest when they cannot be read."""
+def _public_url(shell: Shell, given: str | None) -> str:
+    """Return the server's URL: what was given here, or in this environment, else what the server said when it started.
+
+    Raises BadRequest when the settings cannot be read.
+    """
     from pydantic import ValidationError
 
     from duckycart.settings import Settings
+    from duckycart.store.shop_address import read_address
 
     try:
-        return (Settings() if given is None else Settings.model_construct(public_url=given)).url
+        settings = Settings() if given is None else Settings.model_construct(public_url=given)
     except ValidationError as error:
         raise BAD_SETTINGS() from error
+    if settings.public_url is None:
+        with shell.open().connect() as connection:
+            return read_address(connection) or settings.url
+    return settings.url
 
 
 def _ids(given: str) -> range:

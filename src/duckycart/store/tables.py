@@ -82,6 +82,15 @@ shop_currency = Table(
     CheckConstraint("id = 1", name="one_row"),
 )
 
+shop_address = Table(
+    # One row once a server has run: where phones and screens find the one that started last. The shell goes by it.
+    "shop_address",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("url", Text, nullable=False),  # without a slash at the end
+    CheckConstraint("id = 1", name="one_row"),
+)
+
 carts = Table(
     # One row per cart: its lock, the order of its commands, and which node holds its link. Every transition first
     # UPDATEs this row.
