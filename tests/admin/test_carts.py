@@ -1,5 +1,7 @@
 """Carts and their keys."""
 
+import subprocess
+import sys
 from functools import partial
 
 import pytest
@@ -157,6 +159,28 @@ def test_a_screen_opens_where_the_server_said_it_is(shell: Shell) -> None:
     assert shell.json("carts", "screen-key", "7")["url"].startswith("https://shop.example/screen/7#")
     here = shell.json("carts", "screen-key", "7", DUCKYCART_PUBLIC_URL="https://here.example")
     assert here["url"].startswith("https://here.example/")
+
+
+@pytest.mark.parametrize(("name", "beginning"), [("a.png", b"\x89PNG"), ("b.SVG", b"<?xml")])
+def test_a_screens_address_is_a_picture_for_the_tablets_camera(shell: Shell, name: str, beginning: bytes) -> None:
+    shell.run("carts", "add", "7")
+    picture = shell.folder / name
+    shell.run("carts", "screen-key", "7", "--picture", picture)
+    assert picture.read_bytes().startswith(beginning)
+    assert picture.stat().st_mode & 0o777 == 0o600
+    (row,) = shell.rows("SELECT screen_key_hash FROM carts")
+    error = shell.json_error("carts", "screen-key", "7", "--picture", shell.folder / "a.gif")
+    assert error["error"] == "bad_picture"
+    assert shell.json_error("carts", "screen-key", "7", "--picture", shell.folder / "no" / name)["detail"]
+    assert tuple(shell.rows("SELECT screen_key_hash FROM carts")[0]) == tuple(row)
+
+
+def test_in_a_terminal_the_address_is_drawn(shell: Shell) -> None:
+    shell.run("carts", "add", "7")
+    command = f"{sys.executable} -m duckycart carts screen-key 7 --database sqlite:///{shell.database}"
+    done = subprocess.run(["script", "-qec", command, "/dev/null"], capture_output=True, text=True, check=True)
+    assert "\u2588\u2580" in done.stdout
+    assert "\u2588" not in shell.run("carts", "screen-key", "7")
 
 
 def test_a_screens_key_is_withdrawn(shell: Shell) -> None:

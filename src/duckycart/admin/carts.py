@@ -1,6 +1,8 @@
 """`duckycart carts` says which carts there are, and which key opens each."""
 
+import os
 import re
+from pathlib import Path
 from typing import Annotated, Final
 
 import typer
@@ -9,6 +11,7 @@ from duckycart import defaults
 from duckycart.admin.refusals import (
     BAD_CART_ID,
     BAD_KEY,
+    BAD_PICTURE,
     BAD_SETTINGS,
     KEY_FOR_RANGE,
     NOT_ONE_CART,
@@ -21,6 +24,8 @@ from duckycart.keys import MAX_KEY, MIN_KEY, hash_of, is_key, new_code, new_key
 from duckycart.wire import ID, MAX_ID
 
 FLEET: Final = 50_000  # carts added at once: all in one transaction, for which a running server has to wait
+
+PICTURES: Final = (".png", ".svg")
 
 _RANGE: Final = re.compile(rf"({ID})(?:-({ID}))?")
 
@@ -196,10 +201,16 @@ def screen_key(
         str | None,
         typer.Option("--public-url", help="Where the screen finds the server; else what the server said at its start."),
     ] = None,
+    picture: Annotated[
+        Path | None,
+        typer.Option("--picture", metavar="FILE", help="Write the address as a QR too, into FILE.png or FILE.svg."),
+    ] = None,
     database: DatabaseOption = defaults.DATABASE,
     as_json: JsonOption = False,
 ) -> None:
     """Give a cart's screen a key and print it once, with the address to open.
+
+    In a terminal the address is drawn as a QR below: scan it with the tablet.
 
     Open the address once on the screen, in the browser it is to run in; it
     remembers. A key that it had before is void at once, and what was open
@@ -207,6 +218,8 @@ def screen_key(
 
     Example: duckycart carts screen-key 7
     """
+    import segno
+
     from duckycart.admin import fleet
 
     with Shell(database, as_json) as shell:
@@ -215,14 +228,24 @@ def screen_key(
             shell.write(lambda tx: fleet.set_screen_key(tx, cart_id, None))
             shell.answer({"id": cart_id, "key": None}, f"Cart {cart_id} has no screen key any more.")
             return
+        if picture is not None and picture.suffix.lower() not in PICTURES:
+            raise BAD_PICTURE(given=quoted(str(picture)))
         url = _public_url(shell, public_url)
         key = _checked(None)
-        shell.write(lambda tx: fleet.set_screen_key(tx, cart_id, hash_of(key)))
         url = f"{url}/screen/{cart_id}#{key}"
+        if picture is not None:  # first: where it cannot be written, the key before stays good
+            with open(picture, "wb", opener=_for_its_owner) as file:  # whoever sees it has the key
+                segno.make(url, error="m").save(file, kind=picture.suffix[1:].lower(), scale=8, border=4)
+        shell.write(lambda tx: fleet.set_screen_key(tx, cart_id, hash_of(key)))
         shell.answer(
             {"id": cart_id, "key": key, "url": url}, table(("CART", "SCREEN KEY", "OPEN ONCE"), (cart_id, key, url))
         )
+        shell.draw(url)
         shell.hint("The key is shown this once. Open the address on the cart's screen; any earlier key is void.")
+
+
+def _for_its_owner(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _public_url(shell: Shell, given: str | None) -> str:

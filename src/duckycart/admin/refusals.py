@@ -62,6 +62,7 @@ BAD_KEY: Final = Refusal(
     "bad_key",
     "A key has {least} to {most} visible ASCII characters without spaces; leave --key out.",
 )
+BAD_PICTURE: Final = Refusal(BadRequest, "bad_picture", "{given} must end in .png or .svg.")
 KEY_FOR_RANGE: Final = Refusal(
     BadRequest, "key_for_range", "Every cart needs a key of its own: give --key with a single cart only."
 )

@@ -124,6 +124,14 @@ class Shell:
         if not self._as_json:
             typer.echo(sentence, err=True)
 
+    def draw(self, text: str) -> None:
+        """Draw a text as a QR for whoever sits at a terminal; beside the result, so not on standard output."""
+        if not self._as_json and sys.stderr.isatty():
+            from duckycart.drawn_qr import COLOURS, draw
+
+            for line in draw(text, sys.stderr.encoding):
+                typer.echo(f"\x1b[{COLOURS}m{line}\x1b[0m", err=True)
+
     def _fail(self, failure: DuckyCartError) -> None:
         if self._as_json:
             body: dict[str, Any] = {"error": failure.code, "detail": failure.detail}

@@ -3,23 +3,19 @@
 Both hear what is typed or written to standard input.
 """
 
-import io
 import json
 import shutil
 from datetime import UTC, datetime
-from typing import Final, TextIO
-
-import segno
+from typing import TextIO
 
 from duckycart.cart import stdin
 from duckycart.cart.driver import Basket, Driver, Tell
 from duckycart.cart.heard import MAX_DIGITS, TAKE_BACK, Pressed, Scanned, Weighed, barcode_of
 from duckycart.cart.setup import Setup
 from duckycart.clock import iso
+from duckycart.drawn_qr import COLOURS, draw
 
 _BLUE, _GREEN, _YELLOW, _RED, _GREY = "44;97", "42;30", "43;30", "31", "100;97"
-# The blocks that segno prints are the light of a QR, so they must be white on black in every colour scheme.
-_QR_COLOURS: Final = "97;40"
 
 
 class TerminalDriver(Driver):
@@ -65,7 +61,7 @@ class TerminalDriver(Driver):
         picture = self._picture(url)
         self._banner("SCAN", "scan to start shopping" if picture else "open this to start shopping", _BLUE)
         for line in picture:
-            print(self._painted(line, _QR_COLOURS), file=self._out)
+            print(self._painted(line, COLOURS), file=self._out)
         print(_printable(url), file=self._out, flush=True)
 
     def start_shopping(self, session_id: int) -> None:
@@ -95,15 +91,8 @@ class TerminalDriver(Driver):
 
     def _picture(self, url: str) -> list[str]:
         """Return the QR line by line; empty if it cannot be drawn here."""
-        drawing = io.StringIO()
-        try:
-            # The least error correction makes the smallest picture, and a display does not get torn.
-            segno.make_qr(url, error="l").terminal(drawing, compact=True)
-            drawing.getvalue().encode(self._out.encoding or "utf-8")
-        except (segno.DataOverflowError, UnicodeEncodeError):
-            return []
-        lines = drawing.getvalue().splitlines()
-        too_wide = self._colours and len(lines[0]) > shutil.get_terminal_size().columns
+        lines = draw(url, self._out.encoding or "utf-8")
+        too_wide = self._colours and lines and len(lines[0]) > shutil.get_terminal_size().columns
         return [] if too_wide else lines
 
 
