@@ -142,7 +142,7 @@ def test_two_processes_make_one_database(shell: Shell) -> None:
     ]
     for number, process in enumerate(started, 1):
         out, err = process.communicate(timeout=60)
-        assert (process.returncode, err) == (0, b"")
+        assert (process.returncode, err) == (0, b""), out
         assert json.loads(out)["carts"][0]["id"] == number
     assert len(shell.json("carts", "list")["carts"]) == 2
 

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from sqlalchemy import Engine, event
 from sqlalchemy.schema import CreateTable
 
 from duckycart.store import migrate
-from duckycart.store.migrate import NewerSchema, backup_sqlite, migrate_sqlite
+from duckycart.store.migrate import NewerSchema, backup_sqlite, migrate_sqlite, revision_of
 from duckycart.store.sqlite import begin_between_groups, engine_for, transact
 from duckycart.store.tables import metadata
 from duckycart.testing.clock import ManualClock
@@ -158,6 +159,29 @@ def test_who_waited_for_another_s_migration_looks_again_and_leaves_it_alone(
     assert len(waited) == 1
     assert query(older, "SELECT count(*) FROM alarms") == [(2,)]
     assert [found for found in older.parent.iterdir() if "before" in found.name] == []
+
+
+def test_a_database_that_another_makes_between_two_looks_is_no_foreign_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "shop.db"
+    seen: list[Path] = []
+
+    def watched(where: Path) -> Engine:
+        engine = engine_for(where)
+
+        def statement_over(*_: object) -> None:
+            if not seen:
+                seen.append(where)
+                migrate_sqlite(where)  # as another process
+
+        event.listen(engine, "after_cursor_execute", statement_over)
+        return engine
+
+    monkeypatch.setattr(migrate, "engine_for", watched)
+    assert migrate_sqlite(path) is None
+    assert seen == [path]
+    assert revision_of(path) == migrate.known_revisions()[-1]
 
 
 def test_a_newer_database_is_refused_with_a_sentence_and_left_alone(older: Path) -> None:

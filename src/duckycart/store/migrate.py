@@ -97,8 +97,10 @@ def known_revisions() -> list[str]:
 
 def _present(connection: Connection) -> str | None:
     """Return the database's revision, where Alembic keeps it; None for one without."""
-    if not inspect(connection).has_table("alembic_version"):
-        return None
+    return _version(connection) if inspect(connection).has_table("alembic_version") else None
+
+
+def _version(connection: Connection) -> str | None:
     revision: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
     return revision
 
@@ -111,8 +113,10 @@ def _revisions(connection: Connection, name: object) -> tuple[str | None, str]:
     """
     known = known_revisions()
     newest = known[-1]
-    present = _present(connection)
-    if present is None and inspect(connection).get_table_names():
+    # One look for both: between two of them another process may make the database.
+    tables = inspect(connection).get_table_names()
+    present = _version(connection) if "alembic_version" in tables else None
+    if present is None and tables:
         raise FOREIGN_DATABASE(name=name)
     if present is not None and present not in known:
         raise NEWER_SCHEMA(name=name, present=present, newest=newest)
