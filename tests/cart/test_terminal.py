@@ -57,6 +57,19 @@ def test_the_qr_and_its_address() -> None:
     assert len(drawn[0]) == segno.make_qr(URL, error="l").symbol_size()[0]
 
 
+def test_a_qr_that_is_on_display_is_not_drawn_again_below_itself() -> None:
+    screen = Screen(tty=False)
+    driver = terminal(screen)
+    for told in (driver.show_qr, driver.show_qr):
+        told(URL)
+    assert screen.text().count(URL) == 1
+    driver.notice("A sentence.")
+    driver.show_qr(URL)
+    assert screen.text().count(URL) == 2
+    driver.show_qr(URL + "2")
+    assert screen.text().count(URL) == 3
+
+
 def test_colours_only_in_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     for tty in (True, False):

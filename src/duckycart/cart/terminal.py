@@ -32,6 +32,7 @@ class TerminalDriver(Driver):
         self._clock = setup.clock
         self._colours = setup.out.isatty()
         self._asks = setup.flag("keyboard", True)
+        self._drawn: str | None = None  # the QR below which nothing was written since
 
     async def run(self, tell: Tell) -> None:
         if not self._asks:
@@ -58,11 +59,14 @@ class TerminalDriver(Driver):
         if url is None:
             self._banner("SCAN", "the QR is on the screen", _BLUE)
             return
+        if url == self._drawn:  # asked for by this cart itself: the answer came, and now the command
+            return
         picture = self._picture(url)
         self._banner("SCAN", "scan to start shopping" if picture else "open this to start shopping", _BLUE)
         for line in picture:
             print(self._painted(line, COLOURS), file=self._out)
         print(_printable(url), file=self._out, flush=True)
+        self._drawn = url
 
     def start_shopping(self, session_id: int) -> None:
         self._banner("SHOPPING", f"session {session_id}: put your things in", _GREEN)
@@ -83,6 +87,7 @@ class TerminalDriver(Driver):
         self._line(f"{self._painted(f' {word} ', colour)} {sentence}")
 
     def _line(self, text: str) -> None:
+        self._drawn = None
         moment = datetime.fromtimestamp(self._clock.now() / 1000, UTC).astimezone()
         print(f"{moment:%H:%M:%S}  cart {self._cart_id}  {text}", file=self._out, flush=True)
 
