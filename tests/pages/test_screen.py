@@ -112,6 +112,56 @@ async def test_a_whole_session_in_every_form(shop: Shop, phones: Phones, locale:
     assert second != session_id
 
 
+SIZES = [(800, 480), (600, 1024), (1280, 800)]
+MORE_SIZES = [(480, 800), (1024, 600), (1280, 720), (1366, 768), (1920, 1080)]
+LONG = "Extra virgin olive oil of the first cold pressing, from Siwa"
+LONG_AR = "زيت زيتون بكر ممتاز من العصرة الأولى على البارد من واحة سيوة"
+# Where a text stands in several boxes it was broken; where it is wider than what it stands in it was cut.
+BROKEN = """() => [...document.querySelectorAll("#lines b, #total, #sum")].filter((each) => {
+  if (!each.checkVisibility() || !each.textContent) return false;
+  const text = document.createRange();
+  text.selectNodeContents(each);
+  const box = text.getBoundingClientRect(), line = parseFloat(getComputedStyle(each).fontSize) * 2;
+  const around = each.closest("aside, .basket, section").getBoundingClientRect();
+  return box.height > line || box.left < around.left - 1 || box.right > around.right + 1;
+}).map((each) => each.textContent)"""
+NARROW = """() => [...document.querySelectorAll("#lines span")]
+  .filter((each) => each.checkVisibility() && each.clientWidth < 8 * parseFloat(getComputedStyle(each).fontSize) - 1)
+  .map((each) => each.textContent)"""
+
+
+@pytest.mark.parametrize("locale", ["en-GB", "ar-EG"])
+@pytest.mark.parametrize(
+    ("width", "height"), [*SIZES, *(pytest.param(*size, marks=pytest.mark.proof) for size in MORE_SIZES)]
+)
+async def test_no_number_breaks_and_no_name_is_squeezed(
+    shop: Shop, phones: Phones, locale: str, width: int, height: int
+) -> None:
+    dear = {"unit_price": 12345600, "description": LONG, "description_ar": LONG_AR, "product_size": "750 ml"}
+    await shop.inside.store.write(lambda tx: tx.connection.execute(update(products).values(**dear)))
+    screen, session_id, _ = await shopping(phones, locale=locale, width=width, height=height)
+    name = f"long-{locale[:2]}-{width}x{height}"
+
+    async def is_whole(state: str) -> None:
+        await screen.picture(f"{name}-{state}")
+        await screen.fits_wholly()
+        assert await screen.page.evaluate(BROKEN) == []
+        assert await screen.page.evaluate(NARROW) == []
+
+    for barcode in (MILK, BREAD, TEA, TEA):
+        await shop.add(session_id, barcode)
+    await expect(screen.page.locator("#lines li")).to_have_count(3)
+    await screen.sees("#total", "493,824.00" if locale == "en-GB" else "\u0664\u0669\u0663")
+    await is_whole("basket")
+    await screen.tap("pay")
+    await screen.sees("#bill")
+    await is_whole("pay")
+    await screen.tap("payHere")
+    await screen.page.frame_locator("iframe").locator("form[action$='/pay'] button").click()
+    await screen.sees("#sum")
+    await is_whole("bye")
+
+
 async def shopping(phones: Phones, **options: Any) -> tuple[CartScreen, int, dict[str, str]]:
     """A screen whose cart somebody shops with: (screen, session, shopper's headers)."""
     screen = await phones.screen(**options)
