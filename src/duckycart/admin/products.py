@@ -66,23 +66,19 @@ def list_(database: DatabaseOption = defaults.DATABASE, as_json: JsonOption = Fa
     """
     with Shell(database, as_json) as shell:
         from duckycart.admin.catalogue import sold
+        from duckycart.currency import DEFAULT, currency_of
         from duckycart.store.currency import read_currency
 
         with shell.open().connect() as connection:
-            currency = read_currency(connection)
-            found = [] if currency is None else sold(connection)  # the first import settles it
-        if currency is None or not found:
+            currency = read_currency(connection) or currency_of(DEFAULT)  # none before the first product
+            found = sold(connection)
+        if not found:
             shell.hint("The shop sells nothing yet: duckycart products import FILE.csv.")
-        listed = (
-            []
-            if currency is None
-            else [row._asdict() | {"unit_price": currency.major(row.unit_price)} for row in found]
+        rows = ((row.barcode, row.description, row.product_size, currency.written(row.unit_price)) for row in found)
+        shell.answer(
+            {"products": [row._asdict() | {"unit_price": currency.major(row.unit_price)} for row in found]},
+            table(("BARCODE", "NAME", "SIZE", "PRICE"), *rows),
         )
-        rows = (
-            (row.barcode, row.description, row.product_size, currency.written(row.unit_price) if currency else "")
-            for row in found
-        )
-        shell.answer({"products": listed}, table(("BARCODE", "NAME", "SIZE", "PRICE"), *rows))
 
 
 def _currency_of(engine: "Engine", wanted: "Currency | None") -> "Currency | None":

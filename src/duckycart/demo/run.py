@@ -261,11 +261,7 @@ class _Demo:
         for product in products():
             name = f"{product['description']}, {product['product_size']}"
             say(f"     {product['barcode']}  {name:<24}  {product['unit_price']} {CURRENCY}")
-        say(
-            "  3. pay on the phone; the cart is free again"
-            if lan
-            else "  3. pay in the browser; the cart is free again"
-        )
+        say("  3. pay there; the cart is free again")
         say(f"keys, for clients of your own: {', '.join(f'cart {cart} {key}' for cart, key in keys.items())}")
         if lan:
             say(f"Everybody in this network can open {self.url}, without TLS: keep no secret in it.")
