@@ -19,19 +19,21 @@ from duckycart.own_address import own_address
 from duckycart.testing.waiting import PATIENCE
 
 
-async def _start(*arguments: str) -> Process:
-    return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "duckycart", "demo", "--port", "0", *arguments, stdout=PIPE, stderr=STDOUT
-    )
+async def _start(*arguments: str, port: int = 0) -> Process:
+    command = (sys.executable, "-m", "duckycart", "demo", "--port", str(port), *arguments)
+    return await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=STDOUT)
 
 
 async def test_the_demo_shows_a_whole_session_and_says_so_with_its_exit_code() -> None:
-    process = await _start("--once")
-    async with asyncio.timeout(PATIENCE * 3):
-        out, _ = await process.communicate()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        process = await _start("--once", port=port)
+        async with asyncio.timeout(PATIENCE * 3):
+            out, _ = await process.communicate()
     lines = out.decode().splitlines()
     assert process.returncode == 0, out.decode()
     story = [
+        f"port {port} is taken by another program, so this one is on ",
         "scans the QR and goes on as a guest",
         'received  {"type": "session_started", "data": 1}',
         "put Full cream milk into the cart, 42.50 EGP",
@@ -45,20 +47,7 @@ async def test_the_demo_shows_a_whole_session_and_says_so_with_its_exit_code() -
     assert [step for step in story if not any(step in line for line in lines)] == []
 
 
-async def test_the_demo_stays_open_until_it_is_asked_to_stop_and_takes_the_others_with_it() -> None:
-    process = await _start()
-    assert process.stdout is not None
-    async with asyncio.timeout(PATIENCE * 3):
-        async for line in process.stdout:
-            if b"another terminal" in line:
-                break
-        process.send_signal(signal.SIGTERM)
-        rest = await process.stdout.read()  # ends only when nobody holds the pipe any more
-        assert await process.wait() == 0, rest.decode()
-    assert b"cart disconnected" in rest
-
-
-async def test_what_it_prints_last_is_a_way_to_shop_by_hand() -> None:
+async def test_the_shop_stays_open_to_be_shopped_in_by_hand_and_closes_with_all_that_runs_in_it() -> None:
     process = await _start()
     assert process.stdout is not None
     printed = ""
@@ -101,18 +90,10 @@ async def test_what_it_prints_last_is_a_way_to_shop_by_hand() -> None:
     finally:
         by_hand.kill()
         await by_hand.communicate()
-        process.terminate()
-        await process.communicate()
-
-
-async def test_a_port_that_is_taken_is_said() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = str(taken.getsockname()[1])
-        process = await _start("--once", "--port", port)
-        async with asyncio.timeout(PATIENCE * 3):
-            out, _ = await process.communicate()
-    assert process.returncode == 0
-    assert f"port {port} is taken by another program, so this one is on " in out.decode()
+        process.send_signal(signal.SIGTERM)
+        rest = await process.stdout.read()  # ends only when nobody holds the pipe any more
+    assert await process.wait() == 0, rest.decode()
+    assert b"cart disconnected" in rest
 
 
 async def test_phones_of_the_network_are_let_in_where_there_is_a_network() -> None:

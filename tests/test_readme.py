@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
+
 from duckycart.hardware.ending import Ended
 from duckycart.testing.waiting import PATIENCE, until
 from tests.world import Shop
@@ -45,6 +47,7 @@ def _ten_lines(shop: Shop, key: str) -> str:
     return example.replace("the key that make demo or carts add printed", key)
 
 
+@pytest.mark.any_store
 async def test_ten_lines_of_python_say_that_they_are_refused_and_try_again(shop: Shop) -> None:
     example = _ten_lines(shop, "not the key")
     process = await asyncio.create_subprocess_exec(sys.executable, "-u", "-c", example, stdout=PIPE)
