@@ -6,7 +6,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
-from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
@@ -92,11 +91,9 @@ def _settings(**given: Any) -> "Settings":
 
 
 def _refuse_public_sandbox(settings: "Settings", host: str) -> None:
-    try:
-        loopback = ip_address(host).is_loopback
-    except ValueError:
-        loopback = host == "localhost"
-    if settings.payment_provider == "sandbox" and not loopback and settings.sandbox_public == "no":
+    from duckycart.own_address import is_loopback
+
+    if settings.payment_provider == "sandbox" and not is_loopback(host) and settings.sandbox_public == "no":
         _stop(
             f"The sandbox takes no money, so it does not listen on {host} unasked. "
             "Set DUCKYCART_SANDBOX_PUBLIC=yes for a trial, or configure a payment provider."

@@ -1,4 +1,4 @@
-"""A QR is drawn in a terminal, for the cart's program and for the shell."""
+"""A QR is drawn, in a terminal or as a picture, for the server, the shell and the cart's program."""
 
 import io
 from typing import Final
@@ -7,6 +7,13 @@ import segno
 
 # The blocks that segno prints are the light of a QR, so they must be white on black in every colour scheme.
 COLOURS: Final = "97;40"
+
+
+def picture(text: str, kind: str) -> bytes:
+    """Return the QR of a text as a picture; `kind` is svg or png."""
+    out = io.BytesIO()
+    segno.make(text, error="m").save(out, kind=kind, scale=8, border=4)
+    return out.getvalue()
 
 
 def draw(text: str, encoding: str) -> list[str]:

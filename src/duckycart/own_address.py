@@ -1,4 +1,4 @@
-"""This module finds the address at which other devices of the network reach this machine."""
+"""This module tells this machine's own addresses: the one that other devices reach, and those that only it reaches."""
 
 import socket
 from ipaddress import ip_address
@@ -15,4 +15,12 @@ def own_address() -> str | None:
         except OSError:
             return None
         address = str(asking.getsockname()[0])
-    return None if ip_address(address).is_loopback or ip_address(address).is_unspecified else address
+    return None if is_loopback(address) or ip_address(address).is_unspecified else address
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether nobody but this machine reaches that host: an address, or `localhost`."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

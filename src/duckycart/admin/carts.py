@@ -1,6 +1,5 @@
 """`duckycart carts` says which carts there are, and which key opens each."""
 
-import os
 import re
 from pathlib import Path
 from typing import Annotated, Final
@@ -218,9 +217,9 @@ def screen_key(
 
     Example: duckycart carts screen-key 7
     """
-    import segno
-
+    from duckycart import drawn_qr
     from duckycart.admin import fleet
+    from duckycart.store.file import make_private
 
     with Shell(database, as_json) as shell:
         cart_id = _id(cart)
@@ -234,18 +233,14 @@ def screen_key(
         key = _checked(None)
         url = f"{url}/screen/{cart_id}#{key}"
         if picture is not None:  # first: where it cannot be written, the key before stays good
-            with open(picture, "wb", opener=_for_its_owner) as file:  # whoever sees it has the key
-                segno.make(url, error="m").save(file, kind=picture.suffix[1:].lower(), scale=8, border=4)
+            make_private(picture)  # whoever sees it has the key
+            picture.write_bytes(drawn_qr.picture(url, picture.suffix[1:].lower()))
         shell.write(lambda tx: fleet.set_screen_key(tx, cart_id, hash_of(key)))
         shell.answer(
             {"id": cart_id, "key": key, "url": url}, table(("CART", "SCREEN KEY", "OPEN ONCE"), (cart_id, key, url))
         )
         shell.draw(url)
         shell.hint("The key is shown this once. Open the address on the cart's screen; any earlier key is void.")
-
-
-def _for_its_owner(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
 
 
 def _public_url(shell: Shell, given: str | None) -> str:

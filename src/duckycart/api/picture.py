@@ -3,11 +3,11 @@
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
-from io import BytesIO
 from typing import Any, Final
 
-import segno
 from fastapi import Request, Response
+
+from duckycart import drawn_qr
 
 PICTURES: Final[dict[str, Any]] = {  # as OpenAPI has them
     "image/svg+xml": {"schema": {"type": "string"}},
@@ -34,6 +34,4 @@ async def picture(request: Request, url: str) -> Response | None:
 @lru_cache(256)
 def _draw(url: str, kind: str) -> bytes:
     """Draw a QR, once: a screen asks for the picture of its payment again with each look at the basket."""
-    out = BytesIO()
-    segno.make(url, error="m").save(out, kind=kind, scale=8, border=4)
-    return out.getvalue()
+    return drawn_qr.picture(url, kind)

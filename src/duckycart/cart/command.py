@@ -154,7 +154,7 @@ def pair(
 
     Example: duckycart cart pair 7K3M-Q9XD --url https://shop.example:8000
     """
-    from duckycart.cart.config import DEFAULT, Configuration, WrongConfiguration, read
+    from duckycart.cart.config import DEFAULT, WrongConfiguration, read
     from duckycart.cart.pairing import NotPaired
     from duckycart.cart.pairing import pair as paired
 
@@ -169,8 +169,7 @@ def pair(
     except (NotPaired, ValueError) as error:
         _stop(str(error))
     typer.echo(f"This is cart {cart_id}. Its key is in {target}, for its owner alone.")
-    needed = Configuration(cart=cart_id, url=address, key_file=str(target))
-    if (file.cart, file.url, file.key_file) != (needed.cart, needed.url, needed.key_file):
+    if (file.cart, file.url, file.key_file) != (cart_id, address, str(target)):
         lines = f'cart = {cart_id}\nurl = "{address}"\nkey_file = "{target}"'
         typer.echo(f"Write into {config or DEFAULT}, in the place of what is there of these:\n{lines}")
 

@@ -5,7 +5,6 @@ The key is on disk before it is sent: whatever breaks between, the same command 
 
 import os
 import ssl
-from ipaddress import ip_address
 from pathlib import Path
 
 import httpx2
@@ -14,6 +13,7 @@ from duckycart.cart.address import base_url, believed, caller
 from duckycart.cart.journal import replace
 from duckycart.cart.setback import refused, sentence_of, unreachable
 from duckycart.keys import is_key, new_key
+from duckycart.own_address import is_loopback
 
 
 class NotPaired(Exception):
@@ -27,7 +27,7 @@ async def pair(code: str, url: str, file: Path, tls: ssl.SSLContext | None, *, p
     be one.
     """
     base = base_url(url)
-    if base.scheme == "http" and not plain and not _is_loopback(base.host):
+    if base.scheme == "http" and not plain and not is_loopback(base.host):
         raise NotPaired(
             f"Without TLS anybody in the network could read the key: give {base.host} TLS, or say --plain where you "
             "trust the network."
@@ -66,10 +66,3 @@ async def _told(base: httpx2.URL, code: str, key: str, tls: ssl.SSLContext | Non
         except (ValueError, LookupError, TypeError):
             raise NotPaired(f"What answers at {base} is no cart server.") from None
     raise NotPaired(sentence_of(answer) or refused(answer.status_code, None).sentence)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
