@@ -3,7 +3,7 @@
 import socket
 
 
-def free_port() -> int:
+def free_port(host: str = "127.0.0.1") -> int:
     """One that nobody else on this machine is given until this process ends.
 
     While a server is down its clients go on calling, and a server of another test must not be there to answer. So the
@@ -12,7 +12,7 @@ def free_port() -> int:
     """
     with socket.socket() as keeper:
         keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        keeper.bind(("127.0.0.1", 0))
+        keeper.bind((host, 0))
         port: int = keeper.getsockname()[1]
         keeper.detach()
         return port

@@ -12,6 +12,7 @@ import pytest
 from duckycart.own_address import own_address
 from duckycart.store.sqlite import FileLock
 from duckycart.testing.waiting import until
+from tests.ports import free_port
 from tests.process.world import Served
 
 COMMAND = str(Path(sys.executable).with_name("duckycart"))
@@ -133,8 +134,9 @@ async def test_options_come_from_the_environment_and_the_command_line_wins(serve
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])
 async def test_on_all_addresses_phones_are_sent_to_one_that_they_can_open(served: Served, host: str) -> None:
+    port = free_port("0.0.0.0")
     served.run(
-        "serve", "--host", host, "--port", str(served.port), "--database", f"sqlite:///{served.database}",
+        "serve", "--host", host, "--port", str(port), "--database", f"sqlite:///{served.database}",
         DUCKYCART_SANDBOX_PUBLIC="yes",
     )  # fmt: skip
     warning, starting = (await served.beginning())[:2]
@@ -142,7 +144,7 @@ async def test_on_all_addresses_phones_are_sent_to_one_that_they_can_open(served
     assert "DUCKYCART_PUBLIC_URL" in warning["event"]
     address = own_address()
     shown = f"[{host}]" if ":" in host else host
-    assert warning["url"] == starting["url"] == f"http://{address or shown}:{served.port}"
+    assert warning["url"] == starting["url"] == f"http://{address or shown}:{port}"
     with closing(sqlite3.connect(served.database)) as database:
         await until(lambda: database.execute("SELECT url FROM shop_address").fetchall() == [(starting["url"],)])
 
