@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 import typer
 
 from duckycart import defaults, environment
-from duckycart.admin import carts, database, feedback, products, sessions, users
+from duckycart.admin import carts, database, feedback, products, sessions, tls, users
 from duckycart.admin.nodes import nodes
 from duckycart.cart import command as cart
 from duckycart.outlet import terminate, write_behind
@@ -33,7 +33,7 @@ app = typer.Typer(
 # What `pip install duckycart` leaves out, by the first module that a command of the server misses of it.
 _LEFT_OUT: Final = {
     **dict.fromkeys(
-        ("alembic", "fastapi", "pwdlib", "pydantic", "pydantic_settings", "sqlalchemy", "structlog"),
+        ("alembic", "cryptography", "fastapi", "pwdlib", "pydantic", "pydantic_settings", "sqlalchemy", "structlog"),
         "Only the cart's program is installed here, and this is the server's: pip install 'duckycart[server]'",
     ),
     "psycopg": "The driver for PostgreSQL is not installed here: pip install 'duckycart[postgres]'",
@@ -247,6 +247,7 @@ app.add_typer(sessions.app, name="sessions")
 app.add_typer(sessions.alarms_app, name="alarms")
 app.add_typer(feedback.app, name="feedback")
 app.add_typer(database.app, name="db")
+app.add_typer(tls.app, name="tls")
 
 
 def main() -> None:

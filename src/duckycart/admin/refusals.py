@@ -43,6 +43,23 @@ NOT_DUCKYCART: Final = Refusal(
     BadRequest, "not_duckycart", "This is no database of DuckyCart, no backup was kept; see --database."
 )
 
+# Certificates
+BAD_NAME_OF_SERVER: Final = Refusal(
+    BadRequest, "bad_server_name", "{given} is no name or address of a server; give ones like shop.lan or 192.168.7.2."
+)
+NAME_NOT_PERMITTED: Final = Refusal(
+    BadRequest,
+    "name_not_permitted",
+    "The shop's authority in {folder} may not sign for {given}: it was made for private addresses, local names and "
+    "{permitted}. With --new-authority another one is made; every device has to trust that one anew.",
+)
+NO_AUTHORITY: Final = Refusal(
+    NotFound, "no_authority", "There is no authority in {folder}; `duckycart tls make` makes one, or name its --folder."
+)
+NOT_AN_AUTHORITY: Final = Refusal(
+    Unavailable, "not_an_authority", "{file} cannot be used: {reason}. --new-authority makes both anew."
+)
+
 # What is typed
 BAD_EMAIL: Final = Refusal(BadRequest, "bad_email", "{given} is no e-mail address; give one like ann@example.com.")
 BAD_NAME: Final = Refusal(BadRequest, "bad_name", "{given} is no name; give at least one character, on one line.")
