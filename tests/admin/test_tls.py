@@ -139,7 +139,7 @@ def test_what_a_thief_signs_with_the_authoritys_key_is_not_believed(shell: Shell
 
 @pytest.mark.parametrize("name", ["", "shop lan", "*.lan", "http://shop.lan", "-x.lan", "1.2.3", "x" * 64, "بيع.lan"])
 def test_what_is_no_name_is_refused(shell: Shell, name: str) -> None:
-    assert shell.json_error("tls", "make", name)["error"] == "bad_server_name"
+    assert shell.json_error("tls", "make", "--", name)["error"] == "bad_server_name"
     assert not (shell.folder / "tls").exists()
 
 

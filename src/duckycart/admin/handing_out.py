@@ -16,11 +16,19 @@ from duckycart.admin.authority import fingerprint
 
 _SECONDS: Final = 10  # that a device may take for its request
 _KIND: Final = "application/x-x509-ca-cert"  # which Android and iOS offer to install
-_PAGE: Final = """<!doctype html><html lang="en"><meta charset="utf-8"><title>DuckyCart</title>
+_PAGE: Final = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
-<body style="font: 1.1em sans-serif; max-width: 36em; margin: 2em auto; padding: 0 1em"><main><h1>This shop&rsquo;s authority</h1><p><a href="/ca.crt">Install it on this device</a>, or
-<a href="/ca.pem" download>save the file</a> for a cart&rsquo;s program.</p>
-<p>Compare before you trust it. SHA-256:<br><code style="overflow-wrap: anywhere">{fingerprint}</code></p></main></body></html>
+<title>This shop's authority</title>
+<body style="font: 1.1em sans-serif; max-width: 36em; margin: 2em auto; padding: 0 1em">
+<main>
+<h1>This shop's authority</h1>
+<p><a href="/ca.crt">Install it on this device</a>, or <a href="/ca.pem" download>save the file</a> for a cart.</p>
+<p>Compare before you trust it. SHA-256:<br><code style="overflow-wrap: anywhere">{fingerprint}</code></p>
+</main>
+</body>
+</html>
 """
 
 
