@@ -1,4 +1,5 @@
-"""This module tells this machine's own addresses: the one that other devices reach, and those that only it reaches."""
+"""This module tells this machine's own addresses: the one that other devices reach, how a URL has it, and those that
+only this machine reaches."""
 
 import socket
 from ipaddress import ip_address
@@ -16,6 +17,11 @@ def own_address() -> str | None:
             return None
         address = str(asking.getsockname()[0])
     return None if is_loopback(address) or ip_address(address).is_unspecified else address
+
+
+def in_url(host: str) -> str:
+    """Return a host as a URL has it: an IPv6 address in brackets (RFC 3986, section 3.2.2)."""
+    return f"[{host}]" if ":" in host else host
 
 
 def is_loopback(host: str) -> bool:

@@ -14,6 +14,7 @@ from duckycart import defaults
 from duckycart.currency import Currency, currency_of
 from duckycart.errors import BadRequest
 from duckycart.lifecycle.rules import Rules
+from duckycart.own_address import in_url
 
 _RULES = Rules()  # and their defaults
 Network = IPv4Network | IPv6Network
@@ -143,8 +144,7 @@ class Settings(BaseSettings):
         """The address where phones and screens find this server, without a slash at the end."""
         if self.public_url is not None:
             return self.public_url.rstrip("/")
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{'https' if self.tls_cert else 'http'}://{host}:{self.port}"
+        return f"{'https' if self.tls_cert else 'http'}://{in_url(self.host)}:{self.port}"
 
     @property
     def rules(self) -> Rules:

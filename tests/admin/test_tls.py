@@ -178,6 +178,16 @@ def test_sharing_wants_an_authority_and_a_port(shell: Shell) -> None:
     assert "Address already in use" in said
 
 
+def test_sharing_ends_by_itself(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr("duckycart.admin.tls.sleep", waited.append)
+    shell.run("tls", "make", "shop.lan")
+    url = shell.json("tls", "share", "--host", "127.0.0.1", "--port", "0", "--minutes", "3")["url"]
+    assert waited == [180]
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", int(url.rstrip("/").rpartition(":")[2])))
+
+
 def test_tablets_and_carts_are_handed_the_authority_and_nothing_else(shell: Shell) -> None:
     made = shell.json("tls", "make", "shop.lan")
     command = [sys.executable, "-m", "duckycart", "tls", "share", "--json", "--host", "127.0.0.1", "--port", "0"]

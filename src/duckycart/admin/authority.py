@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from duckycart.admin.refusals import BAD_NAME_OF_SERVER, NAME_NOT_PERMITTED, NO_AUTHORITY, NOT_AN_AUTHORITY
+from duckycart.admin.shell import quoted
 from duckycart.own_address import own_address
 from duckycart.store.file import PRIVATE
 
@@ -55,7 +56,7 @@ class Made:
     new_authority: bool
 
 
-def names_here() -> list[str]:
+def _names_here() -> list[str]:
     """Return the names and addresses by which others find this machine."""
     host = socket.gethostname().lower().partition(".")[0]
     named = [host, f"{host}.local"] if _NAME.fullmatch(host) and host != "localhost" else []
@@ -66,11 +67,11 @@ def names_here() -> list[str]:
 def make(folder: Path, names: Sequence[str], now: datetime.datetime, *, new_authority: bool) -> Made:
     """Put a certificate for `names` into the folder, signed by the authority that is there, or by a new one.
 
-    Without names it is for those of the certificate that is there, else for `names_here`. Files are replaced one by
+    Without names it is for those of the certificate that is there, else for `_names_here`. Files are replaced one by
     one, each at once, the certificate last: whoever reads a new certificate reads its key too. Raises BadRequest for
     what is no name and for a name that the authority may not sign for; Unavailable for one that cannot be used.
     """
-    wanted = [_host(name) for name in names] or _names_of(folder / CHAIN) or [_host(name) for name in names_here()]
+    wanted = [_host(name) for name in names] or _names_of(folder / CHAIN) or [_host(name) for name in _names_here()]
     wanted = list(dict.fromkeys(wanted))
     folder.mkdir(parents=True, exist_ok=True)
     fresh = new_authority or not (folder / AUTHORITY).exists()
@@ -122,11 +123,9 @@ def fingerprint(certificate: x509.Certificate) -> str:
 def _authority_for(names: Iterable[str | Address], now: datetime.datetime) -> tuple[x509.Certificate, Key]:
     key = ec.generate_private_key(ec.SECP256R1())
     own = [name for name in names if isinstance(name, str)]
+    addresses = [str(name) for name in names if not isinstance(name, str)]
     permitted: list[x509.GeneralName] = [x509.DNSName(name) for name in dict.fromkeys((*_LOCAL_NAMES, *own))]
-    permitted += [x509.IPAddress(ip_network(network)) for network in _PRIVATE_NETWORKS]
-    permitted += [
-        x509.IPAddress(ip_network(name)) for name in names if not isinstance(name, str) and not _is_private(name)
-    ]
+    permitted += [x509.IPAddress(ip_network(network)) for network in (*_PRIVATE_NETWORKS, *addresses)]
     subject = _called(f"DuckyCart, this shop's authority, {now:%Y-%m-%d}")
     certificate = (
         _begin(subject, key, now, now + datetime.timedelta(days=AUTHORITY_DAYS))
@@ -170,16 +169,12 @@ def _permit(authority: x509.Certificate, names: Iterable[str | Address], folder:
             raise NAME_NOT_PERMITTED(folder=folder, given=name, permitted=", ".join(own) or "no name of its own")
 
 
-def _is_private(address: Address) -> bool:
-    return any(address in ip_network(network) for network in _PRIVATE_NETWORKS)
-
-
 def _host(given: str) -> str | Address:
     with suppress(ValueError):
         return ip_address(given.strip("[]"))
     name = given.strip().lower()
     if len(name) > 253 or _NAME.fullmatch(name) is None or name.rpartition(".")[2].isdigit():
-        raise BAD_NAME_OF_SERVER(given=repr(given[:60]))
+        raise BAD_NAME_OF_SERVER(given=quoted(given))
     return name
 
 

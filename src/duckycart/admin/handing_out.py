@@ -4,7 +4,6 @@ import html
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from ipaddress import IPv6Address, ip_address
 from socket import AF_INET6
 from threading import Thread
 from typing import Final
@@ -13,6 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from duckycart.admin.authority import fingerprint
+from duckycart.own_address import in_url
 
 _SECONDS: Final = 10  # that a device may take for its request
 _KIND: Final = "application/x-x509-ca-cert"  # which Android and iOS offer to install
@@ -65,8 +65,7 @@ def handing_out(certificate: x509.Certificate, host: str, port: int) -> Iterator
         thread = Thread(target=server.serve_forever, daemon=True)
         thread.start()
         try:
-            named = f"[{host}]" if ":" in host and isinstance(ip_address(host), IPv6Address) else host
-            yield f"http://{named}:{server.server_address[1]}/"
+            yield f"http://{in_url(host)}:{server.server_address[1]}/"
         finally:
             server.shutdown()
             thread.join()

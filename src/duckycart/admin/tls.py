@@ -2,8 +2,8 @@
 
 import datetime
 import sys
-import threading
 from pathlib import Path
+from time import sleep
 from typing import Annotated, Final
 
 import typer
@@ -110,6 +110,6 @@ def share(
             shell.draw(url)
             shell.hint(f"It is handed out for {minutes} minutes, or until Ctrl-C.")
             try:
-                threading.Event().wait(minutes * 60)
+                sleep(minutes * 60)
             except KeyboardInterrupt:
                 shell.hint("")
